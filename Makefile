@@ -1,0 +1,113 @@
+# Needs GNU make, bash and Python 3.11; everything else is installed from the package index on first use.
+#
+#   make demo                                   KERAS_BACKEND=jax make demo
+#   make test                                   make test PYTEST_ARGS="-k masks"
+#   make test ENVIRONMENTS=newest BACKENDS=jax  make test PYTHON=python3.13 ENVIRONMENTS=newest
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+ENVIRONMENTS ?= newest oldest
+BACKENDS ?= tensorflow jax
+PYTEST_ARGS ?=
+# Test processes at a time.
+JOBS ?= 2
+# The backend of the demo and the benchmarks.
+KERAS_BACKEND ?= tensorflow
+
+# Environments live outside the repository, one for each content of the requirements and each Python.
+KERASFX_ENVS ?= $(shell echo "$${XDG_CACHE_HOME:-$$HOME/.cache}/kerasfx")
+python-version := $(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:3], sep=".")' 2>/dev/null)
+env-path = $(KERASFX_ENVS)/$(1)-py$(python-version)-$(shell cat requirements/$(1)*.txt | cksum | cut -d' ' -f1)
+newest := $(call env-path,newest)
+oldest := $(call env-path,oldest)
+
+runs := $(foreach environment,$(ENVIRONMENTS),$(addprefix $(environment)-,$(BACKENDS)))
+results := build/test
+
+export PYTHONPATH := $(CURDIR)/src
+export PYTHONUNBUFFERED := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export TF_ENABLE_ONEDNN_OPTS ?= 0
+
+.PHONY: help demo test lint bench clean $(addprefix run-,$(runs))
+
+help:
+	@echo "make demo    prepares three models and proves the results equal to the originals"
+	@echo "make test    runs the whole suite on $(ENVIRONMENTS) x $(BACKENDS)"
+	@echo "make lint    ruff check, ruff format --check, pyright"
+	@echo "make bench   measures time and memory of prepare_model as models grow"
+	@echo "make clean   removes what the others left in this directory"
+	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
+
+demo: $(newest)/ready
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m examples.demo
+
+bench: $(newest)/ready
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/scaling.py
+
+lint: $(newest)/ready
+	$(newest)/bin/python -m ruff check
+	$(newest)/bin/python -m ruff format --check
+	$(newest)/bin/python -m pyright --pythonpath $(newest)/bin/python
+
+# Every run ends, whether or not another fails; each is printed in one piece when it ends.
+test: $(foreach environment,$(ENVIRONMENTS),$($(environment))/ready)
+	@rm -rf $(results)
+	@status=0; $(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=line \
+	    $(addprefix run-,$(runs)) || status=1; \
+	total_passed=0; total_failed=0; \
+	count() { grep -o -m1 "<testsuite [^>]*" "$$1" | grep -o " $$2=\"[0-9]*" | grep -o '[0-9]*$$'; }; \
+	printf '\n%-20s %8s %8s %8s %9s\n' run passed failed skipped seconds; \
+	for run in $(runs); do \
+	    junit=$(results)/$$run/junit.xml; \
+	    if [ -s $$junit ]; then \
+	        skipped=$$(count $$junit skipped); \
+	        failed=$$(($$(count $$junit failures) + $$(count $$junit errors))); \
+	        passed=$$(($$(count $$junit tests) - failed - skipped)); \
+	        printf '%-20s %8d %8d %8d %9d\n' $$run $$passed $$failed $$skipped $$(count $$junit time); \
+	    else \
+	        passed=0; failed=1; \
+	        printf '%-20s %8s\n' $$run "did not finish"; \
+	    fi; \
+	    total_passed=$$((total_passed + passed)); total_failed=$$((total_failed + failed)); \
+	done; \
+	[ $$status = 0 ] || [ $$total_failed != 0 ] || echo "A run failed outside its tests: see above."; \
+	echo; echo "$$total_passed passed, $$total_failed failed"; \
+	exit $$status
+
+# run-newest-jax: the suite and the doctests of the package, in one process.
+$(addprefix run-,$(runs)): run-%:
+	@mkdir -p $(results)/$*; echo "== $* started"
+	@echo "== $*"; \
+	KERAS_BACKEND=$(lastword $(subst -, ,$*)) $($(firstword $(subst -, ,$*)))/bin/python -m pytest \
+	    src tests --doctest-modules --continue-on-collection-errors \
+	    --durations=8 --durations-min=1 \
+	    -o cache_dir=$(results)/$*/cache --junitxml=$(results)/$*/junit.xml $(PYTEST_ARGS) 2>&1 \
+	    | tee $(results)/$*/log
+
+# Made once: the file `ready` appears only after everything was installed.
+$(KERASFX_ENVS)/%/ready:
+	@[ -n "$(python-version)" ] || { \
+	    echo "$(PYTHON) not found; name a Python 3.11: make $(MAKECMDGOALS) PYTHON=/path/to/python"; \
+	    exit 1; }
+	@mkdir -p $(KERASFX_ENVS); exec 9> $(@D).lock; \
+	if command -v flock > /dev/null; then flock 9; fi; \
+	if [ ! -e $@ ]; then \
+	    echo "creating $(@D) (once; about a minute)"; \
+	    name=$(firstword $(subst -, ,$*)); \
+	    rm -rf $(@D); \
+	    $(PYTHON) -m venv $(@D); \
+	    $(@D)/bin/python -m pip install --quiet -r requirements/$$name.txt; \
+	    if [ -e requirements/$$name-no-deps.txt ]; then \
+	        $(@D)/bin/python -m pip install --quiet --no-deps -r requirements/$$name-no-deps.txt; \
+	    fi; \
+	    touch $@; \
+	fi
+
+clean:
+	rm -rf build dist .hypothesis .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
