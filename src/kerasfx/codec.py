@@ -1,0 +1,161 @@
+"""Arguments of ops as JSON, for the config of a layer, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import ml_dtypes
+import numpy as np
+
+from kerasfx.dims import OPERATORS, Dim
+from kerasfx.ir import Value
+from kerasfx.keras_internals import standardize_dtype
+
+
+class NotEncodableError(TypeError):
+    """An argument is no number, string, array, slice or structure of them."""
+
+
+def encode(x: Any, slot: Callable[[Value], int]) -> Any:
+    """Turn arguments into JSON; `slot(value)` is the number of the tensor that stands for a Value.
+
+    Raises:
+        NotEncodableError: Something inside is no plain value.
+    """
+    if isinstance(x, Value):
+        return {"$tensor": slot(x)}
+    if isinstance(x, Dim):
+        return {"$dim": _encode_dim(x, slot)}
+    if isinstance(x, tuple):
+        return {"$tuple": [encode(v, slot) for v in x]}
+    if isinstance(x, list):
+        return [encode(v, slot) for v in x]
+    if isinstance(x, dict):
+        return {"$dict": [[k, encode(v, slot)] for k, v in x.items()]}
+    if isinstance(x, slice):
+        return {"$slice": [encode(v, slot) for v in (x.start, x.stop, x.step)]}
+    return _encode_leaf(x)
+
+
+def encode_structure(structure: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
+    """A structure as JSON that tells tuples from lists; `leaf` turns its leaves into JSON."""
+    if isinstance(structure, tuple):
+        return {"$tuple": [encode_structure(s, leaf) for s in structure]}
+    if isinstance(structure, list):
+        return [encode_structure(s, leaf) for s in structure]
+    if isinstance(structure, dict):
+        return {"$dict": [[k, encode_structure(s, leaf)] for k, s in structure.items()]}
+    return leaf(structure)
+
+
+def decode_structure(x: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
+    """The structure that `encode_structure` turned into `x`."""
+    if isinstance(x, list):
+        return [decode_structure(s, leaf) for s in x]
+    if isinstance(x, dict) and "$tuple" in x:
+        return tuple(decode_structure(s, leaf) for s in x["$tuple"])
+    if isinstance(x, dict) and "$dict" in x:
+        return {k: decode_structure(s, leaf) for k, s in x["$dict"]}
+    return leaf(x)
+
+
+def _encode_dim(dim: Any, slot: Callable[[Value], int]) -> Any:
+    if not isinstance(dim, Dim):
+        return dim
+    if dim.op == "axis":
+        return ["axis", slot(dim.args[0]), dim.args[1]]
+    return [dim.op, *(_encode_dim(a, slot) for a in dim.args)]
+
+
+def _encode_leaf(x: Any) -> Any:
+    if x is Ellipsis:
+        return {"$ellipsis": True}
+    if x is None or isinstance(x, (bool, str)) or type(x) is int:
+        return x
+    if type(x) is float:
+        return x if math.isfinite(x) else {"$float": str(x)}
+    if isinstance(x, complex):
+        return {"$complex": [x.real, x.imag]}
+    if isinstance(x, (np.ndarray, np.generic)):
+        exact = np.asarray(x)
+        wide = exact.astype("float64") if exact.dtype.kind in "fV" else exact
+        items = [_encode_leaf(v) for v in wide.reshape(-1).tolist()]
+        key = "$array" if isinstance(x, np.ndarray) else "$scalar"
+        return {key: items, "shape": list(exact.shape), "dtype": str(exact.dtype)}
+    try:
+        return standardize_dtype(x)
+    except (ValueError, TypeError, AttributeError):
+        raise NotEncodableError(f"{x!r} of type {type(x).__name__}") from None
+
+
+def decode(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+    """Turn `encode`'s JSON back into arguments.
+
+    Args:
+        x: The JSON.
+        tensors: The tensors by slot.
+        size_of: `size_of(tensor, axis)` is a size at run time.
+    """
+    if isinstance(x, list):
+        return [decode(v, tensors, size_of) for v in x]
+    if not isinstance(x, dict):
+        return x
+    if "$tensor" in x:
+        return tensors[x["$tensor"]]
+    if "$dim" in x:
+        return _decode_dim(x["$dim"], tensors, size_of)
+    if "$tuple" in x:
+        return tuple(decode(v, tensors, size_of) for v in x["$tuple"])
+    if "$dict" in x:
+        return {k: decode(v, tensors, size_of) for k, v in x["$dict"]}
+    if "$slice" in x:
+        return slice(*(decode(v, tensors, size_of) for v in x["$slice"]))
+    return _decode_leaf(x)
+
+
+def _decode_leaf(x: dict[str, Any]) -> Any:
+    if "$ellipsis" in x:
+        return Ellipsis
+    if "$float" in x:
+        return float(x["$float"])
+    if "$complex" in x:
+        return complex(*x["$complex"])
+    items = x.get("$array", x.get("$scalar"))
+    values = [_decode_leaf(v) if isinstance(v, dict) else v for v in items or []]
+    array = np.array(values).astype(_dtype(x["dtype"])).reshape(x["shape"])
+    return array if "$array" in x else array[()]
+
+
+def _dtype(name: str) -> Any:
+    if name == "bfloat16" or name.startswith("float8"):
+        return getattr(ml_dtypes, name)
+    return name
+
+
+def _decode_dim(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+    if not isinstance(x, list):
+        return x
+    op, *args = x
+    if op == "axis":
+        return size_of(tensors[args[0]], args[1])
+    return SIZE_OPERATORS[op](*(_decode_dim(a, tensors, size_of) for a in args))
+
+
+def _larger(a: Any, b: Any) -> Any:
+    return _either(a, b, max, "maximum")
+
+
+def _smaller(a: Any, b: Any) -> Any:
+    return _either(a, b, min, "minimum")
+
+
+def _either(a: Any, b: Any, of_ints: Callable[..., int], op: str) -> Any:
+    if type(a) is int and type(b) is int:
+        return of_ints(a, b)
+    return getattr(keras.ops, op)(a, b)
+
+
+SIZE_OPERATORS = {**OPERATORS, "max": _larger, "min": _smaller}

@@ -1,0 +1,210 @@
+"""One class for each way to fail; the docstring is the user's page.
+
+Every message says what happened, where (layer path, file and line of the user's code), why, and what to
+type next. An exception of the user's own code is never rebuilt: it is shown first and ours is attached
+to it as a note.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class KerasFxError(Exception):
+    """Base class of all errors that kerasfx raises itself."""
+
+
+class GraphError(KerasFxError):
+    """A graph does not hold the invariants of `kerasfx.ir.Graph`.
+
+    It is raised by `Graph.check()` after an edit and by `Graph.remove` for a node in use, and shows
+    the neighbourhood of the fault. In a graph that kerasfx itself made it is a bug of kerasfx.
+    """
+
+
+class InputRequiredError(KerasFxError, ValueError):
+    """The inputs of the model are not known.
+
+    A subclassed model that was never called holds neither the shapes nor the dtypes of its inputs:
+
+    >>> import keras, kerasfx
+    >>> class Net(keras.Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.dense = keras.layers.Dense(2)
+    ...     def call(self, x):
+    ...         return self.dense(x)
+    >>> kerasfx.prepare_model(Net())
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.InputRequiredError: ...
+
+    Say what it is called with:
+
+    >>> kerasfx.prepare_model(Net(), keras.Input((64,))).output_shape
+    (None, 2)
+    """
+
+
+class InputMismatchError(KerasFxError, ValueError):
+    """The `input_layer` does not fit the model: another structure, shape or dtype.
+
+    >>> import keras, kerasfx
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> kerasfx.prepare_model(model, "tokens")
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.InputMismatchError: ...
+
+    >>> kerasfx.prepare_model(model, keras.Input((4,))).output_shape
+    (None, 2)
+    """
+
+
+class UnsupportedModelError(KerasFxError, TypeError):
+    """What was passed as a model is no Keras model or layer.
+
+    >>> import keras, kerasfx
+    >>> kerasfx.prepare_model(keras.layers.Dense)
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.UnsupportedModelError: ...
+
+    >>> kerasfx.prepare_model(keras.layers.Dense(2), keras.Input((4,))).output_shape
+    (None, 2)
+    """
+
+
+class TraceError(KerasFxError):
+    """A custom layer does something that the graph cannot represent.
+
+    The smallest enclosing custom layer is then kept whole (opaque) and the report says why. The error
+    itself is raised when that layer is the model, or with `strict=True` (as `OpaqueLayerError`).
+    """
+
+
+class TensorAsPythonValueError(TraceError, TypeError):
+    """`bool`, `int`, `float` or `len` of a tensor whose value is not known while tracing.
+
+    >>> import keras, kerasfx
+    >>> class Net(keras.Model):
+    ...     def call(self, x):
+    ...         return x if keras.ops.sum(x) > 0 else -x
+    >>> kerasfx.prepare_model(Net(), keras.Input((4,)))
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.TensorAsPythonValueError: ...
+
+    Let the tensor decide:
+
+    >>> class Net(keras.Model):
+    ...     def call(self, x):
+    ...         return keras.ops.where(keras.ops.sum(x) > 0, x, -x)
+    >>> kerasfx.prepare_model(Net(), keras.Input((4,))).output_shape
+    (None, 4)
+    """
+
+
+class WeightAsPythonValueError(TraceError, TypeError):
+    """The value of a weight is read into NumPy or Python, where training could not reach it any more.
+
+    >>> import keras, kerasfx
+    >>> class Scale(keras.layers.Layer):
+    ...     def build(self, shape):
+    ...         self.scale = self.add_weight(shape=())
+    ...     def call(self, x):
+    ...         return x * float(self.scale.numpy())
+    >>> kerasfx.prepare_model(Scale(), keras.Input((4,)))
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.WeightAsPythonValueError: ...
+
+    Use the weight itself: `x * self.scale`.
+    """
+
+
+class SizeDecisionError(TraceError, TypeError):
+    """Python asks for the value of a dimension that is free.
+
+    `if ops.shape(x)[1] > 4:` has one answer while tracing and may have another at run time.
+    Give the dimension a size in the inputs (`keras.Input((128,))`), or keep the layer whole
+    (`leaves=[...]`).
+    """
+
+
+class TrainingBranchError(TraceError, TypeError):
+    """Python code branches on `training`, so that the two modes run different code.
+
+    Pass `training` on to the layers (`self.dropout(x, training=training)`), or keep the layer whole.
+    """
+
+
+class UnsupportedOperationError(TraceError, TypeError):
+    """An operation for which kerasfx knows no public function: control flow with callables, for one."""
+
+
+class StateUpdateError(TraceError, TypeError):
+    """A variable is assigned inside `call` of a custom layer; the assignment would be lost."""
+
+
+class LossInCallError(TraceError, TypeError):
+    """`add_loss` is called inside `call` of a custom layer; the loss would be lost."""
+
+
+class OutputNotTensorError(TraceError, TypeError):
+    """A layer or model returns something that is neither a tensor nor None.
+
+    >>> import keras, kerasfx
+    >>> class Net(keras.Model):
+    ...     def call(self, x):
+    ...         return {"out": x, "name": "net"}
+    >>> kerasfx.prepare_model(Net(), keras.Input((4,)))
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.OutputNotTensorError: ...
+    """
+
+
+class OperationInferenceError(TraceError, ValueError):
+    """Keras or the backend refuses an operation for the shapes and dtypes at hand.
+
+    The exception of Keras is shown first and this one's text is attached to it as a note.
+    """
+
+
+class OpaqueLayerError(KerasFxError):
+    """`strict=True`, and a custom layer had to be kept whole; the message lists each with its reason."""
+
+
+class NotCopyableError(KerasFxError, TypeError):
+    """A layer that is kept whole cannot be copied, because its config does not make it again.
+
+    Write `get_config()` for its class, or share its weights: `prepare_model(..., weights="share")`.
+    """
+
+
+class NotEquivalentError(KerasFxError):
+    """The prepared model differs from the original; it is not returned.
+
+    The message names the first node at which the models part, and the comparison is in `.comparison`.
+    """
+
+    def __init__(self, message: str, comparison: Any = None):
+        super().__init__(message)
+        self.comparison = comparison
+
+
+class UnknownFunctionError(KerasFxError, ValueError):
+    """A saved model names a function that kerasfx does not call.
+
+    A `.keras` file may only name functions of `keras.ops` and `keras.random`.
+    """
+
+
+def describe(what: str, *, where: str = "", why: str = "", hint: str = "") -> str:
+    """Compose a message: what happened, then indented lines for where, why and what to do."""
+    lines = [what]
+    for label, text in (("where", where), ("why", why), ("do", hint)):
+        if text:
+            lines.append(f"  {label + ':':<7}{text}")
+    return "\n".join(lines)

@@ -1,0 +1,423 @@
+"""The program: Value, Node, Graph. Imports neither Keras nor a backend.
+
+A Graph is a list of Nodes in execution order. A Node is one call, of a layer object or of a function
+named by a dotted string; its arguments keep the structure that the user wrote, with Values in the places
+of tensors. Inputs, weights and constants are Values whose producer is an `Input`, `Parameter` or
+`Constant` instead of a Node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kerasfx.dims import Dim, Size
+from kerasfx.errors import GraphError
+
+
+@dataclass(frozen=True)
+class Input:
+    """Producer of a model input."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """Producer of a variable's value: `variable` is the Keras variable of the original model."""
+
+    variable: Any
+    path: str
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """Producer of a constant: `array` is a NumPy array that nothing may write to."""
+
+    array: Any
+
+
+@dataclass(frozen=True)
+class SourceLine:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A layer to be made: what a pass puts where an op stood.
+
+    Attributes:
+        class_name: Public name, such as `"keras.layers.Add"`.
+        config: Keyword arguments of its constructor.
+    """
+
+    class_name: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """The target of a Node that calls a layer object of the original model.
+
+    Attributes:
+        layer: The layer.
+        opaque: Why a custom layer was kept whole; `None` for a layer that is a leaf anyway.
+        config: Entries that replace those of the layer's config in a copy.
+    """
+
+    layer: Any
+    opaque: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+Target = LayerCall | LayerSpec | str
+
+
+class Value:
+    """A typed edge.
+
+    Attributes:
+        name: Unique in its graph; how the text form refers to it.
+        shape: One int or Dim for each axis.
+        dtype: Standard name, such as `"float32"`.
+        producer: The Node, Input, Parameter or Constant that it comes from.
+        mask: The Value of the Keras mask that its producer attached to it, if any.
+        users: The Nodes that take it, in order of first use (kept by Graph).
+    """
+
+    __slots__ = ("dtype", "mask", "name", "producer", "shape", "users")
+
+    def __init__(self, name: str, shape: tuple[Size, ...], dtype: str, producer: Any):
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.producer: Node | Input | Parameter | Constant = producer
+        self.mask: Value | None = None
+        self.users: dict[Node, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Value {self.name}: {self.dtype}{list(map(str, self.shape))}>"
+
+
+class Node:
+    """One call.
+
+    Attributes:
+        name: Unique in its graph.
+        target: What is called.
+        args, kwargs: As the user wrote them, Values in the places of tensors.
+        outputs: Structure of Values.
+        path: Path of the layer, or of the innermost opened layer around an op; "" is the model itself.
+        source: The user's line.
+        implicit_masks: For a layer, the mask that Keras found attached to each tensor argument.
+    """
+
+    __slots__ = ("args", "implicit_masks", "kwargs", "name", "outputs", "path", "source", "target")
+
+    def __init__(
+        self,
+        name: str,
+        target: Target,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        path: str = "",
+        source: SourceLine | None = None,
+    ):
+        self.name = name
+        self.target = target
+        self.args = args
+        self.kwargs = kwargs
+        self.path = path
+        self.source = source
+        self.outputs: Any = None
+        self.implicit_masks: dict[Value, Value | None] = {}
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """Every Value that the call needs, those inside dimensions included, without repetition."""
+        return tuple(dict.fromkeys(values_in((self.args, self.kwargs))))
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        """The output Values, flat."""
+        return tuple(values_in(self.outputs))
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"
+
+
+class Graph:
+    """The program.
+
+    Invariants, enforced by `check()`:
+        1. Names of Values and Nodes are unique.
+        2. A Node only takes Values that were produced before it (or inputs, parameters, constants).
+        3. `value.users` are exactly the Nodes of the graph that take the value.
+        4. Every result's producer is its Node; outputs are produced in the graph.
+        5. A parameter stands for its variable once.
+
+    Attributes:
+        name: Name of the original model.
+        inputs: Structure of the input Values, as the prepared model is called.
+        outputs: Structure of Values; None where the model returns None.
+        nodes: In execution order.
+        parameters: The weights that ops read, one Value a variable.
+        constants: The constant Values.
+    """
+
+    def __init__(self, name: str = "model"):
+        self.name = name
+        self.inputs: Any = ()
+        self.outputs: Any = ()
+        self.nodes: list[Node] = []
+        self.parameters: list[Value] = []
+        self.constants: list[Value] = []
+        self.output_masks: dict[Value, Value | None] = {}
+        self._names: set[str] = set()
+
+    def unique_name(self, wish: str) -> str:
+        """Return `wish`, or `wish_1`, `wish_2`..., and take it."""
+        name, count = wish, 0
+        while name in self._names:
+            count += 1
+            name = f"{wish}_{count}"
+        self._names.add(name)
+        return name
+
+    def add_input(self, name: str, shape: tuple[Size, ...], dtype: str) -> Value:
+        """Add an input Value (the caller places it in `inputs`)."""
+        return Value(self.unique_name(name), shape, dtype, Input(name))
+
+    def add_parameter(self, variable: Any, path: str, shape: tuple[int, ...], dtype: str) -> Value:
+        """Return the Value of `variable`, made at the first request."""
+        for value in self.parameters:
+            if value.producer.variable is variable:  # pyright: ignore[reportAttributeAccessIssue]
+                return value
+        wish = _identifier(path) or "weight"
+        value = Value(self.unique_name(wish), shape, dtype, Parameter(variable, path))
+        self.parameters.append(value)
+        return value
+
+    def add_constant(self, array: Any, wish: str = "constant") -> Value:
+        """Add a constant Value for a NumPy array."""
+        producer = Constant(array)
+        value = Value(self.unique_name(wish), tuple(array.shape), str(array.dtype), producer)
+        self.constants.append(value)
+        return value
+
+    def append(self, node: Node) -> Node:
+        """Put `node` last."""
+        return self.insert(len(self.nodes), node)
+
+    def insert(self, position: int, node: Node) -> Node:
+        """Put `node` at `position` of `nodes`."""
+        self.nodes.insert(position, node)
+        for value in node.inputs:
+            value.users[node] = None
+        return node
+
+    def set_arguments(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Replace the arguments of `node`."""
+        for value in node.inputs:
+            value.users.pop(node, None)
+        node.args, node.kwargs = args, kwargs
+        for value in node.inputs:
+            value.users[node] = None
+
+    def replace_uses(self, old: Value, new: Value) -> None:
+        """Let every Node, output and mask that takes `old` take `new`."""
+
+        def swap(value: Value) -> Value:
+            return new if value is old else value
+
+        for node in list(old.users):
+            args, kwargs = map_values(swap, (node.args, node.kwargs))
+            node.implicit_masks = {
+                swap(v): m and swap(m) for v, m in node.implicit_masks.items()
+            }
+            self.set_arguments(node, args, kwargs)
+        self.outputs = map_values(swap, self.outputs)
+        self.output_masks = {swap(v): m and swap(m) for v, m in self.output_masks.items()}
+
+    def remove(self, node: Node) -> None:
+        """Take `node` out.
+
+        Raises:
+            GraphError: One of its results is still used.
+        """
+        needed = set(values_in(self.outputs))
+        for value in node.results:
+            if value.users or value in needed:
+                users = ", ".join(n.name for n in value.users) or "the outputs"
+                raise GraphError(
+                    f"Node '{node.name}' cannot be removed: '{value.name}' is used by {users}.\n"
+                    "Replace its uses first: graph.replace_uses(old, new)."
+                )
+        self._detach(node)
+        self.nodes.remove(node)
+
+    def truncate(self, length: int) -> None:
+        """Forget all Nodes from position `length` on (used when a trace is taken back)."""
+        for node in self.nodes[length:]:
+            self._detach(node)
+        del self.nodes[length:]
+
+    def prune(self) -> bool:
+        """Remove every Node, parameter and constant that no output needs. Returns whether any was."""
+        needed = set(values_in(self.outputs)) | foreign_masks(self.output_masks)
+        kept: list[Node] = []
+        for node in reversed(self.nodes):
+            if needed.isdisjoint(node.results) and not is_effect(node):
+                self._detach(node)
+                continue
+            kept.append(node)
+            needed.update(node.inputs)
+            needed.update(foreign_masks(node.implicit_masks))
+        changed = len(kept) < len(self.nodes)
+        self.nodes = kept[::-1]
+        self.parameters = [v for v in self.parameters if v in needed]
+        self.constants = [v for v in self.constants if v in needed]
+        return changed
+
+    def _detach(self, node: Node) -> None:
+        for value in node.inputs:
+            value.users.pop(node, None)
+        self._names.discard(node.name)
+        self._names.difference_update(v.name for v in node.results)
+
+    def check(self) -> Graph:
+        """Verify the invariants of the class.
+
+        Returns:
+            The graph itself.
+
+        Raises:
+            GraphError: An invariant does not hold; the message shows the neighbourhood of the fault.
+        """
+        names: set[str] = set()
+        known: set[Value] = set()
+        for value in (*values_in(self.inputs), *self.parameters, *self.constants):
+            self._claim(value.name, names, None)
+            known.add(value)
+        variables = [id(v.producer.variable) for v in self.parameters]  # pyright: ignore
+        if len(set(variables)) != len(variables):
+            self._fail("one variable has two parameters", None)
+        for node in self.nodes:
+            self._check_node(node, names, known)
+        for value in values_in(self.outputs):
+            if value not in known:
+                self._fail(f"output '{value.name}' is not produced in the graph", None)
+        return self
+
+    def _check_node(self, node: Node, names: set[str], known: set[Value]) -> None:
+        for value in node.inputs:
+            if value not in known:
+                self._fail(f"'{node.name}' takes '{value.name}' before it is produced", node)
+            if node not in value.users:
+                self._fail(f"'{node.name}' is missing in the users of '{value.name}'", node)
+        for value in node.results:
+            if value.producer is not node:
+                self._fail(f"'{value.name}' has a producer other than '{node.name}'", node)
+            self._claim(value.name, names, node)
+            known.add(value)
+
+    def _claim(self, name: str, names: set[str], node: Node | None) -> None:
+        if name in names:
+            self._fail(f"the name '{name}' is used twice", node)
+        names.add(name)
+
+    def _fail(self, fault: str, node: Node | None) -> None:
+        from kerasfx.text import neighbourhood
+
+        where = f"\n{neighbourhood(self, node)}" if node else ""
+        raise GraphError(f"The graph of '{self.name}' is broken: {fault}.{where}")
+
+    def __str__(self) -> str:
+        from kerasfx.text import to_text
+
+        return to_text(self)
+
+
+def foreign_masks(masks: dict[Value, Value | None]) -> set[Value]:
+    """The masks that a value carries at a place although its producer did not attach them."""
+    return {mask for value, mask in masks.items() if mask is not None and mask is not value.mask}
+
+
+EFFECT_OPS = {"kerasfx.add_loss", "kerasfx.assign"}
+"""Ops that do something besides returning results; `prune` keeps them."""
+
+
+def is_call(node: Node) -> bool:
+    """Whether `node` calls a layer object of the original model."""
+    return isinstance(node.target, LayerCall)
+
+
+def is_effect(node: Node) -> bool:
+    """Whether running `node` changes more than its results."""
+    return isinstance(node.target, str) and node.target in EFFECT_OPS
+
+
+def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
+    """Apply `function` to everything inside tuples, lists, dicts and slices."""
+    if isinstance(structure, tuple):
+        items = [map_leaves(function, s) for s in structure]
+        is_named = hasattr(structure, "_fields")
+        return type(structure)(*items) if is_named else tuple(items)
+    if isinstance(structure, list):
+        return [map_leaves(function, s) for s in structure]
+    if isinstance(structure, dict):
+        return {k: map_leaves(function, s) for k, s in structure.items()}
+    if isinstance(structure, slice):
+        parts = (structure.start, structure.stop, structure.step)
+        return slice(*(map_leaves(function, p) for p in parts))
+    return function(structure)
+
+
+def leaves_of(structure: Any) -> Iterator[Any]:
+    """Yield what `map_leaves` visits, in its order."""
+    if isinstance(structure, dict):
+        structure = tuple(structure.values())
+    if isinstance(structure, slice):
+        structure = (structure.start, structure.stop, structure.step)
+    if isinstance(structure, (tuple, list)):
+        for item in structure:
+            yield from leaves_of(item)
+    else:
+        yield structure
+
+
+def map_values(function: Callable[[Value], Any], structure: Any) -> Any:
+    """Replace every Value of a structure, those inside dimensions included."""
+
+    def leaf(x: Any) -> Any:
+        if isinstance(x, Value):
+            return function(x)
+        return x.substitute(function) if isinstance(x, Dim) else x
+
+    return map_leaves(leaf, structure)
+
+
+def values_in(structure: Any) -> Iterable[Value]:
+    """Yield every Value of a structure, those inside dimensions included."""
+    for leaf in leaves_of(structure):
+        if isinstance(leaf, Value):
+            yield leaf
+        elif isinstance(leaf, Dim):
+            yield from leaf.values()
+
+
+def _identifier(path: str) -> str:
+    """Turn `blocks[0].attention` into `blocks_0_attention`."""
+    cleaned = "".join(c if c.isalnum() and c.isascii() else "_" for c in path.replace("]", ""))
+    return cleaned.strip("_")
+
+
+identifier = _identifier
