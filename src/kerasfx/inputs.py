@@ -1,0 +1,260 @@
+"""What a model is called with: the forms that `input_layer` takes, brought into one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx import keras_internals as internals
+from kerasfx.errors import InputMismatchError, InputRequiredError, describe
+from kerasfx.ir import identifier, leaves_of, map_leaves
+from kerasfx.report import Finding
+
+
+class Inputs:
+    """The arguments of a `call` that takes several: `kerasfx.Inputs(x, context=c, inverse=True)`.
+
+    Tensors (given as `keras.Input`, example array or shape, or structures of them) become inputs of the
+    prepared model, which is called with a dict of them keyed by argument name; Python values are fixed.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.args = args
+        self.kwargs = kwargs
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input: its shape with None for free sizes, dtype, and the name it should get."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+    name: str
+
+
+@dataclass(frozen=True)
+class CallSpec:
+    """How the model is called.
+
+    Attributes:
+        args, kwargs: The arguments, with an `InputSpec` in the place of each tensor.
+        struct: The structure with which the prepared model is called, of the same `InputSpec` objects.
+        findings: What the user should know about how it was found.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    struct: Any
+    findings: tuple[Finding, ...] = ()
+
+
+def call_spec(model: Any, input_layer: Any) -> CallSpec:
+    """Find out how `model` is called.
+
+    Raises:
+        InputRequiredError: Nothing is known about the inputs.
+        InputMismatchError: `input_layer` is of no known form, or does not fit the model.
+    """
+    if isinstance(input_layer, Inputs):
+        return _from_arguments(model, input_layer)
+    if input_layer is None:
+        return _from_model(model)
+    struct = _specs(input_layer, _default_name(model))
+    _check_against(model, struct)
+    return CallSpec((struct,), {}, struct)
+
+
+def _from_arguments(model: Any, inputs: Inputs) -> CallSpec:
+    try:
+        bound = inspect.signature(model.call).bind(*inputs.args, **inputs.kwargs)
+    except TypeError as error:
+        raise InputMismatchError(
+            describe(
+                f"kerasfx.Inputs does not fit `{type(model).__name__}.call`: {error}.",
+                hint=f"its signature is call{inspect.signature(model.call)}",
+            )
+        ) from error
+    names = iter(bound.arguments)
+    args = tuple(_argument(a, next(names)) for a in inputs.args)
+    kwargs = {k: _argument(v, k) for k, v in inputs.kwargs.items()}
+    positional = dict(zip(bound.arguments, args, strict=False))
+    struct = {k: v for k, v in {**positional, **kwargs}.items() if _has_spec(v)}
+    if not struct:
+        raise InputMismatchError(
+            describe("kerasfx.Inputs holds no tensor.", hint="give one as keras.Input, array or shape")
+        )
+    return CallSpec(args, kwargs, struct)
+
+
+def _argument(x: Any, name: str) -> Any:
+    return _specs(x, name) if _holds_tensors(x) else x
+
+
+def _holds_tensors(x: Any) -> bool:
+    return _is_shape(x) or any(_is_tensor(leaf) for leaf in leaves_of(x))
+
+
+def _has_spec(x: Any) -> bool:
+    return any(isinstance(leaf, InputSpec) for leaf in leaves_of(x))
+
+
+def _from_model(model: Any) -> CallSpec:
+    struct = getattr(model, "_inputs_struct", None)
+    if struct is None and isinstance(model, keras.Sequential) and model.built:
+        functional = getattr(model, "_functional", None)
+        struct = functional.inputs[0] if functional else None
+    if struct is not None:
+        specs = _specs(struct, "input")
+        return CallSpec((specs,), {}, specs)
+    return _from_build_shapes(model)
+
+
+def _from_build_shapes(model: Any) -> CallSpec:
+    shapes = internals.known_input_shapes(model) if model.built else None
+    if not shapes or any(s is None for s in shapes.values()):
+        raise InputRequiredError(_required_message(model))
+    names = [k.removesuffix("_shape") for k in shapes]
+    values = [_specs(s, n, dtype=model.input_dtype) for s, n in zip(shapes.values(), names, strict=True)]
+    finding = Finding(
+        "warning",
+        "",
+        f"Keras keeps the shapes but not the dtypes of the inputs; {model.input_dtype} is assumed",
+        hint="pass input_layer=keras.Input(shape, dtype=...) where that is not so",
+    )
+    if len(values) == 1:
+        return CallSpec((values[0],), {}, values[0], (finding,))
+    signature = list(inspect.signature(model.call).parameters)
+    arguments = {n: v for n, v in zip(names, values, strict=True) if n in signature}
+    return CallSpec((), arguments, dict(arguments), (finding,))
+
+
+def _required_message(model: Any) -> str:
+    return describe(
+        f"The inputs of {type(model).__name__} '{model.name}' are not known.",
+        why="it is no Functional or Sequential model and was not built yet",
+        hint="say what it is called with, for example\n"
+        "         kerasfx.prepare_model(model, keras.Input((64,)))            # one tensor\n"
+        '         kerasfx.prepare_model(model, {"a": keras.Input((64,)), ...})  # a structure of them\n'
+        "         kerasfx.prepare_model(model, kerasfx.Inputs(x, context=c))   # several arguments",
+    )
+
+
+def _check_against(model: Any, struct: Any) -> None:
+    """Refuse inputs that a Functional or Sequential model cannot take, before any work."""
+    known = getattr(model, "_inputs_struct", None)
+    if known is None:
+        return
+    expected, given = list(leaves_of(known)), list(leaves_of(struct))
+    if len(expected) != len(given):
+        raise InputMismatchError(
+            describe(
+                f"'{model.name}' takes {len(expected)} inputs, but input_layer holds {len(given)}.",
+                hint=f"its inputs are {_shown(known)}",
+            )
+        )
+    if isinstance(known, dict) and isinstance(struct, dict) and set(known) != set(struct):
+        raise InputMismatchError(
+            describe(
+                f"'{model.name}' takes the keys {sorted(known)}, but input_layer has {sorted(struct)}."
+            )
+        )
+    for ours, theirs in zip(_flat(struct), _flat(known), strict=True):
+        _check_one(model, ours, theirs)
+
+
+def _flat(structure: Any) -> Iterator[Any]:
+    """The leaves in the order of keys, as Keras flattens."""
+    if isinstance(structure, dict):
+        structure = [structure[k] for k in sorted(structure)]
+    if isinstance(structure, (list, tuple)):
+        for item in structure:
+            yield from _flat(item)
+    else:
+        yield structure
+
+
+def _check_one(model: Any, ours: InputSpec, theirs: Any) -> None:
+    fits = len(ours.shape) == len(theirs.shape) and all(
+        a == b or b is None for a, b in zip(ours.shape[1:], theirs.shape[1:], strict=True)
+    )
+    if not fits:
+        raise InputMismatchError(
+            describe(
+                f"'{model.name}' takes an input '{theirs.name}' of shape {theirs.shape}, "
+                f"but input_layer has {ours.shape} in its place.",
+            )
+        )
+    if ("float" in ours.dtype) != ("float" in theirs.dtype):
+        raise InputMismatchError(
+            describe(
+                f"'{model.name}' takes an input '{theirs.name}' of dtype {theirs.dtype}, "
+                f"but input_layer has {ours.dtype} in its place.",
+                hint=f"keras.Input({theirs.shape[1:]}, dtype={theirs.dtype!r})",
+            )
+        )
+
+
+def _shown(struct: Any) -> Any:
+    return map_leaves(lambda t: (t.name, t.shape, t.dtype), struct)
+
+
+def _default_name(model: Any) -> str:
+    parameters = list(inspect.signature(model.call).parameters)
+    return parameters[0] if parameters and parameters[0] not in ("args", "self") else "input"
+
+
+def _specs(x: Any, name: str, dtype: str | None = None) -> Any:
+    """Turn a structure of inputs, arrays or shapes into one of `InputSpec`."""
+    if _is_shape(x):
+        return InputSpec((None, *x[1:]), dtype or keras.config.floatx(), name)
+    if isinstance(x, dict) and x:
+        return {k: _specs(v, str(k), dtype) for k, v in x.items()}
+    if isinstance(x, (list, tuple)) and x:
+        items = [_specs(v, f"{name}_{i}" if len(x) > 1 else name, dtype) for i, v in enumerate(x)]
+        return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
+    return _one(x, name)
+
+
+def _one(x: Any, name: str) -> Any:
+    if isinstance(x, keras.layers.InputLayer):
+        x = x.output
+    if isinstance(x, keras.KerasTensor):
+        return InputSpec(tuple(x.shape), x.dtype, _given_name(x) or name)
+    if _is_tensor(x):
+        array = np.asarray(x) if not hasattr(x, "dtype") else x
+        shape = tuple(array.shape)
+        free = (None, *shape[1:]) if shape else shape
+        return InputSpec(free, internals.standardize_dtype(array.dtype), name)
+    raise InputMismatchError(
+        describe(
+            f"input_layer holds {x!r} of type {type(x).__name__}.",
+            why="an input is a keras.Input, a keras.layers.InputLayer, an example array or a shape",
+            hint="for arguments that are Python values: kerasfx.Inputs(x, flag=True)",
+        )
+    )
+
+
+def _given_name(tensor: Any) -> str | None:
+    """The name of a `keras.Input`, unless Keras made it up."""
+    automatic = ("keras_tensor", "input_layer")
+    return None if tensor.name.startswith(automatic) else identifier(tensor.name)
+
+
+def _is_tensor(x: Any) -> bool:
+    return (
+        isinstance(x, (keras.KerasTensor, keras.layers.InputLayer, np.ndarray, np.generic))
+        or keras.ops.is_tensor(x)
+    )
+
+
+def _is_shape(x: Any) -> bool:
+    return (
+        isinstance(x, (tuple, list))
+        and len(x) > 0
+        and all(d is None or type(d) is int for d in x)
+    )

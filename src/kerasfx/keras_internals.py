@@ -1,0 +1,206 @@
+"""The one place that touches private Keras API; every other module imports it from here.
+
+| private name | relied on for | since |
+|---|---|---|
+| `Operation.__call__`, `Operation.symbolic_call` | running `call` of opened layers; seeing every op | 3.0 |
+| `Layer.__call__` | a frame around each layer call | 3.0 |
+| `Layer._maybe_build(call_spec)` | building runs outside the trace | 3.0 |
+| `Layer._set_mask_metadata` | `compute_mask` of the user's layers sees dimensions | 3.0 |
+| `traceback_utils.is_traceback_filtering_enabled` | exceptions of the user's code stay theirs | 3.0 |
+| `keras_tensor.any_symbolic_tensors(args, kwargs)` | ops on weights and dims take the symbolic path | 3.0 |
+| `Variable.value` and its operators, `_maybe_autocast` | a weight read while tracing is a tensor of the graph | 3.0 |
+| `keras.src.backend.{core, numpy, random}` functions looked up at call time | direct backend calls | 3.0 |
+| `global_state` attributes `current_call_ctx`, `object_name_uids` | nothing is left behind | 3.0 |
+| `Layer._layers, _trainable_variables, _non_trainable_variables, _seed_generators, _losses, _loss_ids, _called, _parent_path` | walking and restoring a layer | 3.0 |
+| `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
+| `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
+| `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
+from typing import Any
+
+import keras
+from keras.src import backend
+from keras.src.backend.common import global_state, keras_tensor
+from keras.src.backend.common import variables as common_variables
+from keras.src.layers.layer import CallContext, Layer
+from keras.src.models.functional import Functional
+from keras.src.ops.operation import Operation
+from keras.src.utils import traceback_utils
+
+__all__ = ["Functional", "Layer", "Operation", "keras_tensor", "traceback_utils"]
+
+any_symbolic_tensors = keras_tensor.any_symbolic_tensors
+
+
+def variable_classes() -> list[type]:
+    """The classes of the MRO of `keras.Variable` that Keras itself defines."""
+    return [c for c in keras.Variable.__mro__ if c.__module__.startswith("keras.")]
+
+
+def is_variable(x: Any) -> bool:
+    """Whether `x` is a Keras variable of the running backend."""
+    return isinstance(x, common_variables_class())
+
+
+def is_raw_variable(x: Any) -> bool:
+    """Whether `x` is a variable of the backend itself, whose value may change without Keras knowing."""
+    return hasattr(x, "assign") or bool(getattr(x, "requires_grad", False))
+
+
+def common_variables_class() -> type:
+    """The backend-independent base class of variables (`KerasVariable` before Keras 3.6)."""
+    return getattr(common_variables, "KerasVariable", None) or common_variables.Variable
+
+
+def modules_that_import(name: str, function: Any) -> list[ModuleType]:
+    """The loaded `keras.src` modules whose global `name` is `function`, the backends' own excluded."""
+    own = f"keras.src.backend.{keras.backend.backend()}"
+    return [
+        module
+        for module_name, module in list(sys.modules.items())
+        if module_name.startswith("keras.src")
+        and not module_name.startswith(own)
+        and getattr(module, "__dict__", {}).get(name) is function
+    ]
+
+
+def backend_module(name: str) -> ModuleType:
+    """A module of the running backend: `"core"`, `"numpy"`, `"random"`..."""
+    return getattr(backend, name)
+
+
+def mask_of(tensor: Any) -> Any:
+    """The Keras mask attached to a tensor, or None."""
+    getter = getattr(backend, "get_keras_mask", None)
+    return getter(tensor) if getter else getattr(tensor, "_keras_mask", None)
+
+
+def autocast_dtype() -> str | None:
+    """The dtype that variables are cast to where the code runs now, or None."""
+    scope = backend.get_autocast_scope()
+    return None if scope is None else scope.dtype
+
+
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """Give automatic names back: what the block makes does not shift the names of the user's layers."""
+    saved = dict(global_state.get_global_attribute("object_name_uids") or {})
+    try:
+        yield
+    finally:
+        current = global_state.get_global_attribute("object_name_uids")
+        if current is not None:
+            current.clear()
+            current.update(saved)
+
+
+def call_context(training: Any) -> AbstractContextManager[None]:
+    """Run a block as if inside a layer that was called with `training`.
+
+    With a context already open, the layers called inside neither clear `losses` nor reset the context.
+    """
+    context = CallContext(entry_layer=None)
+    context.training = training
+    return _call_context_is(context)
+
+
+def no_call_context() -> AbstractContextManager[None]:
+    """Run a block as if outside any layer: what it calls does not change the context outside."""
+    return _call_context_is(None)
+
+
+@contextmanager
+def _call_context_is(context: Any) -> Iterator[None]:
+    saved = global_state.get_global_attribute("current_call_ctx")
+    global_state.set_global_attribute("current_call_ctx", context)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("current_call_ctx", saved)
+
+
+def takes_training(layer: Any) -> bool:
+    """Whether the `call` of `layer` has a `training` argument."""
+    return bool(getattr(layer, "_call_has_training_arg", False))
+
+
+def all_layers(layer: Any) -> list[Any]:
+    """`layer` and every layer below it that Keras tracks, each once."""
+    return list(layer._flatten_layers())
+
+
+def constructor_arguments(layer: Any) -> dict[str, Any] | None:
+    """Copies of the arguments that `layer` was made with, as Keras keeps them; None if it does not."""
+    config = getattr(layer, "_auto_config", None)
+    return None if config is None else keras.saving.deserialize_keras_object(config.serialize())
+
+
+def own_state(layer: Any) -> list[Any]:
+    """The variables that belong to `layer` itself, in the order in which its code made them."""
+    seeds = [g.state for g in getattr(layer, "_seed_generators", [])]
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds]
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """The layers that `layer` tracks directly."""
+    return list(layer._layers)
+
+
+@contextmanager
+def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
+    """Put back what merely calling a built layer sets on it (`_called`, `_parent_path`)."""
+    before = {id(x): (x, x._called, x._parent_path) for x in layers() if x.built}
+    try:
+        yield
+    finally:
+        for layer, called, parent_path in before.values():
+            layer._called, layer._parent_path = called, parent_path
+
+
+def known_input_shapes(model: Any) -> Any:
+    """The shapes a built layer was built with (as `get_build_config` saves them), or None."""
+    config = model.get_build_config() or {}
+    if "shapes_dict" in config:
+        return dict(config["shapes_dict"])
+    shape = config.get("input_shape")
+    return None if shape is None else {"input_shape": shape}
+
+
+def standardize_dtype(dtype: Any) -> str:
+    """The standard name of a dtype, such as `"float32"`."""
+    return keras.backend.standardize_dtype(dtype)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Attach a Keras mask to a tensor."""
+    setter = getattr(backend, "set_keras_mask", None)
+    if setter:
+        setter(tensor, mask)
+    else:
+        tensor._keras_mask = mask
+
+
+def alias_of(layer: Any, cls: type, name: str) -> Any:
+    """Another layer object of class `cls` with the state of `layer` and a name of its own."""
+    alias = object.__new__(cls)
+    alias.__dict__.update(layer.__dict__)
+    own = {"name": name, "_inbound_nodes": [], "_outbound_nodes": []}
+    alias.__dict__.update(own)
+    return alias
+
+
+@contextmanager
+def output_spec_is(layer: Any, spec: Any) -> Iterator[None]:
+    """Let `layer` answer `spec` when Keras asks it what its results are."""
+    object.__setattr__(layer, "compute_output_spec", lambda *args, **kwargs: spec)
+    try:
+        yield
+    finally:
+        object.__delattr__(layer, "compute_output_spec")

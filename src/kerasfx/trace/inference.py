@@ -1,0 +1,123 @@
+"""Shapes and dtypes of results, found by asking Keras for two sets of example sizes.
+
+Where both answers agree the size is known; where they differ it is a new `Dim`, "axis k of that Value".
+Asking with sizes instead of None serves code that cannot handle None, and finds the sizes that Keras
+loses although they are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras.src import backend
+
+from kerasfx.dims import hint
+from kerasfx.errors import OutputNotTensorError, describe
+from kerasfx.ir import Value, leaves_of, map_leaves
+from kerasfx.keras_internals import standardize_dtype
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Shape and dtype of one result under one set of example sizes.
+
+    Attributes:
+        shape: None for a size that depends on the data.
+        dtype: Standard name.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any]:
+    """Results of a public function, as the backend itself computes them.
+
+    Returns:
+        One structure of `Spec` for each set of example sizes that matters.
+    """
+
+    def run(which: int) -> Any:
+        tensors: list[Any] = []
+        template = example((args, kwargs), which, tensors)
+
+        def call(*flat: Any) -> Any:
+            call_args, call_kwargs = map_leaves(
+                lambda x: flat[x.index] if isinstance(x, _Slot) else x, template
+            )
+            return function(*call_args, **call_kwargs)
+
+        return _specs(_as_backend_or_keras_says(call, tensors))
+
+    return _for_both(run, (args, kwargs))
+
+
+def _as_backend_or_keras_says(call: Callable[..., Any], tensors: list[Any]) -> Any:
+    """The backend knows best, but some functions of old Keras only run on real tensors."""
+    try:
+        return backend.compute_output_spec(call, *tensors)
+    except Exception as error:
+        try:
+            return call(*tensors)
+        except Exception:
+            raise error from None
+
+
+def infer_layer(layer: Any, args: Any, kwargs: Any) -> list[Any]:
+    """Results of a layer, as its `compute_output_spec` says."""
+
+    def run(which: int) -> Any:
+        tensors: list[Any] = []
+        template = example((args, kwargs), which, tensors)
+        call_args, call_kwargs = map_leaves(
+            lambda x: tensors[x.index] if isinstance(x, _Slot) else x, template
+        )
+        return _specs(layer.compute_output_spec(*call_args, **call_kwargs))
+
+    return _for_both(run, (args, kwargs))
+
+
+@dataclass(frozen=True)
+class _Slot:
+    index: int
+
+
+def example(structure: Any, which: int, tensors: list[Any]) -> Any:
+    """Replace Values by slots, their tensors of example sizes being appended to `tensors`."""
+
+    def leaf(x: Any) -> Any:
+        if not isinstance(x, Value):
+            return hint(x, which)
+        tensors.append(keras.KerasTensor([hint(d, which) for d in x.shape], dtype=x.dtype))
+        return _Slot(len(tensors) - 1)
+
+    return map_leaves(leaf, structure)
+
+
+def _for_both(run: Callable[[int], Any], structure: Any) -> list[Any]:
+    first = run(0)
+    return [first, run(1)] if _is_free(structure) else [first]
+
+
+def _is_free(structure: Any) -> bool:
+    for leaf in leaves_of(structure):
+        sizes = leaf.shape if isinstance(leaf, Value) else (leaf,)
+        if any(hint(d, 0) is not d for d in sizes):
+            return True
+    return False
+
+
+def _specs(result: Any) -> Any:
+    def leaf(x: Any) -> Any:
+        if x is None or isinstance(x, (int, float)):
+            return x
+        if hasattr(x, "shape") and hasattr(x, "dtype"):
+            return Spec(tuple(x.shape), standardize_dtype(x.dtype))
+        raise OutputNotTensorError(
+            describe(f"A call returned {x!r} of type {type(x).__name__}, which is not a tensor.")
+        )
+
+    return map_leaves(leaf, result)

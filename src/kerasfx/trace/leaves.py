@@ -1,0 +1,102 @@
+"""What stays a leaf: which layers are one node and which are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import keras
+
+from kerasfx.keras_internals import all_layers
+
+Selector = type | str | Callable[[Any], bool]
+"""A layer class, a pattern of paths such as `"encoder.*.rotary"`, or a predicate of a layer."""
+
+_HARMLESS = {"__init__", "get_config", "from_config", "__doc__", "__module__", "__qualname__", "__annotations__"}
+_HARMLESS |= {"__static_attributes__", "__firstlineno__", "__classcell__", "__dict__", "__weakref__"}
+
+
+def is_builtin(cls: type) -> bool:
+    """Whether `cls` is a layer class of Keras or of kerasfx that can be loaded by its name."""
+    return cls.__module__.startswith(("keras.src.layers.", "kerasfx.layers")) and cls is not keras.layers.Lambda
+
+
+def builtin_class(cls: type) -> type | None:
+    """The built-in class that a layer of class `cls` behaves as, or None.
+
+    It is `cls` itself or, for a subclass that only adds a constructor or a config, its built-in base.
+    """
+    for base in cls.__mro__:
+        if is_builtin(base):
+            return base
+        if set(vars(base)) - _HARMLESS - {n for n in vars(base) if n.startswith("_abc_")}:
+            return None
+    return None
+
+
+def is_container(layer: Any) -> bool:
+    """Whether `layer` is a model: it only arranges other layers."""
+    return isinstance(layer, keras.Model)
+
+
+def custom_parts(layer: Any) -> list[Any]:
+    """The layers inside a built-in layer (a wrapper, an RNN) that are not built-in themselves."""
+    return [x for x in all_layers(layer)[1:] if builtin_class(type(x)) is None]
+
+
+def is_plain_leaf(layer: Any) -> bool:
+    """Whether `layer` stays whole unless someone asks otherwise: it is built-in and no model."""
+    return not is_container(layer) and builtin_class(type(layer)) is not None
+
+
+class LeafPolicy:
+    """Decides which layers stay whole.
+
+    Args:
+        leaves: Selectors of layers that stay whole.
+        opened: Selectors of layers that are opened although they would stay whole.
+    """
+
+    def __init__(self, leaves: tuple[Selector, ...] = (), opened: tuple[Selector, ...] = ()):
+        self._leaves = leaves
+        self._opened = opened
+        self.kept: dict[int, str] = {}
+        self.forced_open: set[int] = set()
+
+    def keep(self, layer: Any, reason: str) -> None:
+        """Keep `layer` whole from now on, because of `reason`."""
+        self.kept[id(layer)] = reason
+
+    def is_leaf(self, layer: Any, path: str) -> bool:
+        """Whether `layer` at `path` is one node."""
+        if self.is_kept(layer, path):
+            return True
+        if id(layer) in self.forced_open or _selected(layer, path, self._opened):
+            return False
+        return is_plain_leaf(layer)
+
+    def is_kept(self, layer: Any, path: str) -> bool:
+        """Whether `layer` has to stay whole, by request or because it could not be opened."""
+        return id(layer) in self.kept or self.is_requested(layer, path)
+
+    def is_requested(self, layer: Any, path: str) -> bool:
+        """Whether the user asked for `layer` to stay whole."""
+        return _selected(layer, path, self._leaves)
+
+
+def _selected(layer: Any, path: str, selectors: tuple[Selector, ...]) -> bool:
+    return any(_matches(layer, path, s) for s in selectors)
+
+
+def _matches(layer: Any, path: str, selector: Selector) -> bool:
+    if isinstance(selector, type):
+        return isinstance(layer, selector)
+    if isinstance(selector, str):
+        return fnmatchcase(path, _literal_brackets(selector))
+    return bool(selector(layer))
+
+
+def _literal_brackets(pattern: str) -> str:
+    """Let `blocks[0]` in a pattern mean itself: fnmatch reads brackets as a set of characters."""
+    return pattern.replace("[", "[[]")

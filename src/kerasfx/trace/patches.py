@@ -1,0 +1,329 @@
+"""The places that see everything while a trace is open, and how they are put back.
+
+Patches are installed when the first session of the process opens and removed when the last one closes.
+Each looks for the session of its own thread and, without one, is the original.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from kerasfx import keras_internals as internals
+from kerasfx.dims import Dim
+from kerasfx.errors import (
+    LossInCallError,
+    StateUpdateError,
+    UnsupportedOperationError,
+    WeightAsPythonValueError,
+    describe,
+)
+from kerasfx.ir import leaves_of
+from kerasfx.trace import public_calls
+from kerasfx.trace.session import Session, current
+from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
+from kerasfx.trace.where import source_line
+
+Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+"""`replacement(session, original, args, kwargs)`: what runs in the place of `original`."""
+
+_lock = threading.Lock()
+_open_sessions = 0
+_installed: list[tuple[Any, str, Any]] = []
+
+
+def patched() -> tuple[str, ...]:
+    """The names that are patched now; empty when no trace is open."""
+    return tuple(f"{getattr(owner, '__name__', owner)}.{name}" for owner, name, _ in _installed)
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Keep the patches in place while the block runs."""
+    global _open_sessions
+    with _lock:
+        if _open_sessions == 0:
+            _install()
+        _open_sessions += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _open_sessions -= 1
+            if _open_sessions == 0:
+                _remove()
+
+
+def _install() -> None:
+    try:
+        _install_calls()
+        _install_variables()
+        _install_backend()
+    except BaseException:
+        _remove()
+        raise
+
+
+def _remove() -> None:
+    while _installed:
+        owner, name, original = _installed.pop()
+        setattr(owner, name, original)
+
+
+def _patch(owner: Any, name: str, replacement: Replacement) -> None:
+    original = vars(owner)[name]
+
+    @functools.wraps(original)
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        session = current()
+        if session is None:
+            return original(*args, **kwargs)
+        return replacement(session, original, args, kwargs)
+
+    _installed.append((owner, name, original))
+    setattr(owner, name, stand_in)
+
+
+# Calls of layers and operations
+
+
+def _install_calls() -> None:
+    _patch(internals.Layer, "__call__", _layer_call)
+    _patch(internals.Layer, "_maybe_build", _maybe_build)
+    _patch(internals.Layer, "_set_mask_metadata", _set_mask_metadata)
+    _patch(internals.Layer, "add_loss", _add_loss)
+    _patch(internals.Operation, "__call__", _operation_call)
+    _patch(internals.Operation, "symbolic_call", _symbolic_call)
+    for module in internals.modules_that_import("any_symbolic_tensors", internals.any_symbolic_tensors):
+        # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
+        in_layer = module.__name__ == internals.Layer.__module__
+        _patch(module, "any_symbolic_tensors", _never if in_layer else _any_symbolic)
+    # With filtering on, Keras rebuilds exceptions of the user's code and loses their lines.
+    _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
+
+
+def _layer_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    layer, *rest = args
+    return session.call_layer(original, layer, tuple(rest), kwargs)
+
+
+def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    _, call_spec = args
+    with session.pause():
+        # An eager call forgives what cannot be built beforehand: `call` itself will build it.
+        call_spec.eager = True
+        return original(*args, **kwargs)
+
+
+def _set_mask_metadata(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    with session.mode(in_user_code=True):
+        return original(*args, **kwargs)
+
+
+def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    raise LossInCallError(
+        describe(
+            "`add_loss` is called inside `call`.",
+            where=session.locate(source_line()),
+            why="a flat model has no place for it yet",
+            hint=session.keep_hint(),
+        )
+    )
+
+
+def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    operation, *rest = args
+    if isinstance(operation, internals.Layer):
+        return session.run_call(operation, tuple(rest), kwargs)
+    if not _is_traced((rest, kwargs)):
+        return original(*args, **kwargs)
+    if isinstance(operation, keras.Function):
+        return operation.call(*rest, **kwargs)
+    return session.record_operation(operation, tuple(rest), kwargs)
+
+
+def _symbolic_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    operation, *rest = args
+    return session.record_operation(operation, tuple(rest), kwargs)
+
+
+def _any_symbolic(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    return _is_traced((args, kwargs))
+
+
+def _never(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    return False
+
+
+def _is_traced(structure: Any) -> bool:
+    return any(
+        isinstance(x, (keras.KerasTensor, Dim)) or internals.is_variable(x) for x in leaves_of(structure)
+    )
+
+
+# Variables
+
+
+def _install_variables() -> None:
+    for cls in internals.variable_classes():
+        if "value" in vars(cls):
+            _patch_property(cls, "value")
+        for name in OPERATOR_NAMES:
+            if name in vars(cls):
+                _patch(cls, name, functools.partial(_variable_operator, name))
+        for name in ("numpy", "__array__"):
+            if name in vars(cls):
+                _patch(cls, name, _variable_as_array)
+        if "assign" in vars(cls):
+            _patch(cls, "assign", _assign)
+
+
+def _patch_property(cls: type, name: str) -> None:
+    original = vars(cls)[name]
+
+    def value(variable: Any) -> Any:
+        session = current()
+        return original.fget(variable) if session is None else session.parameter(variable)
+
+    _installed.append((cls, name, original))
+    setattr(cls, name, property(value, original.fset, original.fdel, original.__doc__))
+
+
+def _variable_operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    variable, *rest = args
+    return getattr(session.parameter(variable), name)(*rest, **kwargs)
+
+
+def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    path = session.paths.of_variable(args[0])
+    raise WeightAsPythonValueError(
+        describe(
+            f"The value of the weight {path} is read into NumPy.",
+            where=session.locate(source_line()),
+            why="it would be frozen in the prepared model",
+            hint="use the weight itself, with the functions of keras.ops",
+        )
+    )
+
+
+def _assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    path = session.paths.of_variable(args[0])
+    raise StateUpdateError(
+        describe(
+            f"The variable {path} is assigned inside `call`.",
+            where=session.locate(source_line()),
+            why="a flat model has no place for the assignment yet",
+            hint=session.keep_hint(),
+        )
+    )
+
+
+# Functions of the backend that Keras calls without an Operation
+
+NAMESPACES = ("core", "numpy", "nn", "math", "linalg", "image")
+
+
+def _install_backend() -> None:
+    _install_core()
+    for namespace in NAMESPACES:
+        module = internals.backend_module(namespace)
+        for name in _functions(module):
+            if name not in CORE and public_calls.public_name(name, namespace):
+                _patch(module, name, functools.partial(_backend_function, namespace, name))
+    random = internals.backend_module("random")
+    for name in _functions(random):
+        if hasattr(keras.random, name):
+            _patch(random, name, functools.partial(_random_function, name))
+
+
+def _functions(module: Any) -> list[str]:
+    return [
+        name
+        for name, x in vars(module).items()
+        if callable(x) and not isinstance(x, type) and getattr(x, "__module__", "") == module.__name__
+    ]
+
+
+CORE: dict[str, Replacement] = {}
+
+
+def _core(function: Any) -> Any:
+    CORE[function.__name__.lstrip("_")] = function
+    return function
+
+
+@_core
+def _cast(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not _is_traced(args[:1]):
+        return original(*args, **kwargs)
+    dtype = kwargs.get("dtype", args[1] if len(args) > 1 else None)
+    return _as_tensor(session, args[0], dtype)
+
+
+@_core
+def _convert_to_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    x = args[0] if args else kwargs["x"]
+    if not _is_traced((x,)):
+        return original(*args, **kwargs)
+    return _as_tensor(session, x, kwargs.get("dtype", args[1] if len(args) > 1 else None))
+
+
+@_core
+def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    if isinstance(args[0], TracedTensor):
+        # What the code would see at run time; Keras's own code expects a symbolic tensor here.
+        return session.in_user_code
+    return original(*args, **kwargs)
+
+
+@_core
+def _convert_to_numpy(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if isinstance(args[0], TracedTensor):
+        return args[0].__array__()
+    if internals.is_variable(args[0]):
+        return _variable_as_array(session, original, args, kwargs)
+    return original(*args, **kwargs)
+
+
+@_core
+def _shape(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    return args[0].shape if _is_traced(args[:1]) else original(*args, **kwargs)
+
+
+def _install_core() -> None:
+    core = internals.backend_module("core")
+    for name, replacement in CORE.items():
+        original = vars(core)[name]
+        for module in (core, *internals.modules_that_import(name, original)):
+            _patch(module, name, replacement)
+
+
+def _as_tensor(session: Session, x: Any, dtype: Any) -> Any:
+    if internals.is_variable(x):
+        x = session.parameter(x)
+    return session.record_op("keras.ops.convert_to_tensor", (x,), {"dtype": dtype})
+
+
+def _backend_function(
+    namespace: str, name: str, session: Session, original: Any, args: Any, kwargs: Any
+) -> Any:
+    if not _is_traced((args, kwargs)):
+        return original(*args, **kwargs)
+    public = public_calls.public_name(name, namespace)
+    return session.record_op(public or name, args, kwargs)
+
+
+def _random_function(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    raise UnsupportedOperationError(
+        describe(
+            f"keras.random.{name} draws inside `call`.",
+            where=session.locate(source_line()),
+            why="the draw would be frozen in the prepared model",
+            hint=session.keep_hint(),
+        )
+    )

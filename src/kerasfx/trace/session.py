@@ -1,0 +1,525 @@
+"""One trace: the graph that grows, the frames of the layers being called, and how a call is recorded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx import codec
+from kerasfx import keras_internals as internals
+from kerasfx.dims import Dim, decisions_go_to
+from kerasfx.errors import (
+    KerasFxError,
+    LossInCallError,
+    OperationInferenceError,
+    OutputNotTensorError,
+    SizeDecisionError,
+    TraceError,
+    TrainingBranchError,
+    UnsupportedOperationError,
+    describe,
+)
+from kerasfx.ir import Graph, LayerCall, Node, SourceLine, Value, identifier, leaves_of, map_leaves
+from kerasfx.report import Finding
+from kerasfx.trace import inference, public_calls
+from kerasfx.trace.leaves import LeafPolicy, builtin_class, custom_parts, is_plain_leaf
+from kerasfx.trace.tensor import TracedTensor
+from kerasfx.trace.where import Paths, failing_line, source_line
+
+INLINE_SIZE = 64
+"""Constants with at most this many elements stay in the arguments of an op."""
+
+CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
+
+_current = threading.local()
+
+
+def current() -> Session | None:
+    """The session that records on this thread, or None (also while it is paused)."""
+    session = getattr(_current, "session", None)
+    return session if session is not None and not session.paused else None
+
+
+class TrainingFlag:
+    """Stands for `training` while tracing: whether the model trains is not known yet."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def __bool__(self) -> bool:
+        if not self._session.in_user_code:
+            return False
+        line = source_line()
+        raise TrainingBranchError(
+            describe(
+                "Python branches on `training`, so inference and training run different code.",
+                where=self._session.locate(line),
+                why="the prepared model is one graph for both modes",
+                hint=f"pass `training` on to the layers, or {self._session.keep_hint()}",
+            )
+        )
+
+
+@dataclass
+class Frame:
+    """A layer whose call is being traced."""
+
+    layer: Any
+    path: str
+    is_leaf: bool
+    start: int
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    node: Node | None = None
+
+
+class Session:
+    """Records what user code does into a `Graph`.
+
+    Args:
+        root: The model.
+        policy: Which layers stay whole.
+    """
+
+    def __init__(self, root: Any, policy: LeafPolicy):
+        self.graph = Graph(root.name)
+        self.policy = policy
+        self.paths = Paths(root)
+        self.root = root
+        self.findings: list[Finding] = []
+        self.opened: dict[str, str] = {}
+        self.training = TrainingFlag(self)
+        self.frames: list[Frame] = []
+        self.paused = False
+        self.in_user_code = False
+
+    @property
+    def frame(self) -> Frame:
+        """The innermost frame."""
+        return self.frames[-1]
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Make this the session of the thread."""
+        saved = getattr(_current, "session", None)
+        _current.session = self
+        try:
+            with decisions_go_to(self._refuse_decision):
+                yield
+        finally:
+            _current.session = saved
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Let Keras work as if nothing were traced."""
+        saved = self.paused, self.in_user_code
+        self.paused, self.in_user_code = True, False
+        try:
+            with internals.no_call_context():
+                yield
+        finally:
+            self.paused, self.in_user_code = saved
+
+    @contextmanager
+    def mode(self, in_user_code: bool) -> Iterator[None]:
+        """Say whose code runs: the user's sees dimensions where Keras's sees None."""
+        saved = self.in_user_code
+        self.in_user_code = in_user_code
+        try:
+            yield
+        finally:
+            self.in_user_code = saved
+
+    def locate(self, line: SourceLine | None) -> str:
+        """Say where: the path and class of the layer, the user's file and line."""
+        if not self.frames:
+            return str(line or "")
+        layer = f"{self.frame.path or self.root.name} ({type(self.frame.layer).__name__})"
+        return f"{layer}, {line}: {line.text}" if line else layer
+
+    def keep_hint(self) -> str:
+        """Say how to keep the innermost layer whole."""
+        path = self.frame.path if self.frames else ""
+        if path:
+            return f"keep the layer whole: leaves=[{path!r}]"
+        return "move this code into a layer of its own, which is then kept whole"
+
+    # Layers
+
+    def call_layer(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
+        """Run `Layer.__call__` inside a frame; a custom layer that cannot be opened is kept whole."""
+        parent = self.frames[-1].path if self.frames else ""
+        path = self.paths.of_layer(layer, parent) if self.frames else ""
+        is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
+        frame = Frame(layer, path, is_leaf, len(self.graph.nodes), args, kwargs)
+        try:
+            with self._framed(frame):
+                outputs = original(layer, *args, **kwargs)
+                if is_leaf:
+                    self._note_masks(outputs)
+                return outputs
+        except Exception as error:
+            self._attach_note(frame, error)
+            if not self._may_keep(frame, error):
+                raise
+            failure = error
+        return self._call_kept(original, frame, failure)
+
+    @contextmanager
+    def _framed(self, frame: Frame) -> Iterator[None]:
+        self.frames.append(frame)
+        try:
+            with self.mode(in_user_code=False):
+                yield
+        finally:
+            self.frames.pop()
+
+    def run_call(self, layer: Any, args: Any, kwargs: Any) -> Any:
+        """Stand in for `Operation.__call__` of a layer: record a leaf, run the `call` of any other."""
+        frame = self.frame
+        if frame.layer is not layer:
+            return layer.call(*args, **kwargs)
+        if frame.is_leaf:
+            return self._record_leaf(frame, kwargs)
+        self._refuse_activity_regularizer(layer)
+        self.opened.setdefault(frame.path, type(layer).__name__)
+        quantized = getattr(layer, "quantization_mode", None) is not None
+        with self.mode(in_user_code=True):
+            outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
+        return self._checked_outputs(outputs)
+
+    def _may_keep(self, frame: Frame, error: Exception) -> bool:
+        """Whether the failing layer of `frame` can stay whole instead."""
+        is_root = not self.frames
+        return not (frame.is_leaf or is_root or getattr(error, "kerasfx_final", False))
+
+    def _attach_note(self, frame: Frame, error: Exception) -> None:
+        if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
+            return
+        line = failing_line(error)
+        where = f"{frame.path or self.root.name} ({type(frame.layer).__name__})"
+        error.add_note(
+            describe(
+                "kerasfx was tracing the model when this was raised.",
+                where=f"{where}, {line}: {line.text}" if line else where,
+                hint="check that the same call works on real tensors of these shapes and dtypes",
+            )
+        )
+        error.kerasfx_noted = True  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _call_kept(self, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
+        self.graph.truncate(frame.start)
+        self.opened = {p: c for p, c in self.opened.items() if not _is_below(p, frame.path)}
+        self.findings = [f for f in self.findings if not _is_below(f.path, frame.path)]
+        self.policy.keep(frame.layer, str(failure).strip() or type(failure).__name__)
+        with suppress(Exception):
+            return self.call_layer(original, frame.layer, frame.args, frame.kwargs)
+        # Keras cannot infer the whole layer either, so no enclosing layer would do better, and what the
+        # user should see is the first failure.
+        failure.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
+        raise failure
+
+    def _record_leaf(self, frame: Frame, populated: dict[str, Any]) -> Any:
+        layer = frame.layer
+        user_args, user_kwargs = self._leaf_arguments(frame, populated)
+        args, kwargs = map_leaves(self._as_layer_argument, (user_args, user_kwargs))
+        with self.pause():
+            plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
+            masks = map_leaves(self._as_layer_argument, _without_flag(plain))
+            specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
+        target = LayerCall(layer, self._why_kept(frame))
+        node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
+        for tensor in leaves_of((user_args, user_kwargs)):
+            if isinstance(tensor, TracedTensor):
+                node.implicit_masks[tensor.value] = _value_of(internals.mask_of(tensor))
+        frame.node = node
+        return self._finish(node, specs)
+
+    def _leaf_arguments(self, frame: Frame, populated: dict[str, Any]) -> tuple[Any, Any]:
+        """What the user passed; plus `training` where an enclosing call fixed it."""
+        kwargs = {
+            k: v
+            for k, v in frame.kwargs.items()
+            # Keras puts the implicit mask in the place of a mask that is None.
+            if v is not self.training and not (v is None and k.endswith("mask"))
+        }
+        args = tuple(a for a in frame.args if a is not self.training)
+        given = populated.get("training", kwargs.get("training"))
+        if internals.takes_training(frame.layer) and given is not self.training:
+            if not any(a is self.training for a in frame.args):
+                kwargs["training"] = bool(given)
+        elif "training" in kwargs and not internals.takes_training(frame.layer):
+            del kwargs["training"]
+        return args, kwargs
+
+    def _why_kept(self, frame: Frame) -> str | None:
+        layer = frame.layer
+        if self.policy.is_requested(layer, frame.path):
+            self._find("kept", frame, f"{type(layer).__name__} stays whole on request")
+            return None
+        reason = self.policy.kept.get(id(layer))
+        if reason is None and builtin_class(type(layer)) is not None:
+            parts = custom_parts(layer)
+            if not parts:
+                return None
+            names = ", ".join(sorted({type(p).__name__ for p in parts}))
+            reason = f"it holds custom layers that are called from inside it: {names}"
+        reason = reason or "it is a custom layer"
+        self._find("opaque", frame, f"{type(layer).__name__} is kept whole: {reason}")
+        return reason
+
+    def _find(self, kind: str, frame: Frame, what: str, hint: str = "") -> None:
+        finding = Finding(kind, frame.path, what, None, hint)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def _note_masks(self, outputs: Any) -> None:
+        """Remember the masks that a leaf attached to its results."""
+        for tensor in leaves_of(outputs):
+            if isinstance(tensor, TracedTensor):
+                tensor.value.mask = _value_of(internals.mask_of(tensor))
+
+    def _checked_outputs(self, outputs: Any) -> Any:
+        for leaf in leaves_of(outputs):
+            if leaf is not None and not _is_tensor_like(leaf):
+                raise OutputNotTensorError(
+                    describe(
+                        f"`call` returned {leaf!r} of type {type(leaf).__name__}, which is not a tensor.",
+                        where=self.locate(None),
+                        why="the outputs of a Functional model are tensors (or None)",
+                        hint="return tensors only, and keep other values in attributes",
+                    )
+                )
+        return outputs
+
+    def _refuse_activity_regularizer(self, layer: Any) -> None:
+        if layer.activity_regularizer is not None:
+            raise LossInCallError(
+                describe(
+                    "A custom layer has an activity regularizer.",
+                    where=self.locate(None),
+                    why="its loss would be lost when the layer is opened",
+                    hint="put the regularizer on a built-in layer inside",
+                )
+            )
+
+    # Ops
+
+    def record_operation(self, operation: Any, args: Any, kwargs: Any) -> Any:
+        """Record the call of a `keras.Operation` as that of the public function it stands for."""
+        call = public_calls.public_call(operation, args, kwargs)
+        if call is None:
+            raise self._unsupported(
+                f"{type(operation).__name__} cannot be recorded as a call of a public function.",
+                self.keep_hint(),
+            )
+        return self.record_op(call.name, call.args, call.kwargs)
+
+    def record_op(self, name: str, args: Any, kwargs: Any) -> Any:
+        """Record a call of the public function `name`."""
+        if name in CONVERSIONS:
+            name, args, kwargs = _as_cast(name, args, kwargs)
+            if name is None:
+                return args[0]
+        args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
+        self._require_encodable(name, args, kwargs)
+        line = source_line()
+        try:
+            with self.pause():
+                specs = inference.infer_call(public_calls.resolve(name), args, kwargs)
+        except TraceError:
+            raise
+        except Exception as error:
+            raise self._inference_error(name, args, kwargs, line, error) from error
+        if isinstance(specs[0], (int, float)):
+            return self._number(name, specs)
+        short = name.rpartition(".")[2]
+        path = self.frame.path if self.frames else ""
+        wish = f"{identifier(path)}_{short}" if path else short
+        return self._finish(Node(wish, name, args, kwargs, path, line), specs)
+
+    def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
+        try:
+            codec.encode([args, kwargs], lambda _: 0)
+        except codec.NotEncodableError as error:
+            raise self._unsupported(
+                f"{name} is called with {error}, which a saved model cannot hold.",
+                self.keep_hint(),
+            ) from None
+
+    def _number(self, name: str, specs: list[Any]) -> Any:
+        """A function that returns a Python number, such as `ops.ndim`."""
+        if specs[0] != specs[-1]:
+            raise self._unsupported(
+                f"{name} returns a Python number that depends on a free size.",
+                "compute it with ops.shape(x)",
+            )
+        return specs[0]
+
+    def _inference_error(self, name: str, args: Any, kwargs: Any, line: Any, error: Exception) -> Exception:
+        shown = ", ".join(
+            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of((args, kwargs)) if isinstance(v, Value)
+        )
+        return OperationInferenceError(
+            describe(
+                f"{name}({shown}) is refused: {error}",
+                where=self.locate(line),
+                hint="check the shapes and dtypes of the inputs given to prepare_model",
+            )
+        )
+
+    def parameter(self, variable: Any) -> Any:
+        """The tensor that stands for a variable, cast as Keras would cast it here."""
+        value = self.graph.add_parameter(
+            variable, self.paths.of_variable(variable), tuple(variable.shape), variable._dtype
+        )
+        tensor = self._wrap(value)
+        dtype = internals.autocast_dtype()
+        if dtype is None or not variable._autocast or not _is_float(value.dtype) or dtype == value.dtype:
+            return tensor
+        return self.record_op("keras.ops.cast", (tensor,), {"dtype": dtype})
+
+    # Values
+
+    def input_tensor(self, name: str, shape: tuple[Any, ...], dtype: str, hints: Any) -> TracedTensor:
+        """A tensor for a model input; None in `shape` becomes a Dim with the pair at that axis of `hints`."""
+        value = self.graph.add_input(name, (), dtype)
+        value.shape = tuple(
+            Dim.axis(value, k, hints[k]) if d is None else d for k, d in enumerate(shape)
+        )
+        return self._wrap(value)
+
+    def value_of(self, x: Any) -> Any:
+        """The Value of an output of the model; None stays None."""
+        return None if x is None else self._as_layer_argument(x)
+
+    def masks_of(self, outputs: Any) -> dict[Value, Value | None]:
+        """The mask attached to each output of the model."""
+        tensors = [t for t in leaves_of(outputs) if isinstance(t, TracedTensor)]
+        return {t.value: _value_of(internals.mask_of(t)) for t in tensors}
+
+    def _as_layer_argument(self, x: Any) -> Any:
+        return self._argument(x, inline=0)
+
+    def _as_op_argument(self, x: Any) -> Any:
+        return self._argument(x, inline=INLINE_SIZE)
+
+    def _argument(self, x: Any, inline: int) -> Any:
+        """What stands for `x` in a Node: a Value for a tensor, a weight or a constant of some size."""
+        if isinstance(x, TracedTensor):
+            return self._own(x).value
+        if internals.is_variable(x):
+            return self._argument(self.parameter(x), inline)
+        if isinstance(x, keras.KerasTensor):
+            raise self._unsupported(
+                f"A symbolic tensor from outside the trace is used: {x!r}.",
+                "pass it to the model as an input",
+            )
+        if isinstance(x, np.generic) or not _is_array(x):
+            return x
+        if internals.is_raw_variable(x):
+            raise self._unsupported(
+                f"A variable of the backend that is no keras.Variable is used: {type(x).__name__}.",
+                "create weights with self.add_weight(...)",
+            )
+        with self.pause():
+            array = np.array(x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x))
+        return array if array.size <= inline else self._constant(array)
+
+    def _unsupported(self, what: str, hint: str) -> UnsupportedOperationError:
+        return UnsupportedOperationError(
+            describe(what, where=self.locate(source_line()), hint=hint)
+        )
+
+    def _own(self, tensor: TracedTensor) -> TracedTensor:
+        if tensor.session is not self:
+            raise self._unsupported(
+                f"The tensor {tensor.value.name} belongs to another trace.",
+                "do not keep tensors of an earlier call in attributes",
+            )
+        return tensor
+
+    def _constant(self, array: np.ndarray) -> Value:
+        array.flags.writeable = False
+        path = self.frame.path if self.frames else ""
+        return self.graph.add_constant(array, f"{identifier(path)}_constant" if path else "constant")
+
+    def _finish(self, node: Node, specs: list[Any]) -> Any:
+        second = iter(leaves_of(specs[-1]))
+        names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
+
+        def make(spec: Any) -> Any:
+            other, name = next(second), next(names)
+            if spec is None:
+                return None
+            value = Value(name, (), spec.dtype, node)
+            pairs = zip(spec.shape, other.shape, strict=True)
+            value.shape = tuple(
+                a if a == b is not None else Dim.axis(value, k, (a or 11, b or 13))
+                for k, (a, b) in enumerate(pairs)
+            )
+            return value
+
+        node.outputs = map_leaves(make, specs[0])
+        self.graph.append(node)
+        return map_leaves(lambda v: None if v is None else self._wrap(v), node.outputs)
+
+    def _result_names(self, node: Node, count: int) -> Iterator[str]:
+        node.name = self.graph.unique_name(identifier(node.name))
+        return iter([node.name] if count == 1 else [f"{node.name}.{i}" for i in range(count)])
+
+    def _wrap(self, value: Value) -> TracedTensor:
+        return TracedTensor(value, self)
+
+    def _refuse_decision(self, dim: Any, what: str, answer: Any) -> None:
+        raise SizeDecisionError(
+            describe(
+                f"Python asks for {what}, and the size is free.",
+                where=self.locate(source_line()),
+                why=f"the answer for the example sizes ({answer}) may be wrong for others",
+                hint=f"give the dimension a size in the inputs, or {self.keep_hint()}",
+            )
+        )
+
+
+def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str | None, Any, Any]:
+    """Say a conversion of a traced tensor as a cast; None for one that gives the tensor itself back.
+
+    On real tensors a conversion to the same dtype returns the same object, with its mask.
+    """
+    values = {**dict(zip(("x", "dtype"), args, strict=False)), **kwargs}
+    x, dtype = values["x"], values.get("dtype")
+    if not isinstance(x, TracedTensor):
+        return name, args, kwargs
+    dtype = x.dtype if dtype is None else internals.standardize_dtype(dtype)
+    return (None if dtype == x.dtype else "keras.ops.cast"), (x, dtype), {}
+
+
+def _without_flag(structure: Any) -> Any:
+    return map_leaves(lambda x: False if isinstance(x, TrainingFlag) else x, structure)
+
+
+def _value_of(tensor: Any) -> Value | None:
+    return tensor.value if isinstance(tensor, TracedTensor) else None
+
+
+def _is_float(dtype: str) -> bool:
+    return "float" in dtype
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray) or keras.ops.is_tensor(x)
+
+
+def _is_tensor_like(x: Any) -> bool:
+    return isinstance(x, (keras.KerasTensor, np.ndarray)) or internals.is_variable(x) or _is_array(x)
+
+
+def _is_below(path: str, parent: str) -> bool:
+    return path == parent or path.startswith((f"{parent}.", f"{parent}["))

@@ -1,0 +1,183 @@
+"""The tensor that user code sees while it is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from kerasfx.dims import Dim
+from kerasfx.errors import TensorAsPythonValueError, describe
+from kerasfx.ir import Value
+from kerasfx.trace.where import source_line
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
+
+BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "matmul": "matmul",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "mod",
+    "pow": "power",
+}
+LOGICAL = {"and": "and", "or": "or", "xor": "xor"}
+COMPARISONS = {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}
+UNARY = {"neg": "negative", "abs": "absolute"}
+OPERATOR_NAMES = [
+    *(f"__{n}__" for n in (*BINARY, *LOGICAL, *COMPARISONS, *UNARY)),
+    *(f"__r{n}__" for n in (*BINARY, *LOGICAL)),
+    "__invert__",
+    "__getitem__",
+    "__round__",
+    "__pos__",
+]
+
+
+class TracedTensor(keras.KerasTensor):
+    """A symbolic tensor that stands for a `Value` of the graph being traced.
+
+    Its shape holds a `Dim` in the place of each unknown size where user code looks, and None, as Keras
+    expects, where Keras's own code looks.
+    """
+
+    __array_ufunc__ = None  # lets `array + tensor` reach `__radd__`
+
+    def __init__(self, value: Value, session: Session):
+        static = tuple(None if isinstance(d, Dim) else d for d in value.shape)
+        super().__init__(static, dtype=value.dtype, name=value.name)
+        self.value = value
+        self.session = session
+
+    @property
+    def shape(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if self.session.in_user_code:
+            return self.value.shape
+        return tuple(None if isinstance(d, Dim) else d for d in self.value.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.value.shape)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __pos__(self) -> TracedTensor:
+        return self
+
+    def __invert__(self) -> Any:
+        op = "logical_not" if self.dtype == "bool" else "bitwise_not"
+        return self.session.record_op(f"keras.ops.{op}", (self,), {})
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.session.record_op("keras.ops.get_item", (self, key), {})
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self.session.record_op("keras.ops.round", (self,), {"decimals": ndigits or 0})
+
+    def reshape(self, *newshape: Any) -> Any:
+        shape = newshape[0] if len(newshape) == 1 and not isinstance(newshape[0], int) else newshape
+        return self.session.record_op("keras.ops.reshape", (self, shape), {})
+
+    def squeeze(self, axis: Any = None) -> Any:
+        return self.session.record_op("keras.ops.squeeze", (self,), {"axis": axis})
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[i] for i in range(self.__len__())])
+
+    def __len__(self) -> int:
+        if self.value.shape and isinstance(self.value.shape[0], int):
+            return self.value.shape[0]
+        raise self._no_python_value("len() or iteration", "its first dimension is not known yet")
+
+    def __bool__(self) -> bool:
+        raise self._no_python_value(
+            "bool()", hint="use ops.where, ops.logical_and/or/not or ops.cond instead of if/and/or/not"
+        )
+
+    def __int__(self) -> int:
+        raise self._no_python_value("int()")
+
+    def __index__(self) -> int:
+        raise self._no_python_value("int()")
+
+    def __float__(self) -> float:
+        raise self._no_python_value("float()")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._no_python_value(
+            "a NumPy array", hint="use the function of the same name in keras.ops instead of NumPy's"
+        )
+
+    def _no_python_value(
+        self, wanted: str, why: str = "it has a value only when the model runs", hint: str = ""
+    ) -> TensorAsPythonValueError:
+        return TensorAsPythonValueError(
+            describe(
+                f"{wanted} of the tensor {self.value.name} "
+                f"({self.dtype}, shape {tuple(map(str, self.value.shape))}) is not known while tracing.",
+                where=self.session.locate(source_line()),
+                why=why,
+                hint=hint or self.session.keep_hint(),
+            )
+        )
+
+
+def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
+    def method(self: TracedTensor, other: Any) -> Any:
+        if not is_operand(other):
+            return NotImplemented
+        other = as_operand(other)
+        args = (other, self) if reflected else (self, other)
+        return self.session.record_op(f"keras.ops.{op}", args, {})
+
+    return method
+
+
+def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
+    def method(self: TracedTensor, other: Any) -> Any:
+        if not is_operand(other):
+            return NotImplemented
+        name = f"logical_{op}" if self.dtype == "bool" else f"bitwise_{op}"
+        args = (other, self) if reflected else (self, other)
+        return self.session.record_op(f"keras.ops.{name}", args, {})
+
+    return method
+
+
+def _unary(op: str) -> Callable[[TracedTensor], Any]:
+    return lambda self: self.session.record_op(f"keras.ops.{op}", (self,), {})
+
+
+def is_operand(x: Any) -> bool:
+    """Whether an operator of a tensor takes `x` on its other side."""
+    return not isinstance(x, (str, dict, type(None)))
+
+
+def as_operand(x: Any) -> Any:
+    """A NumPy scalar as the Python number that backends take it for in an operator."""
+    return x.item() if isinstance(x, np.generic) else x
+
+
+for _python, _keras in BINARY.items():
+    setattr(TracedTensor, f"__{_python}__", _binary(_keras, reflected=False))
+    setattr(TracedTensor, f"__r{_python}__", _binary(_keras, reflected=True))
+for _python, _keras in LOGICAL.items():
+    setattr(TracedTensor, f"__{_python}__", _logical(_keras, reflected=False))
+    setattr(TracedTensor, f"__r{_python}__", _logical(_keras, reflected=True))
+for _python, _keras in COMPARISONS.items():
+    setattr(TracedTensor, f"__{_python}__", _binary(_keras, reflected=False))
+for _python, _keras in UNARY.items():
+    setattr(TracedTensor, f"__{_python}__", _unary(_keras))

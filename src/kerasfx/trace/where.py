@@ -1,0 +1,148 @@
+"""Where: the path of a layer in its model, and the user's line."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from kerasfx.ir import SourceLine
+from kerasfx.keras_internals import Layer, own_state, sublayers
+
+_SKIPPED = {"keras", "kerasfx", "tensorflow", "jax", "torch", "contextlib.py", "functools.py", "optree"}
+_KERAS_ATTRIBUTES = (
+    "_self_",
+    "_layers",
+    "_tracke",
+    "_functional",
+    "_operations",
+    "_nodes",
+    "_inputs",
+    "_outputs",
+    "_inbound_nodes",
+    "_outbound_nodes",
+    "_metrics",
+    "_losses",
+    "_seed_generators",
+    "_obj_reference",
+    "_nnx",
+    "_modules",
+)
+"""Beginnings of attributes in which Keras keeps layers itself."""
+
+
+def source_line() -> SourceLine | None:
+    """The innermost line on the stack that is neither Keras's, a backend's nor ours."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if not _is_skipped(frame.f_code.co_filename):
+            return _line(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def failing_line(error: BaseException) -> SourceLine | None:
+    """The innermost line of the user's code in the traceback of `error`."""
+    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    for file, line in reversed(frames):
+        if line is not None and not _is_skipped(file):
+            return _line(file, line)
+    return None
+
+
+def _line(file: str, line: int) -> SourceLine:
+    return SourceLine(file, line, linecache.getline(file, line).strip())
+
+
+_skipped_files: dict[str, bool] = {}
+
+
+def _is_skipped(file: str) -> bool:
+    if file not in _skipped_files:
+        parts = file.split(os.sep)
+        package = parts[parts.index("site-packages") + 1] if "site-packages" in parts else parts[-1]
+        ours = os.path.dirname(os.path.dirname(__file__))
+        inside_keras = os.path.dirname(keras.__file__)
+        _skipped_files[file] = (
+            package in _SKIPPED
+            or file.startswith((ours, inside_keras, "<frozen"))
+            or file == "<string>"
+        )
+    return _skipped_files[file]
+
+
+class Paths:
+    """Paths of layers and variables below a root layer, by attribute: `encoder.blocks[0].attention`."""
+
+    def __init__(self, root: Any):
+        self._root = root
+        self._layers: dict[int, str] = {}
+        self._variables: dict[int, str] = {}
+        self._keep_alive: list[Any] = []
+        self._walk()
+
+    def of_layer(self, layer: Any, parent: str) -> str:
+        """The path of `layer`; a layer that no attribute leads to is named below `parent`."""
+        if id(layer) not in self._layers:
+            self._walk()
+        if id(layer) not in self._layers:
+            self._remember(layer, join(parent, layer.name))
+        return self._layers[id(layer)]
+
+    def of_variable(self, variable: Any) -> str:
+        """The path of a variable: the path of the layer that made it, and its name."""
+        if id(variable) not in self._variables:
+            self._walk()
+        return self._variables.get(id(variable), variable.path.replace("/", "."))
+
+    def _remember(self, layer: Any, path: str) -> None:
+        self._layers[id(layer)] = path
+        self._keep_alive.append(layer)
+        for variable in own_state(layer):
+            self._variables.setdefault(id(variable), join(path, variable.name))
+
+    def _walk(self) -> None:
+        queue = deque([(self._root, "")])
+        seen: set[int] = set()
+        while queue:
+            layer, path = queue.popleft()
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            self._remember(layer, self._layers.get(id(layer), path))
+            queue.extend((child, join(path, step)) for step, child in _children(layer))
+
+
+def join(parent: str, step: str) -> str:
+    """`join("a", "b")` is `"a.b"`; `join("", "b")` is `"b"`."""
+    return f"{parent}.{step}" if parent else step
+
+
+def _children(layer: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in list(vars(layer).items()):
+        if not name.startswith(_KERAS_ATTRIBUTES):
+            yield from _layers_in(value, name)
+    if isinstance(layer, keras.Model):
+        yield from ((child.name, child) for child in _own_layers(layer))
+    yield from ((child.name, child) for child in sublayers(layer))
+
+
+def _own_layers(model: Any) -> list[Any]:
+    return list(model.layers)
+
+
+def _layers_in(value: Any, step: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Layer):
+        yield step, value
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _layers_in(item, f"{step}[{i}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _layers_in(item, f"{step}[{key}]")
