@@ -1,0 +1,232 @@
+"""The questions asked of two models, and how each is answered."""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx.compare import measure
+from kerasfx.compare.inputs import Range, Sample
+from kerasfx.compare.locate import locate_first_difference
+from kerasfx.compare.measure import Difference, Tolerance, tensor_difference, unlike, worst
+from kerasfx.compare.pairing import Pair, Pairing, check_variables, perturbed
+from kerasfx.compare.result import Check, Comparison, as_check
+from kerasfx.compare.run import Run, attempt
+from kerasfx.compare.step import step_check
+from kerasfx.compare.subjects import (
+    Options,
+    Outcome,
+    Subjects,
+    admitted,
+    first_line,
+    require_built,
+    tolerance_for,
+)
+
+_NON_DETERMINISTIC = (
+    "'{a}' differs from itself in two equal calls ({reason}): it draws random numbers or holds "
+    "state that Keras does not know, so it equals no model"
+)
+
+
+def compare_models(
+    a: keras.Layer,
+    b: keras.Layer,
+    pairing: Pairing,
+    options: Options,
+    *,
+    inputs: Any = None,
+    ranges: Mapping[str, Range] | None = None,
+) -> Comparison:
+    """Compares two models whose correspondence is known; see `kerasfx.compare`.
+
+    Raises:
+        TypeError: `a` or `b` is not a Keras layer or model.
+        ValueError: A model is not built, or there are no inputs that the original accepts.
+    """
+    require_built(a=a, b=b)
+    subjects = Subjects(a, b, pairing, tolerance_for(a, options.tolerance))
+    kept, notes = admitted(subjects, options, inputs, ranges)
+    plain, noisy, trained = _outcomes(subjects, kept, options)
+    checks = [
+        check_variables(a, b, pairing),
+        _check("outputs", plain, _outputs_difference, subjects.tolerance),
+        _check("perturbed outputs", noisy, _outputs_difference, subjects.tolerance),
+        *_training_checks(subjects, trained),
+        _check("masks", [*plain, *trained], _masks_difference, subjects.tolerance),
+    ]
+    if options.training and options.gradients:
+        step, remarks = step_check(subjects, kept[0][0], options.seed)
+        checks, notes = [*checks, *step], [*notes, *remarks]
+    outcomes = [*plain, *noisy, *trained]
+    failure = _first_failure(outcomes, subjects.tolerance)
+    return Comparison(
+        a=a.name,
+        b=b.name,
+        checks=tuple(checks),
+        notes=(*pairing.notes, *notes, *_outcome_notes(subjects, outcomes, failure)),
+        first_difference=_located(subjects, failure) if failure else None,
+    )
+
+
+def _outcomes(
+    subjects: Subjects, kept: list[tuple[Sample, Run]], options: Options
+) -> tuple[list[Outcome], list[Outcome], list[Outcome]]:
+    """Both models with their own values, with perturbed ones, and in training mode."""
+    own = subjects.own_states()
+    noisy = subjects.alike(perturbed(own[0], options.seed))
+    samples = [sample for sample, _ in kept]
+    return (
+        [subjects.outcome(sample, own, training=False, run_a=run_a) for sample, run_a in kept],
+        [subjects.outcome(sample, noisy, training=False) for sample in samples],
+        _training_outcomes(subjects, samples, options),
+    )
+
+
+def _check(
+    name: str,
+    outcomes: Iterable[Outcome],
+    difference: Callable[[Outcome, Tolerance], Difference],
+    tolerance: Tolerance,
+) -> Check:
+    """Answers one question over several outcomes, of which none may differ."""
+    found = [(outcome, difference(outcome, tolerance)) for outcome in outcomes]
+    total = worst(
+        replace(d, reason=f"{outcome.sample.label}: {d.reason}" if d.reason else "")
+        for outcome, d in found
+    )
+    labels = dict.fromkeys(o.sample.label.partition(", sample")[0] for o, _ in found)
+    return as_check(name, total, f"{len(found)} calls: {'; '.join(labels)}")
+
+
+def _completed(outcome: Outcome) -> Difference | None:
+    """None if both models ran; else whether raising is all they did, and did alike."""
+    ours, theirs = outcome.a.error, outcome.b.error
+    if ours and theirs:
+        return measure.EQUAL
+    if ours or theirs:
+        which = "only the original" if ours else "only the prepared model"
+        return unlike(f"{which} raises {first_line(ours or theirs)}")
+    return None
+
+
+def _outputs_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
+    raised = _completed(outcome)
+    return raised or measure.structure_difference(outcome.a.outputs, outcome.b.outputs, tolerance)
+
+
+def _masks_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
+    ours, theirs = dict(outcome.a.masks), dict(outcome.b.masks)
+    # Outputs of another structure are the business of another check.
+    shared = [path for path in ours if path in theirs]
+    return worst(
+        tensor_difference(f"mask of {path}", ours[path], theirs[path], tolerance) for path in shared
+    )
+
+
+def _training_outcomes(
+    subjects: Subjects, samples: list[Sample], options: Options
+) -> list[Outcome]:
+    """Both models in training mode with equal weights and seeds, once for each batch size."""
+    if not options.training:
+        return []
+    states = subjects.alike(subjects.own_states()[0])
+    chosen = {sample.label.partition(", sample")[0]: sample for sample in reversed(samples)}
+    return [subjects.outcome(sample, states, training=True) for sample in reversed(chosen.values())]
+
+
+def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]:
+    if not outcomes:
+        return []
+    tolerance = subjects.tolerance
+    updates = functools.partial(_updates_difference, pairs=subjects.pairing.variables)
+    return [
+        _check("training outputs", outcomes, _outputs_difference, tolerance),
+        _check("training updates", outcomes, updates, tolerance),
+        _check("losses", outcomes, _losses_difference, tolerance),
+    ]
+
+
+def _updates_difference(
+    outcome: Outcome, tolerance: Tolerance, pairs: Iterable[Pair]
+) -> Difference:
+    """Compares the variables after a call: moving averages, counters, seeds."""
+    if outcome.a.state is None or outcome.b.state is None:
+        return _completed(outcome) or measure.EQUAL
+    ours, theirs = outcome.a.state, outcome.b.state
+    return worst(
+        tensor_difference(f"'{v.path}' after the call", ours[id(v)][1], theirs[id(w)][1], tolerance)
+        for v, w in pairs
+    )
+
+
+def _losses_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
+    """Compares the losses in ascending order: where in a model they arise is its own affair."""
+    ours, theirs = (np.sort([_scalar(x) for x in side.losses]) for side in (outcome.a, outcome.b))
+    if len(ours) != len(theirs):
+        sums = f"their sum {ours.sum():.4g} became {theirs.sum():.4g}"
+        return unlike(f"{len(ours)} losses became {len(theirs)}, {sums}")
+    return tensor_difference("losses", ours, theirs, tolerance)
+
+
+def _scalar(loss: Any) -> np.float32:
+    return np.float32(measure.to_numpy(loss).astype("float32").sum())
+
+
+def _first_failure(outcomes: Iterable[Outcome], tolerance: Tolerance) -> Outcome | None:
+    return next((o for o in outcomes if not _outputs_difference(o, tolerance).within), None)
+
+
+def _outcome_notes(
+    subjects: Subjects, outcomes: Sequence[Outcome], failure: Outcome | None
+) -> Iterator[str]:
+    raised = next((o for o in outcomes if o.a.error and o.b.error), None)
+    if raised:
+        mode = "training" if raised.training else "inference"
+        error = first_line(raised.a.error)
+        yield f"both models raise in {mode} mode on {raised.sample.label}, the original {error}"
+    share = min((_finite_share(o.a.outputs) for o in outcomes if o.completed), default=1.0)
+    if share < 1:
+        yield f"up to {1 - share:.0%} of the outputs are NaN or infinite; they prove little"
+    if failure and failure.completed:
+        yield from _non_deterministic(subjects, failure)
+
+
+def _finite_share(outputs: Any) -> float:
+    tensors = (leaf for _, leaf in measure.leaves(outputs) if measure.is_tensor(leaf))
+    arrays = (measure.to_numpy(tensor) for tensor in tensors)
+    return min((measure.finite_share(x) for x in arrays if x.dtype.kind in "fVc"), default=1.0)
+
+
+def _non_deterministic(subjects: Subjects, outcome: Outcome) -> Iterator[str]:
+    again = attempt(
+        subjects.a,
+        outcome.sample.inputs,
+        outcome.states[0],
+        training=outcome.training,
+        call=subjects.pairing.call,
+    )
+    found = _outputs_difference(replace(outcome, b=again), subjects.tolerance)
+    if not found.within:
+        yield _NON_DETERMINISTIC.format(a=subjects.a.name, reason=found.reason)
+
+
+def _located(subjects: Subjects, outcome: Outcome) -> str:
+    """Where the outputs of an outcome part, in words."""
+    if not outcome.completed:
+        difference = _outputs_difference(outcome, subjects.tolerance)
+        return f"on {outcome.sample.label}, {difference.reason}"
+    found = locate_first_difference(
+        subjects.a,
+        subjects.b,
+        outcome.sample.inputs,
+        subjects.pairing.layers,
+        states=outcome.states,
+        training=outcome.training,
+        call_a=subjects.pairing.call,
+        tolerance=subjects.tolerance,
+    )
+    return f"{found}, on {outcome.sample.label}"

@@ -1,0 +1,58 @@
+"""Gradients: the only part of the oracle that speaks to a backend."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+Loss = Callable[[Sequence[Any]], Any]
+
+
+def value_and_gradient(loss: Loss, values: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """A scalar function of tensors and its gradient, as dense tensors.
+
+    Args:
+        loss: Takes tensors like `values`, returns a float tensor of shape ().
+        values: Float tensors of any shapes.
+
+    Returns:
+        The loss, and one tensor per value, of its shape and dtype; zeros where the loss does not
+        depend on it.
+
+    Raises:
+        NotImplementedError: The backend of Keras has no gradients.
+    """
+    backend = keras.backend.backend()
+    if backend not in _GRADIENTS:
+        raise NotImplementedError(f"The Keras backend '{backend}' has no gradients.")
+    return _GRADIENTS[backend](loss, list(values))
+
+
+def _tensorflow(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
+    import tensorflow as tf
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        result = loss(values)
+    found = tape.gradient(result, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    # The gradient of an embedding table is a sparse IndexedSlices.
+    return result, [tf.convert_to_tensor(g) for g in found]
+
+
+def _jax(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
+    import jax
+
+    return jax.value_and_grad(loss)(values)
+
+
+def _torch(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
+    import torch
+
+    watched = [value.detach().clone().requires_grad_() for value in values]
+    result = loss(watched)
+    found = torch.autograd.grad(result, watched, allow_unused=True)
+    dense = [torch.zeros_like(v) if g is None else g for v, g in zip(watched, found, strict=True)]
+    return result, dense
+
+
+_GRADIENTS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

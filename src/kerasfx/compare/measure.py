@@ -1,0 +1,193 @@
+"""How far two structures of tensors are apart, and how far they may be."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+# Largest difference allowed, relative to the largest magnitude in the reference tensor.
+# The two half precisions: four units in the last place.
+_RELATIVE = {"float64": 1e-12, "float32": 1e-5, "float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
+_ABSOLUTE = 1e-6
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two tensors may be apart when they are not equal bit for bit.
+
+    Attributes:
+        relative: Allowed difference relative to the largest magnitude of the reference;
+            None takes a default by dtype, 0.0 demands equal numbers.
+        precision: The coarsest float dtype the original computes in. A float32 result of
+            float16 arithmetic carries float16 rounding.
+        factor: Multiplies everything; gradients are allowed ten times as much.
+        unit: The magnitude at which the absolute part of the default is meant. Gradients have no
+            natural unit, so theirs is the largest gradient of the model.
+    """
+
+    relative: float | None = None
+    precision: str = "float32"
+    factor: float = 1.0
+    unit: float = 1.0
+
+    def allowed(self, reference: np.ndarray, dtype: str) -> float:
+        """The largest difference from `reference` (any shape) that passes; 0 for non-floats."""
+        if "float" not in dtype and "complex" not in dtype:
+            return 0.0
+        magnitude = largest_magnitude(reference)
+        if self.relative is not None:
+            return self.factor * self.relative * magnitude
+        relative = max(_RELATIVE.get(dtype, 1e-5), _RELATIVE.get(self.precision, 1e-5))
+        return self.factor * (relative * magnitude + _ABSOLUTE * self.unit)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two things compared: equal to the bit, equal within tolerance, or neither and why."""
+
+    exact: bool = True
+    within: bool = True
+    largest: float = 0.0
+    reason: str = ""
+
+
+EQUAL = Difference()
+
+
+def unlike(reason: str) -> Difference:
+    """The difference of two things of another kind, for which no number can be given."""
+    return Difference(exact=False, within=False, largest=math.inf, reason=reason)
+
+
+def worst(differences: Iterable[Difference]) -> Difference:
+    """All differences as one: it carries the reason of the gravest, the first among equals."""
+    found = list(differences) or [EQUAL]
+    gravest = max(found, key=lambda d: (not d.within, d.largest, not d.exact))
+    return Difference(
+        exact=all(d.exact for d in found),
+        within=all(d.within for d in found),
+        largest=max(d.largest for d in found),
+        reason=gravest.reason,
+    )
+
+
+def leaves(structure: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
+    """Yields (path, leaf) of nested dicts, lists and tuples; None is a leaf."""
+    if isinstance(structure, Mapping):
+        for key in sorted(structure, key=str):
+            yield from leaves(structure[key], f"{path}[{key!r}]")
+    elif isinstance(structure, list | tuple):
+        for index, item in enumerate(structure):
+            yield from leaves(item, f"{path}[{index}]")
+    else:
+        yield path, structure
+
+
+def skeleton(structure: Any) -> str:
+    """The structure in one line, tensors as `*`: `{'logits': *, 'states': [*, None]}`."""
+    if isinstance(structure, Mapping):
+        items = (f"{key!r}: {skeleton(structure[key])}" for key in sorted(structure, key=str))
+        return "{" + ", ".join(items) + "}"
+    if isinstance(structure, list):
+        return "[" + ", ".join(map(skeleton, structure)) + "]"
+    if isinstance(structure, tuple):
+        named = "" if type(structure) is tuple else type(structure).__name__
+        return f"{named}(" + ", ".join(map(skeleton, structure)) + ")"
+    return "*" if is_tensor(structure) else repr(structure)
+
+
+def is_tensor(leaf: Any) -> bool:
+    """Whether a leaf holds numbers: a backend tensor, a KerasTensor, a variable or an array."""
+    return keras.ops.is_tensor(leaf) or isinstance(
+        leaf, keras.KerasTensor | keras.Variable | np.ndarray | np.generic
+    )
+
+
+def structure_difference(
+    reference: Any, other: Any, tolerance: Tolerance, path: str = "output"
+) -> Difference:
+    """Compares two nested structures: containers, None, Python values and every tensor."""
+    if skeleton(reference) != skeleton(other):
+        return unlike(f"structure {skeleton(reference)} became {skeleton(other)}")
+    pairs = zip(leaves(reference, path), leaves(other, path), strict=True)
+    return worst(tensor_difference(where, x, y, tolerance) for (where, x), (_, y) in pairs)
+
+
+def tensor_difference(where: str, reference: Any, other: Any, tolerance: Tolerance) -> Difference:
+    """Compares two leaves, in this order: kind, dtype, shape, bits, numbers.
+
+    Args:
+        where: The name of the leaf in messages.
+        reference: A tensor of any shape and dtype, None, or a Python value.
+        other: What should equal it.
+        tolerance: How far floats may be apart. Other dtypes must be equal.
+    """
+    if not (is_tensor(reference) and is_tensor(other)):
+        equal = type(reference) is type(other) and (is_tensor(reference) or reference == other)
+        return EQUAL if equal else unlike(f"{where}: {_kind(reference)} became {_kind(other)}")
+    dtypes = [dtype_of(x) for x in (reference, other)]
+    if dtypes[0] != dtypes[1]:
+        return unlike(f"{where}: dtype {dtypes[0]} became {dtypes[1]}")
+    x, y = to_numpy(reference), to_numpy(other)
+    if x.shape != y.shape:
+        return unlike(f"{where}: shape {x.shape} became {y.shape}")
+    return EQUAL if _same_bits(x, y) else _number_difference(where, x, y, dtypes[0], tolerance)
+
+
+def _kind(leaf: Any) -> str:
+    return "a tensor" if is_tensor(leaf) else repr(leaf)
+
+
+def _same_bits(x: np.ndarray, y: np.ndarray) -> bool:
+    # Strings are arrays of pointers; their bytes say nothing.
+    return np.array_equal(x, y) if x.dtype.kind in "OSU" else x.tobytes() == y.tobytes()
+
+
+def _number_difference(
+    where: str, x: np.ndarray, y: np.ndarray, dtype: str, tolerance: Tolerance
+) -> Difference:
+    if x.dtype.kind in "OSU":
+        return unlike(f"{where}: strings differ")
+    largest, allowed = _largest_gap(x, y), tolerance.allowed(x, dtype)
+    if math.isinf(largest):
+        return unlike(f"{where}: NaN or infinite in other places")
+    reason = f"{where}: differs by {largest:.2g} (allowed {allowed:.2g})"
+    return Difference(exact=False, within=largest <= allowed, largest=largest, reason=reason)
+
+
+def _largest_gap(x: np.ndarray, y: np.ndarray) -> float:
+    """Largest absolute difference; infinite where only one of two numbers is finite."""
+    x, y = _wide(x), _wide(y)
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    gaps = np.abs(np.where(same, 0, x) - np.where(same, 0, y))
+    largest = float(gaps.max(initial=0.0))
+    return largest if math.isfinite(largest) else math.inf
+
+
+def largest_magnitude(values: np.ndarray) -> float:
+    """The largest finite absolute value in an array of any shape; 0.0 if there is none."""
+    magnitudes = np.abs(_wide(values))
+    return float(magnitudes[np.isfinite(magnitudes)].max(initial=0.0))
+
+
+def finite_share(values: np.ndarray) -> float:
+    """The share of finite numbers in an array of any shape; 1.0 when it is empty."""
+    return float(np.isfinite(_wide(values)).mean()) if values.size else 1.0
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    return values.astype("complex128" if values.dtype.kind == "c" else "float64")
+
+
+def dtype_of(tensor: Any) -> str:
+    """The name of a dtype as Keras spells it; `string` for every kind of string."""
+    kind = getattr(tensor.dtype, "kind", "")
+    return "string" if kind in ("O", "S", "U") else keras.backend.standardize_dtype(tensor.dtype)
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """The values of a tensor, variable or array, in its own dtype."""
+    return np.asarray(keras.ops.convert_to_numpy(tensor))

@@ -1,0 +1,146 @@
+"""Running a model on given values of its variables without leaving a trace in it.
+
+Private Keras API used here besides `keras_internals`, and what is relied on:
+
+- `Layer._losses`, `Layer._loss_ids`: what `add_loss` left from earlier calls. The ids of freed
+  losses can match new ones, so they are emptied before a run and put back after it.
+- the global attribute `"global_seed_generator"`: the seed that random ops without one draw from.
+"""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+from kerasfx.compare.measure import leaves
+from kerasfx.keras_internals import all_layers, call_context, mask_of
+
+Call = Callable[[keras.Layer, Any], Any]
+State = dict[int, tuple[keras.Variable, Any]]
+"""Values (tensors of the variable's shape) by `id(variable)`, with the variable."""
+
+_GLOBAL_SEED = "global_seed_generator"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a model.
+
+    Attributes:
+        outputs: What the model returned, variables in it replaced by their values.
+        masks: The Keras mask of each output (path, mask or None).
+        losses: The model's scalar losses: `add_loss`, activity and weight regularizers.
+        state: The values of the variables after the call.
+        error: What the call raised; everything else is empty then.
+    """
+
+    outputs: Any = None
+    masks: tuple[tuple[str, Any], ...] = ()
+    losses: tuple[Any, ...] = ()
+    state: State | None = None
+    error: Exception | None = None
+
+
+def call_directly(model: keras.Layer, inputs: Any) -> Any:
+    """The usual way to call a model: `model(inputs)`."""
+    return model(inputs)
+
+
+def present_state(variables: Sequence[keras.Variable]) -> State:
+    """The present values of variables, as tensors that do not follow the variables."""
+    return {id(v): (v, keras.ops.copy(v.value)) for v in variables}
+
+
+def run(
+    model: keras.Layer, inputs: Any, state: State, *, training: bool, call: Call = call_directly
+) -> Run:
+    """Calls a model as if its variables had the values of `state`; writes nothing to it.
+
+    Args:
+        model: A built layer or model.
+        inputs: Nested structure of arrays, passed on as fresh tensors.
+        state: A value for every variable of the model.
+        training: The training mode of the call, given by Keras's call context so that a `call`
+            without a `training` argument passes it on, too.
+        call: How the model is called.
+
+    Raises:
+        Exception: Whatever the model raises.
+    """
+    with undisturbed(model), _equal_randomness():
+        # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
+        tensors = keras.tree.map_structure(_to_tensor, inputs)
+        with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
+            with call_context(training):
+                outputs = keras.tree.map_structure(_value_of, call(model, tensors))
+            losses = tuple(keras.tree.flatten(model.losses))
+        masks = tuple((path, mask_of(leaf)) for path, leaf in leaves(outputs))
+        after = {key: (v, scope.get_current_value(v)) for key, (v, _) in state.items()}
+    return Run(outputs, masks, losses, after)
+
+
+def attempt(model: keras.Layer, inputs: Any, state: State, **options: Any) -> Run:
+    """Like `run`, with an exception of the model's call as the result's `error`."""
+    try:
+        return run(model, inputs, state, **options)
+    except Exception as error:
+        return Run(error=error)
+
+
+def _to_tensor(value: Any) -> Any:
+    return None if value is None else keras.ops.convert_to_tensor(value)
+
+
+def _value_of(leaf: Any) -> Any:
+    return keras.ops.copy(leaf.value) if isinstance(leaf, keras.Variable) else leaf
+
+
+@contextlib.contextmanager
+def undisturbed(model: keras.Layer) -> Iterator[None]:
+    """Puts back every attribute of every layer that a call sets: losses, paths, user's own."""
+    layers = all_layers(model)
+    before = [
+        (layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers
+    ]
+    for layer in layers:
+        layer._losses.clear()
+        layer._loss_ids.clear()
+    try:
+        yield
+    finally:
+        for layer, attributes, losses, loss_ids in before:
+            _restore(vars(layer), attributes)
+            layer._losses[:] = losses
+            layer._loss_ids.clear()
+            layer._loss_ids.update(loss_ids)
+
+
+def _restore(now: dict[str, Any], before: dict[str, Any]) -> None:
+    """Works on the dicts, past `Layer.__setattr__`, which would track what is set."""
+    for name in now.keys() - before.keys():
+        del now[name]
+    for name, value in before.items():
+        if name not in now or now[name] is not value:
+            now[name] = value
+
+
+@contextlib.contextmanager
+def _equal_randomness() -> Iterator[None]:
+    """Starts Python, NumPy and Keras randomness alike for each run; puts it back after."""
+    python, numpy_state = random.getstate(), np.random.get_state()
+    generator = global_state.get_global_attribute(_GLOBAL_SEED)
+    random.seed(0)
+    np.random.seed(0)
+    fresh = keras.random.SeedGenerator(0, name="kerasfx_compare_seed")
+    global_state.set_global_attribute(_GLOBAL_SEED, fresh)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_state)
+        global_state.set_global_attribute(_GLOBAL_SEED, generator)

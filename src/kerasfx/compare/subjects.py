@@ -1,0 +1,190 @@
+"""The two models under comparison, and the inputs on which they are run."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx.compare.inputs import (
+    LENGTHS,
+    NO_INPUTS,
+    Range,
+    Sample,
+    given_samples,
+    input_structure,
+    padding_value,
+    random_samples,
+    slots_of,
+)
+from kerasfx.compare.measure import Tolerance, is_tensor, leaves
+from kerasfx.compare.pairing import Pairing, aligned
+from kerasfx.compare.run import Run, State, attempt, call_directly, present_state
+from kerasfx.keras_internals import all_layers
+
+ORIGINAL_RAISES = (
+    "The original '{a}' raises on every input that kerasfx.compare tried, the last time with\n"
+    "  {error}\n"
+    "It was called with {inputs}. If these values make no sense for the model, pass others: "
+    "kerasfx.compare(a, b, inputs=x), or ranges={{'{name}': (low, high)}} for integers."
+)
+_EMPTY = "all outputs are empty"
+_KERAS_PREFIX = "Exception encountered when calling"
+_STYLE = re.compile(r"\x1b\[\d+m")
+NOT_A_LAYER = (
+    "kerasfx.compare compares two Keras models or layers, but argument `{name}` is {value!r} of "
+    "type {type}. Pass the original first, then the prepared model: "
+    "kerasfx.compare(model, prepared)."
+)
+NOT_BUILT = (
+    "kerasfx.compare cannot compare '{model}', because it is not built: it has no weights yet, and "
+    "comparing must not create them. Call it once on data, or call its build(input_shape)."
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is compared; see `kerasfx.compare`."""
+
+    batch_sizes: Sequence[int] = (2, 3)
+    samples: int = 2
+    training: bool = True
+    gradients: bool = True
+    seed: int = 0
+    tolerance: float | None = None
+
+
+QUICK = Options(batch_sizes=(2,), samples=1, training=False, gradients=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One sample through both models under the same conditions."""
+
+    sample: Sample
+    states: tuple[State, State]
+    training: bool
+    a: Run
+    b: Run
+
+    @property
+    def completed(self) -> bool:
+        """Whether neither model raised."""
+        return self.a.error is None and self.b.error is None
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The two models with everything that stays the same during a comparison."""
+
+    a: keras.Layer
+    b: keras.Layer
+    pairing: Pairing
+    tolerance: Tolerance
+
+    def own_states(self) -> tuple[State, State]:
+        """The present values of both models."""
+        ours = [*self.a.variables, *(v for v, _ in self.pairing.variables)]
+        theirs = [*self.b.variables, *(w for _, w in self.pairing.variables)]
+        return present_state(ours), present_state(theirs)
+
+    def alike(self, state: State) -> tuple[State, State]:
+        """A state of the original, and the same values for the prepared model."""
+        return state, aligned(state, self.pairing.variables, self.own_states()[1])
+
+    def outcome(
+        self, sample: Sample, states: tuple[State, State], training: bool, run_a: Run | None = None
+    ) -> Outcome:
+        """Runs both models, or the prepared one if the original has run already."""
+        call = self.pairing.call
+        ours = run_a or attempt(self.a, sample.inputs, states[0], training=training, call=call)
+        theirs = attempt(self.b, sample.inputs, states[1], training=training, call=call_directly)
+        return Outcome(sample, states, training, ours, theirs)
+
+
+def require_built(**models: Any) -> None:
+    """Refuses what is not a built Keras layer; the keywords are the names of the arguments."""
+    for name, model in models.items():
+        if not isinstance(model, keras.Layer):
+            raise TypeError(NOT_A_LAYER.format(name=name, value=model, type=type(model).__name__))
+        if not model.built:
+            raise ValueError(NOT_BUILT.format(model=model.name))
+
+
+def tolerance_for(a: keras.Layer, relative: float | None) -> Tolerance:
+    """The tolerance for a model, as coarse as the coarsest dtype that a layer of it computes in."""
+    dtypes = {layer.compute_dtype for layer in all_layers(a)}
+    coarse = [dtype for dtype in ("bfloat16", "float16") if dtype in dtypes]
+    return Tolerance(relative, precision=coarse[0] if coarse else "float64")
+
+
+def admitted(
+    subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
+) -> tuple[list[tuple[Sample, Run]], list[str]]:
+    """The samples that the original accepts, with its runs on them, and notes on the others."""
+    state, _ = subjects.own_states()
+    tried: list[tuple[Sample, Run]] = []
+    for samples in _candidates(subjects, options, inputs, ranges):
+        runs = [_run_a(subjects, sample, state) for sample in samples]
+        tried = list(zip(samples, runs, strict=True))
+        admitted = [(sample, run_a) for sample, run_a in tried if run_a.error is None]
+        if admitted:
+            refused = [sample.label for sample, run_a in tried if run_a.error is not None]
+            return admitted, [f"the original raises on {label}: left out" for label in refused]
+    raise _refusal(subjects, *tried[-1]) from tried[-1][1].error
+
+
+def _refusal(subjects: Subjects, sample: Sample, failed: Run) -> ValueError:
+    """The error for an original that accepts none of the samples."""
+    tensors = ", ".join(
+        f"{path} of shape {np.shape(leaf)}" for path, leaf in leaves(sample.inputs, "inputs")
+    )
+    name = next((t.name for t in keras.tree.flatten(input_structure(subjects.b))), "input")
+    return ValueError(
+        ORIGINAL_RAISES.format(
+            a=subjects.a.name, error=first_line(failed.error), inputs=tensors, name=name
+        )
+    )
+
+
+def _run_a(subjects: Subjects, sample: Sample, state: State) -> Run:
+    """A run of the original; outputs without a single number count as an error."""
+    call = subjects.pairing.call
+    found = attempt(subjects.a, sample.inputs, state, training=False, call=call)
+    sizes = [math.prod(leaf.shape) for _, leaf in leaves(found.outputs) if is_tensor(leaf)]
+    # A convolution over too short a sequence is one of these on JAX, an exception on TensorFlow.
+    return Run(error=ValueError(_EMPTY)) if sizes and not any(sizes) else found
+
+
+def _candidates(
+    subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
+) -> Iterator[list[Sample]]:
+    """Lists of samples to try in turn, until the original accepts some."""
+    if inputs is not None:
+        # The quick check has one batch size, so one call.
+        yield given_samples(subjects.b, inputs, options.seed)[: len(options.batch_sizes)]
+        return
+    if input_structure(subjects.b) is None:
+        raise ValueError(NO_INPUTS.format(b=subjects.b.name))
+    slots = slots_of(subjects.b, ranges)
+    free = any(dim is None for slot in slots for dim in slot.shape[1:])
+    for lengths in LENGTHS if free else LENGTHS[:1]:
+        yield random_samples(
+            subjects.b,
+            slots,
+            batch_sizes=options.batch_sizes,
+            lengths=lengths,
+            count=options.samples,
+            seed=options.seed,
+            padding=padding_value(subjects.a),
+        )
+
+
+def first_line(error: BaseException | None) -> str:
+    """The type of an exception and the first line of its message, past the prefix of Keras."""
+    lines = [line.strip() for line in _STYLE.sub("", str(error)).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_KERAS_PREFIX)]
+    return f"{type(error).__name__}: {told[0][:160] if told else ''}"
