@@ -1,0 +1,24 @@
+"""Turns any Keras model into an equivalent, flat Functional model."""
+
+from kerasfx import layers as _layers  # noqa: F401  (registers the layers that saved models name)
+from kerasfx.compare import Comparison, compare
+from kerasfx.emit import emit
+from kerasfx.inputs import Inputs
+from kerasfx.ir import Graph
+from kerasfx.prepare import explain, prepare_model
+from kerasfx.report import Report, report
+from kerasfx.trace import trace
+
+__version__ = "0.1.0"
+__all__ = [
+    "Comparison",
+    "Graph",
+    "Inputs",
+    "Report",
+    "compare",
+    "emit",
+    "explain",
+    "prepare_model",
+    "report",
+    "trace",
+]

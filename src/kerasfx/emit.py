@@ -1,0 +1,344 @@
+"""Graph -> Functional: one walk that calls layers on `keras.Input`s."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx import codec, functional, layers, provenance
+from kerasfx import keras_internals as internals
+from kerasfx.dims import Dim
+from kerasfx.errors import NotCopyableError, describe
+from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, Parameter, Value, leaves_of, map_leaves, map_values, values_in
+from kerasfx.trace.leaves import builtin_class
+
+
+def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> keras.Model:
+    """Make the Functional model that `graph` describes.
+
+    Args:
+        graph: A graph of `kerasfx.trace`, edited or not.
+        weights: `"copy"` for an independent model, `"share"` for one made of the original's layer
+            objects and variables, without copying a byte.
+        name: Name of the model; `<name of the original>_prepared` by default.
+
+    Returns:
+        A Functional model.
+
+    Raises:
+        GraphError: The graph breaks an invariant.
+        NotCopyableError: A layer that is kept whole cannot be made again from its config.
+        ValueError: `weights` is neither `"copy"` nor `"share"`.
+    """
+    if weights not in ("copy", "share"):
+        raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
+    graph.check()
+    with internals.fresh_names(), _global_random_state():
+        return _Emitter(graph, weights == "share").run(name or f"{graph.name}_prepared")
+
+
+@contextmanager
+def _global_random_state() -> Iterator[None]:
+    """Give Python's and NumPy's random states back: initializers of copies draw their seeds from them."""
+    saved = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(saved[0])
+        np.random.set_state(saved[1])
+
+
+class _Emitter:
+    def __init__(self, graph: Graph, share: bool):
+        self.graph = graph
+        self.share = share
+        self.tensors: dict[Value, Any] = {}
+        self.made: dict[int, Any] = {}
+        self.names: set[str] = {v.name for v in values_in(graph.inputs)}
+        self.record = provenance.Provenance()
+        self.training_fixed_in: set[str] = set()
+        self.masked: dict[tuple[Value, Value | None], Any] = {}
+
+    def run(self, name: str) -> keras.Model:
+        inputs = map_values(self._input, self.graph.inputs)
+        for node in self.graph.nodes:
+            self._emit_node(node)
+        outputs = map_leaves(self._output, self.graph.outputs)
+        model = self._model(inputs, outputs, name)
+        provenance.attach(model, self.record)
+        return model
+
+    # The model
+
+    def _input(self, value: Value) -> Any:
+        if value not in self.tensors:
+            shape = _static(value)
+            self.tensors[value] = keras.Input(batch_shape=shape, dtype=value.dtype, name=value.name)
+        return self.tensors[value]
+
+    def _output(self, value: Value | None) -> Any:
+        if value is None:
+            return None
+        return self._with_mask(value, self.graph.output_masks.get(value, value.mask))
+
+    def _model(self, inputs: Any, outputs: Any, name: str) -> keras.Model:
+        flat = [t for t in leaves_of(outputs) if t is not None]
+        # Keras takes no None among outputs, and unpacks a list of one.
+        is_lone = isinstance(outputs, (list, tuple)) and len(outputs) == 1
+        needs_template = is_lone or len(flat) < sum(1 for _ in leaves_of(outputs))
+        depth = len(self.graph.nodes)
+        if not (needs_template or depth > functional.SAFE_DEPTH or self.training_fixed_in):
+            return keras.Model(inputs, outputs, name=name)
+        with functional.room_for(depth):
+            fixed = sorted(self.training_fixed_in)
+            if not needs_template:
+                return functional.Functional(inputs, outputs, name=name, training_fixed_in=fixed)
+            count = iter(range(len(flat)))
+            template = codec.encode_structure(
+                map_leaves(lambda t: None if t is None else next(count), outputs)
+            )
+            return functional.Functional(
+                inputs, flat, name=name, template=template, training_fixed_in=fixed
+            )
+
+    # Nodes
+
+    def _emit_node(self, node: Node) -> None:
+        if isinstance(node.target, str):
+            outputs = self._call_op(node)
+        else:
+            outputs = self._call_layer(node)
+        flat = [t for t in leaves_of(outputs) if t is not None]
+        for value, tensor in zip(node.results, flat, strict=True):
+            self.tensors[value] = tensor
+
+    def _call_op(self, node: Node) -> Any:
+        values = list(node.inputs)
+        arguments = codec.encode([node.args, node.kwargs], values.index)
+        output = codec.encode_structure(
+            node.outputs, lambda v: {"shape": list(_static(v)), "dtype": v.dtype}
+        )
+        layer = layers.Op(str(node.target), arguments, output, name=self._name(node.name))
+        tensors = [self._tensor(v) for v in values] or [self._anchor()]
+        return layer(tensors[0] if len(tensors) == 1 else tensors)
+
+    def _call_layer(self, node: Node) -> Any:
+        layer, transfer = self._layer(node)
+        masks = node.implicit_masks
+        args, kwargs = map_values(
+            lambda v: self._with_mask(v, masks.get(v, v.mask)), (node.args, node.kwargs)
+        )
+        if isinstance(node.target, LayerCall) and "training" in kwargs:
+            self.training_fixed_in.add(layer.name)
+        outputs = self._call(layer, node, args, kwargs)
+        if transfer is not None:
+            transfer()
+        return outputs
+
+    def _call(self, layer: Any, node: Node, args: Any, kwargs: Any) -> Any:
+        if not isinstance(node.target, LayerCall) or node.target.opaque is None:
+            return layer(*args, **kwargs)
+        if not self.share:
+            _build_alike(node.target.layer, layer)
+        try:
+            return layer(*args, **kwargs)
+        except Exception:
+            # Keras cannot infer every custom layer with free sizes; the trace knows the result.
+            with internals.output_spec_is(layer, map_values(_spec, node.outputs)):
+                return layer(*args, **kwargs)
+
+    def _layer(self, node: Node) -> tuple[Any, Callable[[], None] | None]:
+        target = node.target
+        if isinstance(target, LayerSpec):
+            cls = _public_class(target.class_name)
+            return cls(name=self._name(node.name), **target.config), None
+        assert isinstance(target, LayerCall)
+        key = id(target.layer)
+        if key in self.made:
+            return self.made[key], None
+        original = target.layer
+        layer = self._shared(target, node) if self.share else self._copy(target, node)
+        self.made[key] = layer
+        self.record.layers.append((original, layer))
+        return layer, lambda: self._transfer(original, layer)
+
+    def _copy(self, target: LayerCall, node: Node) -> Any:
+        cls = builtin_class(type(target.layer)) or type(target.layer)
+        name = self._name(node.name)
+        try:
+            return cls.from_config({**cls.get_config(target.layer), **target.config, "name": name})
+        except Exception as error:
+            copy = _made_alike(target.layer, name)
+            if copy is not None:
+                return copy
+            raise NotCopyableError(
+                describe(
+                    f"{cls.__name__} at {node.path} is kept whole and cannot be copied: {error}",
+                    why=target.opaque or "it was asked to stay whole",
+                    hint=f'give {cls.__name__} a get_config() that makes it again, or use weights="share"',
+                )
+            ) from error
+
+    def _shared(self, target: LayerCall, node: Node) -> Any:
+        layer = target.layer
+        cls = builtin_class(type(layer)) or type(layer)
+        if layer.name not in self.names and cls is type(layer):
+            self.names.add(layer.name)
+            return layer
+        return internals.alias_of(layer, cls, self._name(node.name))
+
+    def _transfer(self, original: Any, copy: Any) -> None:
+        """Hand the weights of a layer over, now that its copy is built."""
+        pairs = list(corresponding(original, copy))
+        if not self.share:
+            _match_trainable(original, copy)
+            for source, target in pairs:
+                target.trainable = source.trainable
+                assign(target, source)
+        self.record.variables.extend(pairs)
+
+    # Values
+
+    def _tensor(self, value: Value) -> Any:
+        if value not in self.tensors:
+            make = self._parameter if isinstance(value.producer, Parameter) else self._constant
+            self.tensors[value] = make(value)(self._anchor())
+        return self.tensors[value]
+
+    def _anchor(self) -> Any:
+        return next(iter(self.tensors.values()))
+
+    def _parameter(self, value: Value) -> Any:
+        variable = value.producer.variable  # pyright: ignore[reportAttributeAccessIssue]
+        layer = layers.Parameter(
+            list(value.shape),
+            value.dtype,
+            variable.trainable,
+            variable.regularizer,
+            variable.constraint,
+            name=self._name(value.name),
+        )
+        if self.share:
+            layer.weight = variable
+        layer.build()
+        if not self.share:
+            assign(layer.weight, variable)
+        self.record.variables.append((variable, layer.weight))
+        return layer
+
+    def _constant(self, value: Value) -> Any:
+        array = value.producer.array  # pyright: ignore[reportAttributeAccessIssue]
+        layer = layers.Constant.of(array, self._name(value.name))
+        if layer.weight is not None:
+            self.record.constants.append(layer.weight)
+        return layer
+
+    def _with_mask(self, value: Value, expected: Value | None) -> Any:
+        """The tensor of `value`, carrying the mask that it carried in the original at this place."""
+        tensor = self._tensor(value)
+        if expected is value.mask:
+            return tensor
+        key = (value, expected)
+        if key not in self.masked:
+            if expected is None:
+                layer = layers.DropMask(name=self._name(f"{value.name}_unmasked"))
+                self.masked[key] = layer(tensor)
+            else:
+                layer = layers.AttachMask(name=self._name(f"{value.name}_masked"))
+                self.masked[key] = layer([tensor, self._tensor(expected)])
+        return self.masked[key]
+
+    def _name(self, wish: str) -> str:
+        name, count = wish or "layer", 0
+        while name in self.names:
+            count += 1
+            name = f"{wish}_{count}"
+        self.names.add(name)
+        return name
+
+
+def _made_alike(layer: Any, name: str) -> Any:
+    """A layer made with the constructor arguments of `layer`, or None if they are not known.
+
+    A class without `get_config` and without `**kwargs` in its constructor cannot take the config that
+    Keras writes for it, which holds `trainable` and `dtype`.
+    """
+    arguments = internals.constructor_arguments(layer)
+    if arguments is None:
+        return None
+    copy = type(layer)(**arguments)
+    copy.name = name
+    copy.dtype_policy = layer.dtype_policy
+    return copy
+
+
+def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+    """Pair the variables of two layers that the same code made from one config.
+
+    The pairs follow the structure: own state of a layer in the order in which its code made it, then its
+    sublayers; names, shapes and dtypes must agree.
+
+    Raises:
+        NotCopyableError: They do not.
+    """
+    ours, theirs = internals.own_state(a), internals.own_state(b)
+    below = internals.sublayers(a), internals.sublayers(b)
+    same = [_kind(v) for v in ours] == [_kind(v) for v in theirs]
+    if not same or len(below[0]) != len(below[1]):
+        raise NotCopyableError(
+            describe(
+                f"{type(a).__name__} '{a.name}' cannot be copied: made again from its config, it has "
+                f"other weights.",
+                why=f"it has {list(map(_kind, ours))}, its copy {list(map(_kind, theirs))}",
+                hint='use weights="share"',
+            )
+        )
+    yield from zip(ours, theirs, strict=True)
+    for x, y in zip(*below, strict=True):
+        yield from corresponding(x, y)
+
+
+def _kind(variable: Any) -> tuple[str, tuple[int, ...], str]:
+    stem = variable.name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
+    return stem, tuple(variable.shape), variable.dtype
+
+
+def assign(target: Any, source: Any) -> None:
+    """Give `target` the value of `source`, in an array of its own."""
+    target.assign(np.array(keras.ops.convert_to_numpy(source.value), copy=True))
+
+
+def _build_alike(original: Any, copy: Any) -> None:
+    """Build the parts of `copy` that are built in `original`, for the same shapes."""
+    for x, y in zip(internals.all_layers(original), internals.all_layers(copy), strict=False):
+        config = x.get_build_config() if x.built and not y.built else None
+        if config:
+            y.build_from_config(config)
+
+
+def _spec(value: Value) -> keras.KerasTensor:
+    return keras.KerasTensor(_static(value), dtype=value.dtype)
+
+
+def _match_trainable(original: Any, copy: Any) -> None:
+    for x, y in zip(internals.all_layers(original), internals.all_layers(copy), strict=True):
+        if x.trainable != y.trainable:
+            y.trainable = x.trainable
+
+
+def _static(value: Value) -> tuple[int | None, ...]:
+    return tuple(None if isinstance(d, Dim) else d for d in value.shape)
+
+
+def _public_class(name: str) -> Any:
+    found: Any = {"keras": keras, "kerasfx": None}[name.partition(".")[0]]
+    if found is None:
+        return getattr(layers, name.rpartition(".")[2])
+    for part in name.split(".")[1:]:
+        found = getattr(found, part)
+    return found

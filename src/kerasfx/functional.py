@@ -1,0 +1,103 @@
+"""A Functional model for the graphs that Keras's own class cannot hold.
+
+`kerasfx` returns a plain Keras Functional model wherever it can. This subclass, which bears the same
+class name, is used for chains too deep for Keras's recursive graph walk, for outputs that hold None, and
+for layers called with a fixed `training` (Keras's class overrides it with that of the model).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from kerasfx import keras_internals as internals
+from kerasfx.codec import decode_structure
+from kerasfx.ir import map_leaves
+
+SAFE_DEPTH = 300
+"""Keras's graph walk takes one Python frame for each node of a chain; the usual limit is 1,000."""
+
+_lock = threading.Lock()
+_limits: list[int] = []
+_limit_before = 0
+
+
+@contextmanager
+def room_for(depth: int) -> Iterator[None]:
+    """Let Python recurse `depth` levels deep while the block runs.
+
+    The recursion is pure Python, whose frames live on the heap since Python 3.11, so that a high limit
+    cannot overflow the C stack.
+    """
+    global _limit_before
+    needed = 4 * depth + 2_000
+    with _lock:
+        if not _limits:
+            _limit_before = sys.getrecursionlimit()
+        _limits.append(needed)
+        sys.setrecursionlimit(max(_limit_before, *_limits))
+    try:
+        yield
+    finally:
+        with _lock:
+            _limits.remove(needed)
+            sys.setrecursionlimit(max(_limit_before, *_limits, 0))
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class Functional(internals.Functional):
+    """A Functional model of any depth, with None among its outputs if need be.
+
+    Args:
+        inputs, outputs, name: As for `keras.Model`.
+        template: Structure of the outputs, with the position of each in the flat `outputs` as its leaves
+            and None where the model returns None; None if `outputs` has the structure itself.
+        training_fixed_in: Names of the layers whose calls fix `training`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        template = kwargs.pop("template", None)
+        fixed = kwargs.pop("training_fixed_in", None) or []
+        super().__init__(*args, **kwargs)
+        self._template = template
+        self._training_fixed_in = frozenset(fixed)
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+        flat = self._standardize_inputs(inputs)
+        for x, x_mask in zip(flat, keras.tree.flatten(mask) if mask is not None else (), strict=False):
+            if x_mask is not None:
+                internals.set_mask(x, x_mask)
+        outputs = self._run_through_graph(
+            flat, operation_fn=lambda op: self._with_training(op, training)
+        )
+        return self._arranged(outputs)
+
+    def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        return self._arranged(super().compute_output_spec(inputs))
+
+    def _with_training(self, operation: Any, training: Any) -> Any:
+        """`operation` with the `training` of the model, where its own call does not fix it."""
+        fixed = operation.name in self._training_fixed_in
+        if training is None or fixed or not internals.takes_training(operation):
+            return operation
+        return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": training})
+
+    def _arranged(self, outputs: Any) -> Any:
+        if self._template is None:
+            return outputs
+        flat = keras.tree.flatten(outputs)
+        return map_leaves(lambda i: None if i is None else flat[i], decode_structure(self._template))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"template": self._template, "training_fixed_in": sorted(self._training_fixed_in)}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        with room_for(len(config["layers"])):
+            return super().from_config(config, custom_objects=custom_objects)

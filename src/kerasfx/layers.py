@@ -1,0 +1,238 @@
+"""The few registered layers that Keras lacks: an op, a weight, a constant, a mask put on or off.
+
+A prepared model is loaded with Keras and kerasfx alone: `import kerasfx` registers these classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasfx import codec
+from kerasfx.trace.public_calls import resolve
+
+SMALL_CONSTANT = 64
+"""Constants with at most this many elements are kept in the config, larger ones with the weights."""
+
+
+class _Plain(keras.layers.Layer):
+    """A layer that neither casts its inputs nor passes masks on, as an op on tensors does neither."""
+
+    def __init__(self, **kwargs: Any):
+        kwargs.pop("dtype", None)
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        self.supports_masking = True
+
+    def build(self, *args: Any, **kwargs: Any) -> None:
+        self.built = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("dtype")
+        return config
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class Op(_Plain):
+    """A call of a public function, such as `keras.ops.reshape`, as a layer.
+
+    Args:
+        op: Dotted name of the function; only `keras.ops` and `keras.random` are called.
+        arguments: Its positional and keyword arguments, `kerasfx.codec.encode([args, kwargs])`.
+        output: `kerasfx.codec.encode_structure` of `{"shape": ..., "dtype": ...}`, None for free sizes.
+
+    Call arguments:
+        inputs: The tensors of `arguments`, in the order of their slots; a lone tensor without a list.
+
+    Raises:
+        UnknownFunctionError: `op` is no function of the allowed namespaces.
+    """
+
+    def __init__(self, op: str, arguments: Any, output: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.op = op
+        self.arguments = arguments
+        self.output_spec = output
+        self._function = resolve(op)
+
+    def call(self, inputs: Any) -> Any:
+        tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of)
+        return self._function(*args, **kwargs)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return codec.decode_structure(
+            self.output_spec, lambda x: keras.KerasTensor(x["shape"], dtype=x["dtype"])
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"op": self.op, "arguments": self.arguments, "output": self.output_spec}
+        return {**super().get_config(), **own}
+
+
+def _size_of(tensor: Any, axis: int) -> Any:
+    return ops.shape(tensor)[axis]
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class Parameter(_Plain):
+    """A weight of the graph; its output is the weight itself, without a batch axis.
+
+    Args:
+        shape, weight_dtype: Of the weight.
+        weight_trainable: Whether the weight is trained.
+        regularizer, constraint: Of the weight.
+
+    Call arguments:
+        inputs: Any tensor of the model; it only ties the layer to the graph.
+    """
+
+    def __init__(
+        self,
+        shape: Any,
+        weight_dtype: str = "float32",
+        weight_trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.weight_shape = tuple(shape)
+        self.weight_dtype = weight_dtype
+        self.weight_trainable = weight_trainable
+        self.regularizer = keras.regularizers.get(regularizer)
+        self.constraint = keras.constraints.get(constraint)
+        self.weight: Any = None
+
+    def build(self, input_shape: Any = None) -> None:
+        if self.weight is None:
+            is_matrix = len(self.weight_shape) > 1 and "float" in self.weight_dtype
+            self.weight = self.add_weight(
+                shape=self.weight_shape,
+                dtype=self.weight_dtype,
+                initializer="glorot_uniform" if is_matrix else "zeros",
+                trainable=self.weight_trainable,
+                autocast=False,
+                regularizer=self.regularizer,
+                constraint=self.constraint,
+                name="weight",
+            )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        return ops.convert_to_tensor(self.weight)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(self.weight_shape, dtype=self.weight_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {
+            "shape": list(self.weight_shape),
+            "weight_dtype": self.weight_dtype,
+            "weight_trainable": self.weight_trainable,
+            "regularizer": keras.regularizers.serialize(self.regularizer),
+            "constraint": keras.constraints.serialize(self.constraint),
+        }
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class Constant(_Plain):
+    """A constant of the graph, without a batch axis.
+
+    A small one is kept in the config. A large one is a variable that is not trained, so that it is saved
+    with the weights and survives `clone_model` followed by `set_weights`.
+
+    Args:
+        shape, constant_dtype: Of the constant.
+        value: Encoded array (`kerasfx.codec.encode`), or None for a large one.
+
+    Call arguments:
+        inputs: Any tensor of the model; it only ties the layer to the graph.
+    """
+
+    def __init__(self, shape: Any, constant_dtype: str, value: Any = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.constant_shape = tuple(shape)
+        self.constant_dtype = constant_dtype
+        self.value = value
+        self.weight: Any = None
+
+    @classmethod
+    def of(cls, array: np.ndarray, name: str) -> Constant:
+        """A constant that holds `array`."""
+        small = array.size <= SMALL_CONSTANT
+        layer = cls(
+            list(array.shape),
+            keras.backend.standardize_dtype(array.dtype),
+            codec.encode(array, lambda _: 0) if small else None,
+            name=name,
+        )
+        layer.build()
+        if not small:
+            layer.weight.assign(array)
+        return layer
+
+    def build(self, input_shape: Any = None) -> None:
+        if self.value is None and self.weight is None:
+            self.weight = self.add_weight(
+                shape=self.constant_shape,
+                dtype=self.constant_dtype,
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+                name="constant",
+            )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        if self.weight is not None:
+            return ops.convert_to_tensor(self.weight)
+        array = codec.decode(self.value, [], _size_of)
+        return ops.convert_to_tensor(array, dtype=self.constant_dtype)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(self.constant_shape, dtype=self.constant_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {
+            "shape": list(self.constant_shape),
+            "constant_dtype": self.constant_dtype,
+            "value": self.value,
+        }
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class AttachMask(_Plain):
+    """Gives its first input back, carrying its second input as its Keras mask.
+
+    Call arguments:
+        inputs: `[x, mask]`.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return ops.copy(inputs[0])
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return inputs[1]
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class DropMask(_Plain):
+    """Gives its input back without its Keras mask."""
+
+    def call(self, inputs: Any) -> Any:
+        return ops.copy(inputs)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)

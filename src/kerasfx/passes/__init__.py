@@ -1,0 +1,18 @@
+"""Passes: functions `Graph -> changed`, one file each."""
+
+from __future__ import annotations
+
+from kerasfx.ir import Graph
+from kerasfx.passes.use_standard_layers import use_standard_layers
+
+
+def lower(graph: Graph) -> bool:
+    """Run all passes that bring a graph nearer to standard layers."""
+    changed = False
+    for run in PASSES:
+        changed |= run(graph)
+        graph.check()
+    return changed
+
+
+PASSES = (use_standard_layers,)

@@ -1,0 +1,194 @@
+"""prepare_model: the pipeline, readable in one screen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kerasfx import keras_internals as internals
+from kerasfx import provenance
+from kerasfx.compare import verify as quick_compare
+from kerasfx.emit import emit
+from kerasfx.errors import NotEquivalentError, OpaqueLayerError, TraceError, UnsupportedModelError, describe
+from kerasfx.inputs import CallSpec, call_spec
+from kerasfx.ir import map_leaves
+from kerasfx.layers import Op
+from kerasfx.passes import lower
+from kerasfx.report import Finding, Report, attach
+from kerasfx.trace import run_trace
+from kerasfx.trace.leaves import LeafPolicy, Selector, is_plain_leaf
+from kerasfx.trace.session import Session
+
+
+def prepare_model(
+    original_model: Any,
+    input_layer: Any = None,
+    *,
+    leaves: Sequence[Selector] = (),
+    opened: Sequence[Selector] = (),
+    weights: str = "copy",
+    strict: bool = False,
+    verify: bool = True,
+) -> keras.Model:
+    """Turn a Keras model into an equivalent flat Functional model.
+
+    Args:
+        original_model: A model or layer; it is left as it was (an unbuilt one gets built).
+        input_layer: What it is called with: a `keras.Input`, an InputLayer, an example array (its first
+            dimension is the batch and is free in the result) or a shape, or any list, tuple or dict of
+            them. `kerasfx.Inputs(x, context=c)` for a `call` with several arguments. Not needed for
+            Functional and Sequential models, nor for models that were built.
+        leaves: Layers that stay whole: classes, patterns of paths (`"encoder.*.rotary"`), predicates.
+        opened: Built-in layers that are opened, by the same selectors.
+        weights: `"copy"` for an independent model; `"share"` for the same layer objects and variables.
+        strict: Raise instead of keeping a custom layer whole.
+        verify: Compare the result with the original before it is returned.
+
+    Returns:
+        A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model
+        that is flat already comes back unchanged.
+
+    Raises:
+        UnsupportedModelError: `original_model` is no Keras model or layer.
+        InputRequiredError: The inputs are not known.
+        InputMismatchError: `input_layer` does not fit the model.
+        TraceError: The model itself cannot be represented.
+        OpaqueLayerError: `strict`, and a custom layer had to be kept whole.
+        NotEquivalentError: `verify`, and the result differs.
+    """
+    start = time.perf_counter()
+    _require_model(original_model)
+    if weights not in ("copy", "share"):
+        raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
+    if is_flat(original_model) and not (leaves or opened):
+        attach(original_model, Report(original_model.name, unchanged=True))
+        return original_model
+    spec = call_spec(original_model, input_layer)
+    session = run_trace(original_model, spec, LeafPolicy(tuple(leaves), tuple(opened)))
+    if strict:
+        _refuse_opaque(session)
+    lower(session.graph)
+    prepared = emit(session.graph, weights=weights)
+    _connect(original_model, prepared, spec, session)
+    if verify:
+        _verify(original_model, prepared, session)
+    attach(prepared, _report(session, prepared, time.perf_counter() - start))
+    return prepared
+
+
+def explain(
+    model: Any,
+    input_layer: Any = None,
+    *,
+    leaves: Sequence[Selector] = (),
+    opened: Sequence[Selector] = (),
+) -> Report:
+    """List everything that `prepare_model` would open, keep or warn about, without making a model.
+
+    Args:
+        model, input_layer, leaves, opened: As for `prepare_model`.
+
+    Returns:
+        A report; `print` it.
+
+    Raises:
+        UnsupportedModelError, InputRequiredError, InputMismatchError: As `prepare_model`.
+    """
+    _require_model(model)
+    spec = call_spec(model, input_layer)
+    try:
+        session = run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)))
+    except TraceError as error:
+        return Report(model.name, findings=[Finding("opaque", "", str(error))])
+    return Report(model.name, session.opened, findings=session.findings)
+
+
+def is_flat(model: Any) -> bool:
+    """Whether `model` is a Functional model of built-in layers alone."""
+    is_functional = type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
+    return is_functional and all(
+        isinstance(op, internals.Layer) and is_plain_leaf(op) for op in model.operations
+    )
+
+
+def _require_model(model: Any) -> None:
+    if isinstance(model, internals.Layer):
+        return
+    is_class = isinstance(model, type) and issubclass(model, internals.Layer)
+    raise UnsupportedModelError(
+        describe(
+            f"prepare_model takes a Keras model or layer, not {model!r} of type {type(model).__name__}.",
+            hint=f"make an instance: {model.__name__}(...)" if is_class else "",
+        )
+    )
+
+
+def _refuse_opaque(session: Session) -> None:
+    opaque = [f for f in session.findings if f.kind == "opaque"]
+    if opaque:
+        lines = "\n".join(f"  {f}" for f in opaque)
+        raise OpaqueLayerError(f"{len(opaque)} layers of '{session.root.name}' would stay whole:\n{lines}")
+
+
+def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> None:
+    """Tell the prepared model where it comes from."""
+    record = provenance.provenance_of(prepared)
+    assert record is not None
+    record.remember(original)
+    record.call = _caller(spec)
+    paired = {id(v) for v, _ in record.variables}
+    record.unused = [v for v in original.variables if id(v) not in paired]
+    for variable in record.unused:
+        what = f"{variable.name}: no output depends on it, the prepared model does not have it"
+        session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
+    if not original.trainable:
+        prepared.trainable = False
+
+
+def _caller(spec: CallSpec) -> Any:
+    """A function that calls the original with inputs in the structure of the prepared model."""
+
+    def call(model: Any, inputs: Any) -> Any:
+        by_spec = dict(zip(map(id, _leaves(spec.struct)), keras.tree.flatten(inputs), strict=True))
+        args, kwargs = map_leaves(lambda x: by_spec.get(id(x), x), (spec.args, spec.kwargs))
+        return model(*args, **kwargs)
+
+    return call
+
+
+def _leaves(struct: Any) -> list[Any]:
+    """In the order in which Keras flattens: dicts by sorted keys."""
+    return keras.tree.flatten(struct)
+
+
+def _verify(original: Any, prepared: Any, session: Session) -> None:
+    try:
+        comparison = quick_compare(original, prepared)
+    except ValueError as error:
+        what = f"the result was not compared with the original: {error}"
+        hint = "kerasfx.compare(model, prepared, inputs=...) with inputs that the model accepts"
+        session.findings.append(Finding("warning", "", what, hint=hint))
+        return
+    if not comparison:
+        raise NotEquivalentError(
+            describe(
+                f"The model prepared from '{original.name}' differs from it and is not returned.\n{comparison}",
+                where=comparison.first_difference or "",
+                hint="please report this; meanwhile keep the layer that is named whole (leaves=[...])",
+            ),
+            comparison,
+        )
+
+
+def _report(session: Session, prepared: Any, seconds: float) -> Report:
+    paths = {n.name: n.path for n in session.graph.nodes}
+    paths |= {v.name: v.producer.path for v in session.graph.parameters}  # pyright: ignore
+    layers = {x.name: (paths.get(x.name, ""), _kind(x)) for x in prepared.layers}
+    return Report(session.root.name, session.opened, layers, session.findings, seconds)
+
+
+def _kind(layer: Any) -> str:
+    return f"Op {layer.op}" if isinstance(layer, Op) else type(layer).__name__

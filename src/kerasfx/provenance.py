@@ -1,0 +1,47 @@
+"""How a prepared model corresponds to its original: variables, layers, and how to call both alike."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Provenance:
+    """The correspondence of a prepared model and its original.
+
+    Attributes:
+        variables: Pairs (variable of the original, variable of the prepared model).
+        unused: Variables of the original that no output depends on.
+        constants: Variables of the prepared model that hold constants.
+        layers: Pairs (layer of the original, layer of the prepared model), in order of execution.
+        call: `call(model, inputs)` calls the original with inputs in the structure of the prepared model.
+    """
+
+    variables: list[tuple[Any, Any]] = field(default_factory=list)
+    unused: list[Any] = field(default_factory=list)
+    constants: list[Any] = field(default_factory=list)
+    layers: list[tuple[Any, Any]] = field(default_factory=list)
+    call: Callable[..., Any] = field(default=lambda model, inputs, **kwargs: model(inputs, **kwargs))
+    _original: Any = None
+
+    @property
+    def original(self) -> Any:
+        """The original model, or None once it is gone."""
+        return self._original() if self._original is not None else None
+
+    def remember(self, original: Any) -> None:
+        """Refer to the original, without keeping it alive."""
+        self._original = weakref.ref(original)
+
+
+def attach(model: Any, provenance: Provenance) -> None:
+    """Remember `provenance` with `model`."""
+    object.__setattr__(model, "_kerasfx_provenance", provenance)
+
+
+def provenance_of(model: Any) -> Provenance | None:
+    """The provenance of a model that `emit` or `prepare_model` made in this process, or None."""
+    return getattr(model, "_kerasfx_provenance", None)
