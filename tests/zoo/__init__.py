@@ -1,0 +1,32 @@
+"""Small models, each with one difficulty: every one must be prepared faithfully.
+
+`ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
+weights at every call. The files follow the lists of the main issue: `structure`,
+`arguments`, `operators`, `masks` (with attention and RNN), `training` and `frozen`.
+
+`IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
+"""
+
+from zoo import arguments, frozen, masks, operators, structure, training
+from zoo.case import ALL, Case
+
+IGNORED_WARNINGS = (
+    # A sublayer is never called, and so never built.
+    r"ignore:.build\(\). was called on layer:UserWarning",
+    # A mask reaches a layer that drops it, as it does for the user.
+    r"ignore:Layer .* does not support masking:UserWarning",
+    # Keras 3.5 on JAX hands a list of variables to `jax.numpy`.
+    r"ignore:in the future the .\.dtype. attribute:DeprecationWarning",
+)
+
+__all__ = [
+    "ALL",
+    "IGNORED_WARNINGS",
+    "Case",
+    "arguments",
+    "frozen",
+    "masks",
+    "operators",
+    "structure",
+    "training",
+]
