@@ -84,7 +84,7 @@ $(addprefix run-,$(runs)): run-%:
 	@mkdir -p $(results)/$*; echo "== $* started"
 	@echo "== $*"; \
 	KERAS_BACKEND=$(lastword $(subst -, ,$*)) $($(firstword $(subst -, ,$*)))/bin/python -m pytest \
-	    src tests --doctest-modules --continue-on-collection-errors \
+	    src tests README.md --doctest-modules --doctest-glob="*.md" --continue-on-collection-errors \
 	    --durations=8 --durations-min=1 \
 	    -o cache_dir=$(results)/$*/cache --junitxml=$(results)/$*/junit.xml $(PYTEST_ARGS) 2>&1 \
 	    | tee $(results)/$*/log

@@ -23,9 +23,7 @@ class TransformerBlock(layers.Layer):
     def __init__(self, width: int, heads: int, hidden: int, dropout: float = 0.1, **kwargs):
         super().__init__(**kwargs)
         self.attention = layers.MultiHeadAttention(num_heads=heads, key_dim=width)
-        self.feed_forward = keras.Sequential(
-            [layers.Dense(hidden, activation="relu"), layers.Dense(width)]
-        )
+        self.feed_forward = keras.Sequential([layers.Dense(hidden, activation="relu"), layers.Dense(width)])
         self.attention_norm = layers.LayerNormalization(epsilon=1e-6)
         self.feed_forward_norm = layers.LayerNormalization(epsilon=1e-6)
         self.attention_dropout = layers.Dropout(dropout)

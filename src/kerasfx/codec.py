@@ -77,8 +77,8 @@ def _encode_leaf(x: Any) -> Any:
         return x
     if type(x) is float:
         return x if math.isfinite(x) else {"$float": str(x)}
-    if isinstance(x, complex):
-        return {"$complex": [x.real, x.imag]}
+    if type(x) is complex:
+        return {"$complex": [_encode_leaf(x.real), _encode_leaf(x.imag)]}
     if isinstance(x, (np.ndarray, np.generic)):
         exact = np.asarray(x)
         wide = exact.astype("float64") if exact.dtype.kind in "fV" else exact
@@ -122,11 +122,15 @@ def _decode_leaf(x: dict[str, Any]) -> Any:
     if "$float" in x:
         return float(x["$float"])
     if "$complex" in x:
-        return complex(*x["$complex"])
+        return complex(*map(_decode_item, x["$complex"]))
     items = x.get("$array", x.get("$scalar"))
-    values = [_decode_leaf(v) if isinstance(v, dict) else v for v in items or []]
-    array = np.array(values).astype(_dtype(x["dtype"])).reshape(x["shape"])
+    values = [_decode_item(v) for v in items or []]
+    array = np.array(values, _dtype(x["dtype"])).reshape(x["shape"])
     return array if "$array" in x else array[()]
+
+
+def _decode_item(x: Any) -> Any:
+    return _decode_leaf(x) if isinstance(x, dict) else x
 
 
 def _dtype(name: str) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kerasfx.ir import Value
 
-OPERATORS: dict[str, Callable[..., int]] = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -99,7 +99,7 @@ class Dim:
         if not isinstance(other, Dim) or self.op != other.op or len(self.args) != len(other.args):
             return False
         return all(
-            a.same_as(b) if isinstance(a, Dim) else (a is b or (type(a) is int and a == b))
+            a.same_as(b) if isinstance(a, Dim) else (a is b or (type(a) is int and type(b) is int and a == b))
             for a, b in zip(self.args, other.args, strict=True)
         )
 
@@ -119,6 +119,8 @@ class Dim:
         return float(self.__index__())
 
     def __bool__(self) -> bool:
+        if self.op == "axis":
+            return True  # `x.shape[0] or ...`: a tensor without elements is no case to prepare for
         return self._decide(f"bool({self})", self.hints[0] != 0)
 
     def _compare(self, other: Any, symbol: str, function: Callable[[Any, Any], bool]) -> Any:

@@ -13,9 +13,21 @@ import numpy as np
 from kerasfx import codec, functional, layers, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
-from kerasfx.errors import NotCopyableError, describe
-from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, Parameter, Value, leaves_of, map_leaves, map_values, values_in
-from kerasfx.trace.leaves import builtin_class
+from kerasfx.errors import NotCopyableError, UnsupportedOperationError, describe
+from kerasfx.ir import (
+    Graph,
+    LayerCall,
+    LayerSpec,
+    Node,
+    Parameter,
+    SeedDraw,
+    Value,
+    leaves_of,
+    map_leaves,
+    map_values,
+    values_in,
+)
+from kerasfx.trace.leaves import builtin_class, is_builtin
 
 
 def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> keras.Model:
@@ -38,7 +50,12 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
     if weights not in ("copy", "share"):
         raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
     graph.check()
-    with internals.fresh_names(), _global_random_state():
+    originals = [n.target.layer for n in graph.nodes if isinstance(n.target, LayerCall)]
+    with (
+        internals.fresh_names(),
+        internals.calls_forgotten(lambda: [x for root in originals for x in internals.all_layers(root)]),
+        _global_random_state(),
+    ):
         return _Emitter(graph, weights == "share").run(name or f"{graph.name}_prepared")
 
 
@@ -61,7 +78,7 @@ class _Emitter:
         self.made: dict[int, Any] = {}
         self.names: set[str] = {v.name for v in values_in(graph.inputs)}
         self.record = provenance.Provenance()
-        self.training_fixed_in: set[str] = set()
+        self.training_of: dict[str, bool] = {}
         self.masked: dict[tuple[Value, Value | None], Any] = {}
 
     def run(self, name: str) -> keras.Model:
@@ -92,25 +109,25 @@ class _Emitter:
         is_lone = isinstance(outputs, (list, tuple)) and len(outputs) == 1
         needs_template = is_lone or len(flat) < sum(1 for _ in leaves_of(outputs))
         depth = len(self.graph.nodes)
-        if not (needs_template or depth > functional.SAFE_DEPTH or self.training_fixed_in):
+        fixed = sorted(name for name, is_fixed in self.training_of.items() if is_fixed)
+        if not (needs_template or depth > functional.SAFE_DEPTH or fixed):
             return keras.Model(inputs, outputs, name=name)
         with functional.room_for(depth):
-            fixed = sorted(self.training_fixed_in)
             if not needs_template:
                 return functional.Functional(inputs, outputs, name=name, training_fixed_in=fixed)
             count = iter(range(len(flat)))
             template = codec.encode_structure(
                 map_leaves(lambda t: None if t is None else next(count), outputs)
             )
-            return functional.Functional(
-                inputs, flat, name=name, template=template, training_fixed_in=fixed
-            )
+            return functional.Functional(inputs, flat, name=name, template=template, training_fixed_in=fixed)
 
     # Nodes
 
     def _emit_node(self, node: Node) -> None:
         if isinstance(node.target, str):
             outputs = self._call_op(node)
+        elif isinstance(node.target, SeedDraw):
+            outputs = self._draw(node, node.target.generator)
         else:
             outputs = self._call_layer(node)
         flat = [t for t in leaves_of(outputs) if t is not None]
@@ -120,12 +137,22 @@ class _Emitter:
     def _call_op(self, node: Node) -> Any:
         values = list(node.inputs)
         arguments = codec.encode([node.args, node.kwargs], values.index)
-        output = codec.encode_structure(
-            node.outputs, lambda v: {"shape": list(_static(v)), "dtype": v.dtype}
-        )
+        output = codec.encode_structure(node.outputs, lambda v: {"shape": list(_static(v)), "dtype": v.dtype})
         layer = layers.Op(str(node.target), arguments, output, name=self._name(node.name))
         tensors = [self._tensor(v) for v in values] or [self._anchor()]
         return layer(tensors[0] if len(tensors) == 1 else tensors)
+
+    def _draw(self, node: Node, generator: Any) -> Any:
+        if id(generator) not in self.made:
+            layer = layers.DrawSeed(generator.get_config()["seed"], name=self._name(node.name))
+            if self.share:
+                layer.generator = generator
+            else:
+                assign(layer.generator.state, generator.state)
+            self.record.variables.append((generator.state, layer.generator.state))
+            self.made[id(generator)] = layer
+        before = [self._tensor(v) for v in node.inputs]
+        return self.made[id(generator)](before[0] if before else self._anchor(), **node.kwargs)
 
     def _call_layer(self, node: Node) -> Any:
         layer, transfer = self._layer(node)
@@ -133,12 +160,23 @@ class _Emitter:
         args, kwargs = map_values(
             lambda v: self._with_mask(v, masks.get(v, v.mask)), (node.args, node.kwargs)
         )
-        if isinstance(node.target, LayerCall) and "training" in kwargs:
-            self.training_fixed_in.add(layer.name)
+        if isinstance(node.target, LayerCall):
+            self._note_training(node, layer, "training" in kwargs)
         outputs = self._call(layer, node, args, kwargs)
         if transfer is not None:
             transfer()
         return outputs
+
+    def _note_training(self, node: Node, layer: Any, fixed: bool) -> None:
+        if self.training_of.setdefault(layer.name, fixed) != fixed:
+            raise UnsupportedOperationError(
+                describe(
+                    f"{type(layer).__name__} at {node.path} is called with a fixed `training` and without.",
+                    where=str(node.source or ""),
+                    why="a Functional model passes `training` to a layer or does not",
+                    hint="use two layers",
+                )
+            )
 
     def _call(self, layer: Any, node: Node, args: Any, kwargs: Any) -> Any:
         if not isinstance(node.target, LayerCall) or node.target.opaque is None:
@@ -187,10 +225,13 @@ class _Emitter:
     def _shared(self, target: LayerCall, node: Node) -> Any:
         layer = target.layer
         cls = builtin_class(type(layer)) or type(layer)
-        if layer.name not in self.names and cls is type(layer):
+        if layer.name not in self.names and cls is type(layer) and not target.config:
             self.names.add(layer.name)
             return layer
-        return internals.alias_of(layer, cls, self._name(node.name))
+        alias = internals.alias_of(layer, cls, self._name(node.name))
+        if "activation" in target.config:
+            alias.activation = keras.activations.get(target.config["activation"])
+        return alias
 
     def _transfer(self, original: Any, copy: Any) -> None:
         """Hand the weights of a layer over, now that its copy is built."""
@@ -270,7 +311,10 @@ def _made_alike(layer: Any, name: str) -> Any:
     """
     arguments = internals.constructor_arguments(layer)
     if arguments is None:
-        return None
+        if not is_builtin(type(layer)):
+            return None
+        # `Identity` has no config of its own, and Keras loses what it was made with.
+        return type(layer)(name=name, dtype=layer.dtype_policy.name, trainable=layer.trainable)
     copy = type(layer)(**arguments)
     copy.name = name
     copy.dtype_policy = layer.dtype_policy

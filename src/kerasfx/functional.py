@@ -61,9 +61,11 @@ class Functional(internals.Functional):
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        template = kwargs.pop("template", None)
-        fixed = kwargs.pop("training_fixed_in", None) or []
+        given = {k: kwargs.pop(k) for k in ("template", "training_fixed_in") if k in kwargs}
         super().__init__(*args, **kwargs)
+        # `keras.models.clone_model` hands over inputs, outputs and name alone.
+        settings = given or getattr(self.outputs[0], "kerasfx_settings", {})
+        template, fixed = settings.get("template"), settings.get("training_fixed_in") or ()
         self._template = template
         self._training_fixed_in = frozenset(fixed)
 
@@ -72,13 +74,21 @@ class Functional(internals.Functional):
         for x, x_mask in zip(flat, keras.tree.flatten(mask) if mask is not None else (), strict=False):
             if x_mask is not None:
                 internals.set_mask(x, x_mask)
-        outputs = self._run_through_graph(
-            flat, operation_fn=lambda op: self._with_training(op, training)
-        )
+        outputs = self._run_through_graph(flat, operation_fn=lambda op: self._with_training(op, training))
         return self._arranged(outputs)
 
     def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         return self._arranged(super().compute_output_spec(inputs))
+
+    def _run_through_graph(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = super()._run_through_graph(*args, **kwargs)
+        for tensor in keras.tree.flatten(outputs):
+            if isinstance(tensor, keras.KerasTensor):
+                tensor.kerasfx_settings = self._settings()  # pyright: ignore[reportAttributeAccessIssue]
+        return outputs
+
+    def _settings(self) -> dict[str, Any]:
+        return {"template": self._template, "training_fixed_in": sorted(self._training_fixed_in)}
 
     def _with_training(self, operation: Any, training: Any) -> Any:
         """`operation` with the `training` of the model, where its own call does not fix it."""
@@ -94,8 +104,7 @@ class Functional(internals.Functional):
         return map_leaves(lambda i: None if i is None else flat[i], decode_structure(self._template))
 
     def get_config(self) -> dict[str, Any]:
-        own = {"template": self._template, "training_fixed_in": sorted(self._training_fixed_in)}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **self._settings()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -79,10 +79,10 @@ def _from_arguments(model: Any, inputs: Inputs) -> CallSpec:
                 hint=f"its signature is call{inspect.signature(model.call)}",
             )
         ) from error
-    names = iter(bound.arguments)
-    args = tuple(_argument(a, next(names)) for a in inputs.args)
+    names = _argument_names(bound)
+    args = tuple(_argument(a, n) for a, n in zip(inputs.args, names, strict=False))
     kwargs = {k: _argument(v, k) for k, v in inputs.kwargs.items()}
-    positional = dict(zip(bound.arguments, args, strict=False))
+    positional = dict(zip(names, args, strict=False))
     struct = {k: v for k, v in {**positional, **kwargs}.items() if _has_spec(v)}
     if not struct:
         raise InputMismatchError(
@@ -91,8 +91,21 @@ def _from_arguments(model: Any, inputs: Inputs) -> CallSpec:
     return CallSpec(args, kwargs, struct)
 
 
+def _argument_names(bound: inspect.BoundArguments) -> list[str]:
+    """The names of the arguments in order; those of `*xs` are `xs_0`, `xs_1`..."""
+    names: list[str] = []
+    for name, value in bound.arguments.items():
+        is_variadic = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        names += [f"{name}_{i}" for i in range(len(value))] if is_variadic else [name]
+    return names
+
+
 def _argument(x: Any, name: str) -> Any:
-    return _specs(x, name) if _holds_tensors(x) else x
+    if not _holds_tensors(x):
+        return x
+    specs = _specs(x, name)
+    # Keras wants the key of a dict of inputs to be the name of the input.
+    return replace(specs, name=name) if isinstance(specs, InputSpec) else specs
 
 
 def _holds_tensors(x: Any) -> bool:
@@ -110,8 +123,16 @@ def _from_model(model: Any) -> CallSpec:
         struct = functional.inputs[0] if functional else None
     if struct is not None:
         specs = _specs(struct, "input")
+        if isinstance(model, keras.Sequential) and _may_be_built_by_data(model, struct):
+            specs = replace(specs, shape=(None, *specs.shape[1:]))
         return CallSpec((specs,), {}, specs)
     return _from_build_shapes(model)
+
+
+def _may_be_built_by_data(model: Any, tensor: Any) -> bool:
+    """Whether the batch of a Sequential model may be only that of the data it was first called with."""
+    is_stateful = any(getattr(layer, "stateful", False) for layer in internals.all_layers(model))
+    return _given_name(tensor) is None and not is_stateful
 
 
 def _from_build_shapes(model: Any) -> CallSpec:
@@ -127,16 +148,28 @@ def _from_build_shapes(model: Any) -> CallSpec:
         hint="pass input_layer=keras.Input(shape, dtype=...) where that is not so",
     )
     if len(values) == 1:
+        _require_one_argument(model)
         return CallSpec((values[0],), {}, values[0], (finding,))
     signature = list(inspect.signature(model.call).parameters)
     arguments = {n: v for n, v in zip(names, values, strict=True) if n in signature}
     return CallSpec((), arguments, dict(arguments), (finding,))
 
 
-def _required_message(model: Any) -> str:
+def _require_one_argument(model: Any) -> None:
+    """Keras keeps the shape of the first argument alone if `build` does not name the others."""
+    try:
+        inspect.signature(model.call).bind(None)
+    except TypeError as error:
+        why = f"Keras kept the shape of one argument, and `call` takes more: {error}"
+        raise InputRequiredError(_required_message(model, why)) from error
+
+
+def _required_message(
+    model: Any, why: str = "it is no Functional or Sequential model and was not built yet"
+) -> str:
     return describe(
         f"The inputs of {type(model).__name__} '{model.name}' are not known.",
-        why="it is no Functional or Sequential model and was not built yet",
+        why=why,
         hint="say what it is called with, for example\n"
         "         kerasfx.prepare_model(model, keras.Input((64,)))            # one tensor\n"
         '         kerasfx.prepare_model(model, {"a": keras.Input((64,)), ...})  # a structure of them\n'
@@ -159,9 +192,7 @@ def _check_against(model: Any, struct: Any) -> None:
         )
     if isinstance(known, dict) and isinstance(struct, dict) and set(known) != set(struct):
         raise InputMismatchError(
-            describe(
-                f"'{model.name}' takes the keys {sorted(known)}, but input_layer has {sorted(struct)}."
-            )
+            describe(f"'{model.name}' takes the keys {sorted(known)}, but input_layer has {sorted(struct)}.")
         )
     for ours, theirs in zip(_flat(struct), _flat(known), strict=True):
         _check_one(model, ours, theirs)
@@ -246,15 +277,10 @@ def _given_name(tensor: Any) -> str | None:
 
 
 def _is_tensor(x: Any) -> bool:
-    return (
-        isinstance(x, (keras.KerasTensor, keras.layers.InputLayer, np.ndarray, np.generic))
-        or keras.ops.is_tensor(x)
-    )
+    return isinstance(
+        x, (keras.KerasTensor, keras.layers.InputLayer, np.ndarray, np.generic)
+    ) or keras.ops.is_tensor(x)
 
 
 def _is_shape(x: Any) -> bool:
-    return (
-        isinstance(x, (tuple, list))
-        and len(x) > 0
-        and all(d is None or type(d) is int for d in x)
-    )
+    return isinstance(x, (tuple, list)) and len(x) > 0 and all(d is None or type(d) is int for d in x)

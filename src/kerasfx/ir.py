@@ -78,7 +78,20 @@ class LayerCall:
     config: dict[str, Any] = field(default_factory=dict)
 
 
-Target = LayerCall | LayerSpec | str
+@dataclass(frozen=True, eq=False)
+class SeedDraw:
+    """The target of a Node that draws from a seed generator; its result is a seed of shape (2,).
+
+    The Node takes the previous draw from the same generator, if any, so that draws keep their order.
+
+    Attributes:
+        generator: The `keras.random.SeedGenerator`.
+    """
+
+    generator: Any
+
+
+Target = LayerCall | LayerSpec | SeedDraw | str
 
 
 class Value:
@@ -142,8 +155,12 @@ class Node:
 
     @property
     def inputs(self) -> tuple[Value, ...]:
-        """Every Value that the call needs, those inside dimensions included, without repetition."""
-        return tuple(dict.fromkeys(values_in((self.args, self.kwargs))))
+        """Every Value that the call needs, without repetition.
+
+        Those inside dimensions are included, and the masks that its arguments carry here alone.
+        """
+        masks = foreign_masks(self.implicit_masks)
+        return tuple(dict.fromkeys((*values_in((self.args, self.kwargs)), *masks)))
 
     @property
     def results(self) -> tuple[Value, ...]:
@@ -158,7 +175,7 @@ class Graph:
     """The program.
 
     Invariants, enforced by `check()`:
-        1. Names of Values and Nodes are unique.
+        1. Names of Values are unique, and so are names of Nodes.
         2. A Node only takes Values that were produced before it (or inputs, parameters, constants).
         3. `value.users` are exactly the Nodes of the graph that take the value.
         4. Every result's producer is its Node; outputs are produced in the graph.
@@ -182,13 +199,19 @@ class Graph:
         self.constants: list[Value] = []
         self.output_masks: dict[Value, Value | None] = {}
         self._names: set[str] = set()
+        self._copies: dict[str, int] = {}
+
+    def called_layers(self) -> list[Any]:
+        """The layer objects of the original model that Nodes call, each once."""
+        targets = [n.target for n in self.nodes if isinstance(n.target, LayerCall)]
+        return list({id(t.layer): t.layer for t in targets}.values())
 
     def unique_name(self, wish: str) -> str:
         """Return `wish`, or `wish_1`, `wish_2`..., and take it."""
-        name, count = wish, 0
+        name = wish
         while name in self._names:
-            count += 1
-            name = f"{wish}_{count}"
+            self._copies[wish] = self._copies.get(wish, 0) + 1
+            name = f"{wish}_{self._copies[wish]}"
         self._names.add(name)
         return name
 
@@ -207,7 +230,10 @@ class Graph:
         return value
 
     def add_constant(self, array: Any, wish: str = "constant") -> Value:
-        """Add a constant Value for a NumPy array."""
+        """Return the constant Value of a NumPy array, made at the first request for its contents."""
+        for value in self.constants:
+            if _same_array(value.producer.array, array):  # pyright: ignore[reportAttributeAccessIssue]
+                return value
         producer = Constant(array)
         value = Value(self.unique_name(wish), tuple(array.shape), str(array.dtype), producer)
         self.constants.append(value)
@@ -220,17 +246,15 @@ class Graph:
     def insert(self, position: int, node: Node) -> Node:
         """Put `node` at `position` of `nodes`."""
         self.nodes.insert(position, node)
-        for value in node.inputs:
-            value.users[node] = None
+        self._names.update([node.name, *(v.name for v in node.results)])
+        self._join_users(node)
         return node
 
     def set_arguments(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Replace the arguments of `node`."""
-        for value in node.inputs:
-            value.users.pop(node, None)
+        self._leave_users(node)
         node.args, node.kwargs = args, kwargs
-        for value in node.inputs:
-            value.users[node] = None
+        self._join_users(node)
 
     def replace_uses(self, old: Value, new: Value) -> None:
         """Let every Node, output and mask that takes `old` take `new`."""
@@ -239,11 +263,10 @@ class Graph:
             return new if value is old else value
 
         for node in list(old.users):
-            args, kwargs = map_values(swap, (node.args, node.kwargs))
-            node.implicit_masks = {
-                swap(v): m and swap(m) for v, m in node.implicit_masks.items()
-            }
-            self.set_arguments(node, args, kwargs)
+            self._leave_users(node)
+            node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
+            node.implicit_masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
+            self._join_users(node)
         self.outputs = map_values(swap, self.outputs)
         self.output_masks = {swap(v): m and swap(m) for v, m in self.output_masks.items()}
 
@@ -253,7 +276,7 @@ class Graph:
         Raises:
             GraphError: One of its results is still used.
         """
-        needed = set(values_in(self.outputs))
+        needed = self._needed_by_outputs()
         for value in node.results:
             if value.users or value in needed:
                 users = ", ".join(n.name for n in value.users) or "the outputs"
@@ -272,7 +295,7 @@ class Graph:
 
     def prune(self) -> bool:
         """Remove every Node, parameter and constant that no output needs. Returns whether any was."""
-        needed = set(values_in(self.outputs)) | foreign_masks(self.output_masks)
+        needed = self._needed_by_outputs()
         kept: list[Node] = []
         for node in reversed(self.nodes):
             if needed.isdisjoint(node.results) and not is_effect(node):
@@ -280,16 +303,25 @@ class Graph:
                 continue
             kept.append(node)
             needed.update(node.inputs)
-            needed.update(foreign_masks(node.implicit_masks))
         changed = len(kept) < len(self.nodes)
         self.nodes = kept[::-1]
         self.parameters = [v for v in self.parameters if v in needed]
         self.constants = [v for v in self.constants if v in needed]
         return changed
 
-    def _detach(self, node: Node) -> None:
+    def _needed_by_outputs(self) -> set[Value]:
+        return {*values_in(self.outputs), *foreign_masks(self.output_masks)}
+
+    def _join_users(self, node: Node) -> None:
+        for value in node.inputs:
+            value.users[node] = None
+
+    def _leave_users(self, node: Node) -> None:
         for value in node.inputs:
             value.users.pop(node, None)
+
+    def _detach(self, node: Node) -> None:
+        self._leave_users(node)
         self._names.discard(node.name)
         self._names.difference_update(v.name for v in node.results)
 
@@ -310,8 +342,13 @@ class Graph:
         variables = [id(v.producer.variable) for v in self.parameters]  # pyright: ignore
         if len(set(variables)) != len(variables):
             self._fail("one variable has two parameters", None)
+        node_names: set[str] = set()
         for node in self.nodes:
+            self._claim(node.name, node_names, node)
             self._check_node(node, names, known)
+        present = set(self.nodes)
+        for value in known:
+            self._check_users(value, present)
         for value in values_in(self.outputs):
             if value not in known:
                 self._fail(f"output '{value.name}' is not produced in the graph", None)
@@ -328,6 +365,11 @@ class Graph:
                 self._fail(f"'{value.name}' has a producer other than '{node.name}'", node)
             self._claim(value.name, names, node)
             known.add(value)
+
+    def _check_users(self, value: Value, present: set[Node]) -> None:
+        for user in value.users:
+            if user not in present or value not in user.inputs:
+                self._fail(f"'{value.name}' has '{user.name}' as a user, which does not take it", user)
 
     def _claim(self, name: str, names: set[str], node: Node | None) -> None:
         if name in names:
@@ -346,18 +388,17 @@ class Graph:
         return to_text(self)
 
 
-def foreign_masks(masks: dict[Value, Value | None]) -> set[Value]:
+def _same_array(a: Any, b: Any) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def foreign_masks(masks: dict[Value, Value | None]) -> list[Value]:
     """The masks that a value carries at a place although its producer did not attach them."""
-    return {mask for value, mask in masks.items() if mask is not None and mask is not value.mask}
+    return [mask for value, mask in masks.items() if mask is not None and mask is not value.mask]
 
 
 EFFECT_OPS = {"kerasfx.add_loss", "kerasfx.assign"}
 """Ops that do something besides returning results; `prune` keeps them."""
-
-
-def is_call(node: Node) -> bool:
-    """Whether `node` calls a layer object of the original model."""
-    return isinstance(node.target, LayerCall)
 
 
 def is_effect(node: Node) -> bool:

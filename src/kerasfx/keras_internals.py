@@ -8,11 +8,14 @@
 | `Layer._set_mask_metadata` | `compute_mask` of the user's layers sees dimensions | 3.0 |
 | `traceback_utils.is_traceback_filtering_enabled` | exceptions of the user's code stay theirs | 3.0 |
 | `keras_tensor.any_symbolic_tensors(args, kwargs)` | ops on weights and dims take the symbolic path | 3.0 |
-| `Variable.value` and its operators, `_maybe_autocast` | a weight read while tracing is a tensor of the graph | 3.0 |
+| `Variable.value` and its operators, `_maybe_autocast` | a weight read while tracing is a tensor | 3.0 |
 | `keras.src.backend.{core, numpy, random}` functions looked up at call time | direct backend calls | 3.0 |
 | `global_state` attributes `current_call_ctx`, `object_name_uids` | nothing is left behind | 3.0 |
-| `Layer._layers, _trainable_variables, _non_trainable_variables, _seed_generators, _losses, _loss_ids, _called, _parent_path` | walking and restoring a layer | 3.0 |
+| `Layer._layers`, `_flatten_layers`, `_seed_generators` | walking the layers of a model | 3.0 |
+| `Layer._trainable_variables`, `_non_trainable_variables` | pairing the weights of layer and copy | 3.0 |
+| `Layer._called`, `_parent_path`, `_losses`, `_loss_ids` | restoring a layer after calls | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
+| `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks from other operations | 3.0 |
 | `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 """
@@ -107,7 +110,7 @@ def call_context(training: Any) -> AbstractContextManager[None]:
     With a context already open, the layers called inside neither clear `losses` nor reset the context.
     """
     context = CallContext(entry_layer=None)
-    context.training = training
+    setattr(context, "training", training)  # noqa: B010  (an attribute made by Keras)
     return _call_context_is(context)
 
 
@@ -153,15 +156,40 @@ def sublayers(layer: Any) -> list[Any]:
     return list(layer._layers)
 
 
+def operations_but_masks(model: Any) -> list[Any]:
+    """The operations of a functional model, without those that only compute implicit masks."""
+    reached: dict[int, Any] = {}
+    seen: set[int] = set()
+    waiting = list(model.outputs)
+    while waiting:
+        operation, node_index, _ = waiting.pop()._keras_history
+        node = operation._inbound_nodes[node_index]
+        reached[id(operation)] = operation
+        if id(node) not in seen:
+            seen.add(id(node))
+            masks = {id(mask_of(t)) for t in node.input_tensors}
+            waiting.extend(t for t in node.input_tensors if id(t) not in masks)
+    return list(reached.values())
+
+
 @contextmanager
 def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
-    """Put back what merely calling a built layer sets on it (`_called`, `_parent_path`)."""
+    """Put back what merely calling a built layer sets on it: `_called`, `_parent_path`, losses."""
     before = {id(x): (x, x._called, x._parent_path) for x in layers() if x.built}
+    losses = {key: (list(x._losses), set(x._loss_ids)) for key, (x, *_) in before.items()}
     try:
         yield
     finally:
         for layer, called, parent_path in before.values():
             layer._called, layer._parent_path = called, parent_path
+        for layer in layers():
+            _set_losses(layer, *losses.get(id(layer), ([], set())))
+
+
+def _set_losses(layer: Any, losses: list[Any], ids: set[int]) -> None:
+    layer._losses[:] = losses
+    layer._loss_ids.clear()
+    layer._loss_ids.update(ids)
 
 
 def known_input_shapes(model: Any) -> Any:

@@ -58,7 +58,7 @@ class Op(_Plain):
         super().__init__(**kwargs)
         self.op = op
         self.arguments = arguments
-        self.output_spec = output
+        self.output_template = output
         self._function = resolve(op)
 
     def call(self, inputs: Any) -> Any:
@@ -68,11 +68,11 @@ class Op(_Plain):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return codec.decode_structure(
-            self.output_spec, lambda x: keras.KerasTensor(x["shape"], dtype=x["dtype"])
+            self.output_template, lambda x: keras.KerasTensor(x["shape"], dtype=x["dtype"])
         )
 
     def get_config(self) -> dict[str, Any]:
-        own = {"op": self.op, "arguments": self.arguments, "output": self.output_spec}
+        own = {"op": self.op, "arguments": self.arguments, "output": self.output_template}
         return {**super().get_config(), **own}
 
 
@@ -207,6 +207,53 @@ class Constant(_Plain):
             "value": self.value,
         }
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class DrawSeed(_Plain):
+    """Draws a seed, an integer tensor of shape (2,), at each call.
+
+    Args:
+        seed: What the generator starts from.
+
+    Call arguments:
+        inputs: The draw before, or for the first any tensor of the model; it only fixes the order.
+        when: The value of `training` for which to draw; None draws in both modes. In the other mode the
+            generator is left alone and the result is zero.
+        training: The mode.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
+        if when is None or when == bool(training):
+            return self.generator.next()
+        return ops.zeros(self.generator.state.shape, dtype=self.generator.state.dtype)
+
+    def compute_output_spec(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
+        state = self.generator.state
+        return keras.KerasTensor(state.shape, dtype=state.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.generator.get_config()["seed"]}
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class SelectByTraining(_Plain):
+    """Gives the first of its inputs in inference and the second in training: both sides of an `if`.
+
+    Call arguments:
+        inputs: `[in_inference, in_training]`, of one shape and dtype.
+        training: The mode.
+    """
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        return ops.copy(inputs[1] if training else inputs[0])
+
+    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
 @keras.saving.register_keras_serializable("kerasfx")

@@ -12,14 +12,20 @@ from kerasfx import keras_internals as internals
 from kerasfx import provenance
 from kerasfx.compare import verify as quick_compare
 from kerasfx.emit import emit
-from kerasfx.errors import NotEquivalentError, OpaqueLayerError, TraceError, UnsupportedModelError, describe
+from kerasfx.errors import (
+    NotEquivalentError,
+    OpaqueLayerError,
+    TraceError,
+    UnsupportedModelError,
+    describe,
+)
 from kerasfx.inputs import CallSpec, call_spec
 from kerasfx.ir import map_leaves
 from kerasfx.layers import Op
 from kerasfx.passes import lower
-from kerasfx.report import Finding, Report, attach
+from kerasfx.report import Finding, Report, attach, report, was_prepared
 from kerasfx.trace import run_trace
-from kerasfx.trace.leaves import LeafPolicy, Selector, is_plain_leaf
+from kerasfx.trace.leaves import LeafPolicy, Selector, is_builtin, is_container
 from kerasfx.trace.session import Session
 
 
@@ -63,9 +69,12 @@ def prepare_model(
     _require_model(original_model)
     if weights not in ("copy", "share"):
         raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
-    if is_flat(original_model) and not (leaves or opened):
-        attach(original_model, Report(original_model.name, unchanged=True))
-        return original_model
+    if not (leaves or opened):
+        if was_prepared(original_model) and not (strict and report(original_model).opaque):
+            return original_model
+        if is_flat(original_model):
+            attach(original_model, Report(original_model.name, unchanged=True))
+            return original_model
     spec = call_spec(original_model, input_layer)
     session = run_trace(original_model, spec, LeafPolicy(tuple(leaves), tuple(opened)))
     if strict:
@@ -89,7 +98,10 @@ def explain(
     """List everything that `prepare_model` would open, keep or warn about, without making a model.
 
     Args:
-        model, input_layer, leaves, opened: As for `prepare_model`.
+        model: A Keras model or layer.
+        input_layer: What it is called with, as for `prepare_model`.
+        leaves: Layers that stay whole, as for `prepare_model`.
+        opened: Built-in layers that are opened, as for `prepare_model`.
 
     Returns:
         A report; `print` it.
@@ -110,7 +122,7 @@ def is_flat(model: Any) -> bool:
     """Whether `model` is a Functional model of built-in layers alone."""
     is_functional = type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
     return is_functional and all(
-        isinstance(op, internals.Layer) and is_plain_leaf(op) for op in model.operations
+        is_builtin(type(op)) and not is_container(op) for op in internals.operations_but_masks(model)
     )
 
 
@@ -175,7 +187,8 @@ def _verify(original: Any, prepared: Any, session: Session) -> None:
     if not comparison:
         raise NotEquivalentError(
             describe(
-                f"The model prepared from '{original.name}' differs from it and is not returned.\n{comparison}",
+                f"The model prepared from '{original.name}' differs from it and is not returned."
+                f"\n{comparison}",
                 where=comparison.first_difference or "",
                 hint="please report this; meanwhile keep the layer that is named whole (leaves=[...])",
             ),

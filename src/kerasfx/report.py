@@ -111,6 +111,11 @@ def attach(model: Any, report: Report) -> None:
     object.__setattr__(model, "_kerasfx_report", report)
 
 
+def was_prepared(model: Any) -> bool:
+    """Whether `prepare_model` returned `model` in this process."""
+    return hasattr(model, "_kerasfx_report")
+
+
 def report(prepared: Any) -> Report:
     """The report of a model that `prepare_model` returned in this process.
 

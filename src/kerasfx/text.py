@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kerasfx.dims import Dim
-from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, Value, values_in
+from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, values_in
 
 NEIGHBOURS = 3
 MAX_ITEM = 60
@@ -34,13 +34,20 @@ def line_of(node: Node) -> str:
 
 
 def target_name(node: Node) -> str:
-    """Name what a node calls: `Dense 'encoder.proj'` for a layer, `keras.ops.add` for a function."""
+    """Name what a node calls.
+
+    `Dense 'encoder.proj'` is a layer of the model, `Permute(dims=(2, 1))` one that a pass makes, and
+    `keras.ops.add` a function.
+    """
     target = node.target
     if isinstance(target, LayerCall):
         kind = "opaque " if target.opaque else ""
         return f"{kind}{type(target.layer).__name__} '{node.path}'"
+    if isinstance(target, SeedDraw):
+        return "draw_seed"
     if isinstance(target, LayerSpec):
-        return target.class_name.rpartition(".")[2]
+        config = ", ".join(f"{k}={_structure(v)}" for k, v in target.config.items() if k != "dtype")
+        return f"{target.class_name.rpartition('.')[2]}({config})"
     return target
 
 
@@ -76,6 +83,8 @@ def _structure(x: Any) -> str:
 def _plain(x: Any) -> str:
     if x is Ellipsis:
         return "..."
+    if hasattr(x, "tolist"):  # a NumPy array or scalar, whose repr has many lines and changes with NumPy
+        return f"array({_array(x)}, {x.dtype})" if x.shape else f"{x.dtype}({x.tolist()})"
     text = repr(x)
     if " at 0x" in text:
         text = f"<{type(x).__name__}>"

@@ -310,7 +310,7 @@ def ops_core():
 def ops_control_flow_on_arguments():
     """`ops.cond`, `fori_loop`, `while_loop`, `map`, `vectorized_map` with pure functions."""
 
-    class ControlFlow(keras.Model):
+    class ControlFlow(keras.layers.Layer):
         def call(self, x):
             chosen = ops.cond(ops.sum(x) > 0.0, lambda: x * 2.0, lambda: x - 1.0)
             looped = ops.fori_loop(0, 3, lambda index, y: y * 0.5 + 1.0, x)
@@ -319,7 +319,8 @@ def ops_control_flow_on_arguments():
             vectorized = ops.vectorized_map(lambda row: row / ops.max(ops.abs(row)), x)
             return [chosen, looped, until, mapped, vectorized]
 
-    return Case(ControlFlow(), positives(3, 4), expect_opaque=("ControlFlow",))
+    model = functional(ControlFlow(), positives(3, 4))
+    return Case(model, positives(3, 4), needs_input=False, expect_opaque=("ControlFlow",))
 
 
 @case

@@ -95,8 +95,7 @@ def _check(
     """Answers one question over several outcomes, of which none may differ."""
     found = [(outcome, difference(outcome, tolerance)) for outcome in outcomes]
     total = worst(
-        replace(d, reason=f"{outcome.sample.label}: {d.reason}" if d.reason else "")
-        for outcome, d in found
+        replace(d, reason=f"{outcome.sample.label}: {d.reason}" if d.reason else "") for outcome, d in found
     )
     labels = dict.fromkeys(o.sample.label.partition(", sample")[0] for o, _ in found)
     return as_check(name, total, f"{len(found)} calls: {'; '.join(labels)}")
@@ -122,14 +121,10 @@ def _masks_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
     ours, theirs = dict(outcome.a.masks), dict(outcome.b.masks)
     # Outputs of another structure are the business of another check.
     shared = [path for path in ours if path in theirs]
-    return worst(
-        tensor_difference(f"mask of {path}", ours[path], theirs[path], tolerance) for path in shared
-    )
+    return worst(tensor_difference(f"mask of {path}", ours[path], theirs[path], tolerance) for path in shared)
 
 
-def _training_outcomes(
-    subjects: Subjects, samples: list[Sample], options: Options
-) -> list[Outcome]:
+def _training_outcomes(subjects: Subjects, samples: list[Sample], options: Options) -> list[Outcome]:
     """Both models in training mode with equal weights and seeds, once for each batch size."""
     if not options.training:
         return []
@@ -150,9 +145,7 @@ def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]
     ]
 
 
-def _updates_difference(
-    outcome: Outcome, tolerance: Tolerance, pairs: Iterable[Pair]
-) -> Difference:
+def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairs: Iterable[Pair]) -> Difference:
     """Compares the variables after a call: moving averages, counters, seeds."""
     if outcome.a.state is None or outcome.b.state is None:
         return _completed(outcome) or measure.EQUAL
@@ -180,9 +173,7 @@ def _first_failure(outcomes: Iterable[Outcome], tolerance: Tolerance) -> Outcome
     return next((o for o in outcomes if not _outputs_difference(o, tolerance).within), None)
 
 
-def _outcome_notes(
-    subjects: Subjects, outcomes: Sequence[Outcome], failure: Outcome | None
-) -> Iterator[str]:
+def _outcome_notes(subjects: Subjects, outcomes: Sequence[Outcome], failure: Outcome | None) -> Iterator[str]:
     raised = next((o for o in outcomes if o.a.error and o.b.error), None)
     if raised:
         mode = "training" if raised.training else "inference"

@@ -90,9 +90,7 @@ def slots_of(model: keras.Layer, ranges: Mapping[str, Range] | None = None) -> l
     for name in ranges or ():
         if name not in known:
             raise ValueError(
-                UNKNOWN_RANGE.format(
-                    name=name, b=model.name, known=", ".join(known), first=known[0]
-                )
+                UNKNOWN_RANGE.format(name=name, b=model.name, known=", ".join(known), first=known[0])
             )
     return [_slot(tensor, (ranges or {}).get(tensor.name)) for tensor in tensors]
 
@@ -239,9 +237,7 @@ def given_samples(model: keras.Layer, inputs: Any, seed: int) -> list[Sample]:
         return [given]
     rows = len(arrays[0])
     order = np.random.default_rng(seed).permutation(rows + 1) % rows
-    more = keras.tree.map_structure(
-        lambda leaf: None if leaf is None else to_numpy(leaf)[order], inputs
-    )
+    more = keras.tree.map_structure(lambda leaf: None if leaf is None else to_numpy(leaf)[order], inputs)
     return [given, Sample(more, f"the inputs given, rows shuffled, batch {rows + 1}")]
 
 
@@ -250,17 +246,13 @@ def _matched(model: keras.Layer, structure: Any, inputs: Any) -> list[Slot]:
     expected, received = (keras.tree.flatten(x) for x in (structure, inputs))
     if _loose(structure) != _loose(inputs) or len(expected) != len(received):
         raise ValueError(
-            WRONG_STRUCTURE.format(
-                b=model.name, expected=skeleton(structure), received=skeleton(inputs)
-            )
+            WRONG_STRUCTURE.format(b=model.name, expected=skeleton(structure), received=skeleton(inputs))
         )
     slots = slots_of(model)
     for slot, leaf in zip(slots, received, strict=True):
         if leaf is not None and not _fits(np.shape(leaf), slot.shape):
             raise ValueError(
-                WRONG_SHAPE.format(
-                    name=slot.name, received=np.shape(leaf), b=model.name, expected=slot.shape
-                )
+                WRONG_SHAPE.format(name=slot.name, received=np.shape(leaf), b=model.name, expected=slot.shape)
             )
     return slots
 

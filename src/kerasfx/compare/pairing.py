@@ -105,9 +105,7 @@ def _constants_of(model: keras.Layer) -> tuple[keras.Variable, ...]:
     return tuple(v for layer in own if type(layer).__name__ == "Constant" for v in layer.variables)
 
 
-def _guessed_layers(
-    a: keras.Layer, b: keras.Layer, variables: Iterable[Pair]
-) -> tuple[LayerPair, ...]:
+def _guessed_layers(a: keras.Layer, b: keras.Layer, variables: Iterable[Pair]) -> tuple[LayerPair, ...]:
     """Pairs of layers of one class that own paired variables, or that share a unique name."""
     ours, theirs = (_unique(all_layers(m)[1:], _layer_key) for m in (a, b))
     pairs = {id(layer): (ours[key], layer) for key, layer in theirs.items() if key in ours}
@@ -123,9 +121,7 @@ def _layer_key(layer: keras.Layer) -> Hashable:
     return layer.name, type(layer)
 
 
-def pair_by_structure(
-    ours: Sequence[keras.Variable], theirs: Sequence[keras.Variable]
-) -> list[Pair]:
+def pair_by_structure(ours: Sequence[keras.Variable], theirs: Sequence[keras.Variable]) -> list[Pair]:
     """Pairs variables of equal shape and dtype: by path, by value, by end of path, by position.
 
     Each step pairs what is unique on both sides and leaves the rest to the next. A wrong guess does
@@ -205,9 +201,7 @@ def _paired_twice(pairs: Iterable[Pair]) -> list[str]:
     return [f"'{path}' has {len(ids)} partners" for path, ids in partners.values() if len(ids) > 1]
 
 
-def _pair_faults(
-    ours: keras.Variable, theirs: keras.Variable, trained: tuple[bool, bool]
-) -> list[str]:
+def _pair_faults(ours: keras.Variable, theirs: keras.Variable, trained: tuple[bool, bool]) -> list[str]:
     if tuple(ours.shape) != tuple(theirs.shape):
         return [f"shape of '{ours.path}' {tuple(ours.shape)} became {tuple(theirs.shape)}"]
     if ours.dtype != theirs.dtype:

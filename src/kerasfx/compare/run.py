@@ -56,9 +56,7 @@ def present_state(variables: Sequence[keras.Variable]) -> State:
     return {id(v): (v, keras.ops.copy(v.value)) for v in variables}
 
 
-def run(
-    model: keras.Layer, inputs: Any, state: State, *, training: bool, call: Call = call_directly
-) -> Run:
+def run(model: keras.Layer, inputs: Any, state: State, *, training: bool, call: Call = call_directly) -> Run:
     """Calls a model as if its variables had the values of `state`; writes nothing to it.
 
     Args:
@@ -104,9 +102,7 @@ def _value_of(leaf: Any) -> Any:
 def undisturbed(model: keras.Layer) -> Iterator[None]:
     """Puts back every attribute of every layer that a call sets: losses, paths, user's own."""
     layers = all_layers(model)
-    before = [
-        (layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers
-    ]
+    before = [(layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers]
     for layer in layers:
         layer._losses.clear()
         layer._loss_ids.clear()

@@ -139,14 +139,10 @@ def admitted(
 
 def _refusal(subjects: Subjects, sample: Sample, failed: Run) -> ValueError:
     """The error for an original that accepts none of the samples."""
-    tensors = ", ".join(
-        f"{path} of shape {np.shape(leaf)}" for path, leaf in leaves(sample.inputs, "inputs")
-    )
+    tensors = ", ".join(f"{path} of shape {np.shape(leaf)}" for path, leaf in leaves(sample.inputs, "inputs"))
     name = next((t.name for t in keras.tree.flatten(input_structure(subjects.b))), "input")
     return ValueError(
-        ORIGINAL_RAISES.format(
-            a=subjects.a.name, error=first_line(failed.error), inputs=tensors, name=name
-        )
+        ORIGINAL_RAISES.format(a=subjects.a.name, error=first_line(failed.error), inputs=tensors, name=name)
     )
 
 

@@ -24,7 +24,17 @@ MERGES = {
     "keras.ops.maximum": "keras.layers.Maximum",
     "keras.ops.minimum": "keras.layers.Minimum",
 }
-ACTIVATIONS = ("sigmoid", "tanh", "silu", "softplus", "softsign", "elu", "selu", "relu6", "hard_sigmoid")
+ACTIVATIONS = (
+    "sigmoid",
+    "tanh",
+    "silu",
+    "softplus",
+    "softsign",
+    "elu",
+    "selu",
+    "relu6",
+    "hard_sigmoid",
+)
 
 
 def use_standard_layers(graph: Graph) -> bool:
@@ -60,15 +70,15 @@ def _arguments(node: Node, *names: str) -> dict[str, Any]:
 
 
 def _merge(node: Node) -> Replacement | None:
-    operands = list(_arguments(node, "x1", "x2").values())
-    if len(operands) != 2 or not all(isinstance(x, Value) for x in operands):
+    arguments = _arguments(node, "x1", "x2")
+    a, b = arguments.pop("x1", None), arguments.pop("x2", None)
+    if arguments or not isinstance(a, Value) or not isinstance(b, Value):
         return None
-    a, b = operands
     # A merging layer reads its output shape off both operands and takes a size for known although the
     # other operand's is free.
     if len(a.shape) < 2 or not _agree_but(a, b, axis=-1) or not _broadcast(a.shape[-1], b.shape[-1]):
         return None
-    return _layer(node, MERGES[str(node.target)]), operands
+    return _layer(node, MERGES[str(node.target)]), [a, b]
 
 
 def _concatenate(node: Node) -> Replacement | None:
@@ -115,7 +125,8 @@ def _reshape(node: Node) -> Replacement | None:
     if not isinstance(x, Value) or not _has_batch(x) or not isinstance(shape, (list, tuple)):
         return None
     rest = list(shape[1:])
-    if not rest or not _keeps_batch(x, shape[0], rest):
+    is_known = all(isinstance(d, Dim) or type(d) is int for d in rest)
+    if not rest or not is_known or not _keeps_batch(x, shape[0], rest):
         return None
     free = [k for k, d in enumerate(rest) if isinstance(d, Dim)]
     if len(free) + rest.count(-1) > 1:
@@ -151,6 +162,8 @@ def _unary(class_name: str, **config: Any) -> Rule:
     def rule(node: Node) -> Replacement | None:
         arguments = _arguments(node, "x")
         x = arguments.pop("x")
+        if arguments.get("alpha") == 1.0:  # of elu; Activation knows no other
+            del arguments["alpha"]
         if arguments or not isinstance(x, Value) or not _has_batch(x):
             return None
         return _layer(node, class_name, **config), x

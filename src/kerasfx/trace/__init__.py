@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerasfx import keras_internals as internals
-from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.errors import UnsupportedOperationError, describe
-from kerasfx.ir import Graph, is_call, map_leaves
+from kerasfx.inputs import CallSpec, InputSpec, call_spec
+from kerasfx.ir import Graph, SeedDraw, map_leaves
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
@@ -76,8 +76,9 @@ def _open_instead(session: Session, layers: list[Any]) -> None:
 def shared_with_leaves(graph: Graph) -> list[Any]:
     """The layers of a graph with a weight that an op or another layer uses as well."""
     owner: dict[int, Any] = {id(v.producer.variable): None for v in graph.parameters}  # pyright: ignore
+    owner |= {id(n.target.generator.state): None for n in graph.nodes if isinstance(n.target, SeedDraw)}
     clashes: list[Any] = []
-    for layer in {id(n.target.layer): n.target.layer for n in graph.nodes if is_call(n)}.values():
+    for layer in graph.called_layers():
         for variable in layer.variables:
             other = owner.setdefault(id(variable), layer)
             if other is not layer:

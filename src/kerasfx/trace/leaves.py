@@ -13,13 +13,29 @@ from kerasfx.keras_internals import all_layers
 Selector = type | str | Callable[[Any], bool]
 """A layer class, a pattern of paths such as `"encoder.*.rotary"`, or a predicate of a layer."""
 
-_HARMLESS = {"__init__", "get_config", "from_config", "__doc__", "__module__", "__qualname__", "__annotations__"}
-_HARMLESS |= {"__static_attributes__", "__firstlineno__", "__classcell__", "__dict__", "__weakref__"}
+_HARMLESS = {
+    "__init__",
+    "get_config",
+    "from_config",
+    "__doc__",
+    "__module__",
+    "__qualname__",
+    "__annotations__",
+}
+_HARMLESS |= {
+    "__static_attributes__",
+    "__firstlineno__",
+    "__classcell__",
+    "__dict__",
+    "__weakref__",
+}
 
 
 def is_builtin(cls: type) -> bool:
     """Whether `cls` is a layer class of Keras or of kerasfx that can be loaded by its name."""
-    return cls.__module__.startswith(("keras.src.layers.", "kerasfx.layers")) and cls is not keras.layers.Lambda
+    return (
+        cls.__module__.startswith(("keras.src.layers.", "kerasfx.layers")) and cls is not keras.layers.Lambda
+    )
 
 
 def builtin_class(cls: type) -> type | None:
@@ -40,6 +56,21 @@ def is_container(layer: Any) -> bool:
     return isinstance(layer, keras.Model)
 
 
+def foreign_activation(layer: Any) -> Any:
+    """The activation of a built-in layer if it is a function of other code, or None.
+
+    Such a layer cannot be loaded without that code.
+    """
+    activation = getattr(layer, "activation", None)
+    is_ours = getattr(activation, "__module__", "").startswith("keras.") or isinstance(activation, str)
+    return None if activation is None or is_ours else activation
+
+
+def applies_activation_last(layer: Any) -> bool:
+    """Whether the result of `layer` is its activation applied to what it would give without one."""
+    return isinstance(layer, ACTIVATION_LAST)
+
+
 def custom_parts(layer: Any) -> list[Any]:
     """The layers inside a built-in layer (a wrapper, an RNN) that are not built-in themselves."""
     return [x for x in all_layers(layer)[1:] if builtin_class(type(x)) is None]
@@ -47,7 +78,26 @@ def custom_parts(layer: Any) -> list[Any]:
 
 def is_plain_leaf(layer: Any) -> bool:
     """Whether `layer` stays whole unless someone asks otherwise: it is built-in and no model."""
-    return not is_container(layer) and builtin_class(type(layer)) is not None
+    if is_container(layer) or builtin_class(type(layer)) is None:
+        return False
+    is_bare_function = isinstance(layer, keras.layers.Activation) and foreign_activation(layer)
+    return not is_bare_function
+
+
+ACTIVATION_LAST = (
+    keras.layers.Conv1D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3D,
+    keras.layers.Conv3DTranspose,
+    keras.layers.Dense,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.EinsumDense,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
 
 
 class LeafPolicy:

@@ -7,6 +7,7 @@ Each looks for the session of its own thread and, without one, is the original.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from kerasfx.dims import Dim
 from kerasfx.errors import (
     LossInCallError,
     StateUpdateError,
-    UnsupportedOperationError,
     WeightAsPythonValueError,
     describe,
 )
@@ -235,6 +235,7 @@ def _install_backend() -> None:
         for name in _functions(module):
             if name not in CORE and public_calls.public_name(name, namespace):
                 _patch(module, name, functools.partial(_backend_function, namespace, name))
+    _patch(keras.random.SeedGenerator, "next", _next_seed)
     random = internals.backend_module("random")
     for name in _functions(random):
         if hasattr(keras.random, name):
@@ -319,11 +320,17 @@ def _backend_function(
 
 
 def _random_function(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    raise UnsupportedOperationError(
-        describe(
-            f"keras.random.{name} draws inside `call`.",
-            where=session.locate(source_line()),
-            why="the draw would be frozen in the prepared model",
-            hint=session.keep_hint(),
-        )
-    )
+    bound = inspect.signature(original).bind(*args, **kwargs).arguments
+    options = bound.pop("kwargs", {})
+    seed = bound.pop("seed", None)
+    if isinstance(seed, keras.random.SeedGenerator):
+        seed = session.draw_seed(seed)
+    return session.record_op(f"keras.random.{name}", (), {**bound, **options, "seed": seed})
+
+
+def _next_seed(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    generator, ordered = args[0], kwargs.get("ordered", args[1] if len(args) > 1 else True)
+    if not ordered:
+        # The generator that unseeded calls share; it is drawn from at run time.
+        return None
+    return session.draw_seed(generator)

@@ -157,9 +157,7 @@ def public_name(function_name: str, namespace: str) -> str | None:
     """
     if namespace not in _BACKEND_NAMESPACES:
         return None
-    name = (
-        f"keras.ops.image.{function_name}" if namespace == "image" else f"keras.ops.{function_name}"
-    )
+    name = f"keras.ops.image.{function_name}" if namespace == "image" else f"keras.ops.{function_name}"
     public = _public_functions().get(name)
     private = getattr(getattr(backend, namespace), function_name, None)
     if public is None or not callable(private):
@@ -187,12 +185,36 @@ def _public_functions() -> Mapping[str, Callable[..., Any]]:
         if inspect.isfunction(value) and not name.startswith("_")
     }
     # Not `get` and `deserialize`, which turn a string into any registered object.
+    functions |= {
+        name: _taking_a_given_seed(f) for name, f in functions.items() if name.startswith("keras.random.")
+    }
     activations = {
         f"keras.activations.{name}": value
         for name, value in vars(keras.activations).items()
         if inspect.isfunction(value) and value.__module__ == _RELU_ACTIVATION[0]
     }
     return MappingProxyType({**functions, **activations})
+
+
+class _GivenSeed(keras.random.SeedGenerator):
+    """A seed that was drawn before, where a random function wants a generator."""
+
+    def __init__(self, seed: Any) -> None:
+        self._seed = seed
+
+    def next(self, ordered: bool = True) -> Any:
+        return self._seed
+
+
+def _taking_a_given_seed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of `keras.random`, whose `seed` may also be a drawn seed: a tensor of shape (2,)."""
+
+    @functools.wraps(function)
+    def call(*args: Any, seed: Any = None, **kwargs: Any) -> Any:
+        is_usual = seed is None or isinstance(seed, (int, keras.random.SeedGenerator))
+        return function(*args, seed=seed if is_usual else _GivenSeed(seed), **kwargs)
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -218,9 +240,7 @@ class _Recipe:
         own = {self.parameter(name) for name in (*self.constructor, *self.call.parameters)}
         theirs = set(self.function.parameters) - _UNUSED_PARAMETERS.get(self.class_name, set())
         open_ended = any(p.kind is p.VAR_KEYWORD for p in self.function.parameters.values())
-        missing = {
-            name for name in theirs - own if self.function.parameters[name].kind not in _VARIADIC
-        }
+        missing = {name for name in theirs - own if self.function.parameters[name].kind not in _VARIADIC}
         return not missing and (open_ended or own <= theirs)
 
     def spell(self, stored: dict[str, Any], called: dict[str, Any]) -> PublicCall:
@@ -234,9 +254,7 @@ class _Recipe:
         for parameter in self._positional(called):
             value = rest.pop(parameter.name)
             positional.extend(value if parameter.kind is parameter.VAR_POSITIONAL else [value])
-        keywords = {
-            p.name: rest.pop(p.name) for p in self.function.parameters.values() if p.name in rest
-        }
+        keywords = {p.name: rest.pop(p.name) for p in self.function.parameters.values() if p.name in rest}
         keywords.update(rest)
         return PublicCall(self.name, tuple(positional), self._without_defaults(keywords))
 
@@ -254,9 +272,7 @@ class _Recipe:
     def _without_defaults(self, keywords: dict[str, Any]) -> dict[str, Any]:
         # Only None: it means "not given" in every Keras version, other defaults may change.
         defaults = {p.name: p.default for p in self.function.parameters.values()}
-        return {
-            k: v for k, v in keywords.items() if not (v is None and defaults.get(k, ...) is None)
-        }
+        return {k: v for k, v in keywords.items() if not (v is None and defaults.get(k, ...) is None)}
 
 
 @functools.cache
@@ -317,15 +333,11 @@ def _stored_values(operation: keras.Operation, recipe: _Recipe) -> dict[str, Any
     attributes = vars(operation)
     if any(name not in attributes for name in recipe.constructor) or _has_lost_argument(operation):
         return None
-    return {
-        recipe.parameter(name): _unwrapped(name, attributes[name]) for name in recipe.constructor
-    }
+    return {recipe.parameter(name): _unwrapped(name, attributes[name]) for name in recipe.constructor}
 
 
 def _unwrapped(name: str, value: Any) -> Any:
-    return (
-        value[0] if name in _WRAPPED_AXES and isinstance(value, list) and len(value) == 1 else value
-    )
+    return value[0] if name in _WRAPPED_AXES and isinstance(value, list) and len(value) == 1 else value
 
 
 def _has_lost_argument(operation: Any) -> bool:
@@ -342,9 +354,7 @@ def _has_lost_argument(operation: Any) -> bool:
     return False
 
 
-def _called_values(
-    recipe: _Recipe, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
+def _called_values(recipe: _Recipe, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the call's arguments by the function's names, its `**kwargs` flattened."""
     bound = recipe.call.bind(*args, **kwargs)
     bound.apply_defaults()

@@ -25,10 +25,28 @@ from kerasfx.errors import (
     UnsupportedOperationError,
     describe,
 )
-from kerasfx.ir import Graph, LayerCall, Node, SourceLine, Value, identifier, leaves_of, map_leaves
+from kerasfx.ir import (
+    Graph,
+    LayerCall,
+    Node,
+    SeedDraw,
+    SourceLine,
+    Value,
+    identifier,
+    leaves_of,
+    map_leaves,
+)
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
-from kerasfx.trace.leaves import LeafPolicy, builtin_class, custom_parts, is_plain_leaf
+from kerasfx.trace.branches import trace_both_modes
+from kerasfx.trace.leaves import (
+    LeafPolicy,
+    applies_activation_last,
+    builtin_class,
+    custom_parts,
+    foreign_activation,
+    is_plain_leaf,
+)
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, failing_line, source_line
 
@@ -55,6 +73,8 @@ class TrainingFlag:
     def __bool__(self) -> bool:
         if not self._session.in_user_code:
             return False
+        if self._session.mode_decided is not None:
+            return self._session.mode_decided
         line = source_line()
         raise TrainingBranchError(
             describe(
@@ -64,6 +84,12 @@ class TrainingFlag:
                 hint=f"pass `training` on to the layers, or {self._session.keep_hint()}",
             )
         )
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self) == other if isinstance(other, bool) else self is other
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 @dataclass
@@ -96,8 +122,11 @@ class Session:
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self)
         self.frames: list[Frame] = []
+        self.last_draw: dict[int, Value] = {}
         self.paused = False
         self.in_user_code = False
+        self.mode_decided: bool | None = None
+        self.forked_layer: Any = None
 
     @property
     def frame(self) -> Frame:
@@ -162,13 +191,24 @@ class Session:
             with self._framed(frame):
                 outputs = original(layer, *args, **kwargs)
                 if is_leaf:
-                    self._note_masks(outputs)
+                    self._note_masks(frame, outputs)
                 return outputs
         except Exception as error:
             self._attach_note(frame, error)
-            if not self._may_keep(frame, error):
+            may_fork = isinstance(error, TrainingBranchError) and not is_leaf
+            if not may_fork and not self._may_keep(frame, error):
                 raise
             failure = error
+        self._take_back(frame)
+        if isinstance(failure, TrainingBranchError):
+            try:
+                with self._forking(layer):
+                    return trace_both_modes(self, lambda: self.call_layer(original, layer, args, kwargs))
+            except Exception as error:
+                failure = error
+                self._take_back(frame)
+            if not self._may_keep(frame, failure):
+                raise failure
         return self._call_kept(original, frame, failure)
 
     @contextmanager
@@ -197,7 +237,9 @@ class Session:
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""
         is_root = not self.frames
-        return not (frame.is_leaf or is_root or getattr(error, "kerasfx_final", False))
+        is_forked = frame.layer is self.forked_layer
+        is_final = getattr(error, "kerasfx_final", False)
+        return not (frame.is_leaf or is_root or is_forked or is_final)
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -213,10 +255,32 @@ class Session:
         )
         error.kerasfx_noted = True  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _call_kept(self, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
+    def _take_back(self, frame: Frame) -> None:
+        """Forget what was recorded since the call of the layer of `frame` began."""
         self.graph.truncate(frame.start)
+        known = {v for n in self.graph.nodes for v in n.results}
+        self.last_draw = {k: v for k, v in self.last_draw.items() if v in known}
         self.opened = {p: c for p, c in self.opened.items() if not _is_below(p, frame.path)}
         self.findings = [f for f in self.findings if not _is_below(f.path, frame.path)]
+
+    @contextmanager
+    def _forking(self, layer: Any) -> Iterator[None]:
+        self.forked_layer = layer
+        try:
+            yield
+        finally:
+            self.forked_layer = None
+
+    @contextmanager
+    def deciding(self, training: bool) -> Iterator[None]:
+        """Answer Python code that asks whether the model trains."""
+        self.mode_decided = training
+        try:
+            yield
+        finally:
+            self.mode_decided = None
+
+    def _call_kept(self, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
         self.policy.keep(frame.layer, str(failure).strip() or type(failure).__name__)
         with suppress(Exception):
             return self.call_layer(original, frame.layer, frame.args, frame.kwargs)
@@ -233,13 +297,25 @@ class Session:
             plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
             masks = map_leaves(self._as_layer_argument, _without_flag(plain))
             specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
-        target = LayerCall(layer, self._why_kept(frame))
+        activation = self._split_activation(frame)
+        config = {"activation": "linear"} if activation else {}
+        target = LayerCall(layer, self._why_kept(frame), config)
         node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
         for tensor in leaves_of((user_args, user_kwargs)):
             if isinstance(tensor, TracedTensor):
                 node.implicit_masks[tensor.value] = _value_of(internals.mask_of(tensor))
         frame.node = node
-        return self._finish(node, specs)
+        outputs = self.finish(node, specs)
+        if activation is None:
+            return outputs
+        with self.mode(in_user_code=True):
+            return activation(outputs)
+
+    def _split_activation(self, frame: Frame) -> Any:
+        """The activation that becomes nodes of its own, because it is a function of other code."""
+        layer = frame.layer
+        is_free = builtin_class(type(layer)) is not None and not self.policy.is_kept(layer, frame.path)
+        return foreign_activation(layer) if is_free and applies_activation_last(layer) else None
 
     def _leaf_arguments(self, frame: Frame, populated: dict[str, Any]) -> tuple[Any, Any]:
         """What the user passed; plus `training` where an enclosing call fixed it."""
@@ -265,24 +341,33 @@ class Session:
             return None
         reason = self.policy.kept.get(id(layer))
         if reason is None and builtin_class(type(layer)) is not None:
-            parts = custom_parts(layer)
-            if not parts:
+            reason = self._foreign_part(frame)
+            if reason is None:
                 return None
-            names = ", ".join(sorted({type(p).__name__ for p in parts}))
-            reason = f"it holds custom layers that are called from inside it: {names}"
         reason = reason or "it is a custom layer"
         self._find("opaque", frame, f"{type(layer).__name__} is kept whole: {reason}")
         return reason
+
+    def _foreign_part(self, frame: Frame) -> str | None:
+        """What keeps a built-in layer from being loaded without the user's code, or None."""
+        parts = custom_parts(frame.layer)
+        if parts:
+            names = ", ".join(sorted({type(p).__name__ for p in parts}))
+            return f"it holds custom layers that are called from inside it: {names}"
+        activation = foreign_activation(frame.layer)
+        if activation is None or self._split_activation(frame):
+            return None
+        return f"its activation {getattr(activation, '__name__', activation)} is a function of other code"
 
     def _find(self, kind: str, frame: Frame, what: str, hint: str = "") -> None:
         finding = Finding(kind, frame.path, what, None, hint)
         if finding not in self.findings:
             self.findings.append(finding)
 
-    def _note_masks(self, outputs: Any) -> None:
+    def _note_masks(self, frame: Frame, outputs: Any) -> None:
         """Remember the masks that a leaf attached to its results."""
         for tensor in leaves_of(outputs):
-            if isinstance(tensor, TracedTensor):
+            if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
                 tensor.value.mask = _value_of(internals.mask_of(tensor))
 
     def _checked_outputs(self, outputs: Any) -> Any:
@@ -325,7 +410,7 @@ class Session:
         """Record a call of the public function `name`."""
         if name in CONVERSIONS:
             name, args, kwargs = _as_cast(name, args, kwargs)
-            if name is None:
+            if not name:
                 return args[0]
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
         self._require_encodable(name, args, kwargs)
@@ -342,7 +427,7 @@ class Session:
         short = name.rpartition(".")[2]
         path = self.frame.path if self.frames else ""
         wish = f"{identifier(path)}_{short}" if path else short
-        return self._finish(Node(wish, name, args, kwargs, path, line), specs)
+        return self.finish(Node(wish, name, args, kwargs, path, line), specs)
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -374,6 +459,17 @@ class Session:
             )
         )
 
+    def draw_seed(self, generator: Any) -> Any:
+        """Record a draw from a `keras.random.SeedGenerator`."""
+        before = self.last_draw.get(id(generator))
+        path = self.frame.path
+        name = f"{identifier(path)}_seed" if path else "seed"
+        node = Node(name, SeedDraw(generator), (before,) if before else (), {}, path, source_line())
+        state = generator.state
+        tensor = self.finish(node, [inference.Spec(tuple(state.shape), state._dtype)])
+        self.last_draw[id(generator)] = tensor.value
+        return tensor
+
     def parameter(self, variable: Any) -> Any:
         """The tensor that stands for a variable, cast as Keras would cast it here."""
         value = self.graph.add_parameter(
@@ -390,9 +486,7 @@ class Session:
     def input_tensor(self, name: str, shape: tuple[Any, ...], dtype: str, hints: Any) -> TracedTensor:
         """A tensor for a model input; None in `shape` becomes a Dim with the pair at that axis of `hints`."""
         value = self.graph.add_input(name, (), dtype)
-        value.shape = tuple(
-            Dim.axis(value, k, hints[k]) if d is None else d for k, d in enumerate(shape)
-        )
+        value.shape = tuple(Dim.axis(value, k, hints[k]) if d is None else d for k, d in enumerate(shape))
         return self._wrap(value)
 
     def value_of(self, x: Any) -> Any:
@@ -433,9 +527,7 @@ class Session:
         return array if array.size <= inline else self._constant(array)
 
     def _unsupported(self, what: str, hint: str) -> UnsupportedOperationError:
-        return UnsupportedOperationError(
-            describe(what, where=self.locate(source_line()), hint=hint)
-        )
+        return UnsupportedOperationError(describe(what, where=self.locate(source_line()), hint=hint))
 
     def _own(self, tensor: TracedTensor) -> TracedTensor:
         if tensor.session is not self:
@@ -450,7 +542,8 @@ class Session:
         path = self.frame.path if self.frames else ""
         return self.graph.add_constant(array, f"{identifier(path)}_constant" if path else "constant")
 
-    def _finish(self, node: Node, specs: list[Any]) -> Any:
+    def finish(self, node: Node, specs: list[Any]) -> Any:
+        """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
 
@@ -488,8 +581,8 @@ class Session:
         )
 
 
-def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str | None, Any, Any]:
-    """Say a conversion of a traced tensor as a cast; None for one that gives the tensor itself back.
+def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
+    """Say a conversion of a traced tensor as a cast; "" for one that gives the tensor itself back.
 
     On real tensors a conversion to the same dtype returns the same object, with its mask.
     """
@@ -498,7 +591,7 @@ def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str | None, Any, Any]:
     if not isinstance(x, TracedTensor):
         return name, args, kwargs
     dtype = x.dtype if dtype is None else internals.standardize_dtype(dtype)
-    return (None if dtype == x.dtype else "keras.ops.cast"), (x, dtype), {}
+    return ("" if dtype == x.dtype else "keras.ops.cast"), (x, dtype), {}
 
 
 def _without_flag(structure: Any) -> Any:

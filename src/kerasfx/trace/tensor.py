@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kerasfx.dims import Dim
-from kerasfx.errors import TensorAsPythonValueError, describe
+from kerasfx.errors import TensorAsPythonValueError, UnsupportedOperationError, describe
 from kerasfx.ir import Value
 from kerasfx.trace.where import source_line
 
@@ -104,7 +104,8 @@ class TracedTensor(keras.KerasTensor):
 
     def __bool__(self) -> bool:
         raise self._no_python_value(
-            "bool()", hint="use ops.where, ops.logical_and/or/not or ops.cond instead of if/and/or/not"
+            "bool()",
+            hint="use ops.where, ops.logical_and/or/not or ops.cond instead of if/and/or/not",
         )
 
     def __int__(self) -> int:
@@ -118,7 +119,24 @@ class TracedTensor(keras.KerasTensor):
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise self._no_python_value(
-            "a NumPy array", hint="use the function of the same name in keras.ops instead of NumPy's"
+            "a NumPy array",
+            hint="use the function of the same name in keras.ops instead of NumPy's",
+        )
+
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
+        raise self._raw_call("TensorFlow")
+
+    def __jax_array__(self) -> Any:
+        raise self._raw_call("JAX")
+
+    def _raw_call(self, backend: str) -> UnsupportedOperationError:
+        return UnsupportedOperationError(
+            describe(
+                f"A function of {backend} is called on a tensor of the model.",
+                where=self.session.locate(source_line()),
+                why="only functions of Keras are recorded",
+                hint=f"call the function of keras.ops that does the same, or {self.session.keep_hint()}",
+            )
         )
 
     def _no_python_value(

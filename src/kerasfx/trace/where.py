@@ -15,7 +15,16 @@ import keras
 from kerasfx.ir import SourceLine
 from kerasfx.keras_internals import Layer, own_state, sublayers
 
-_SKIPPED = {"keras", "kerasfx", "tensorflow", "jax", "torch", "contextlib.py", "functools.py", "optree"}
+_SKIPPED = {
+    "keras",
+    "kerasfx",
+    "tensorflow",
+    "jax",
+    "torch",
+    "contextlib.py",
+    "functools.py",
+    "optree",
+}
 _KERAS_ATTRIBUTES = (
     "_self_",
     "_layers",
@@ -68,11 +77,9 @@ def _is_skipped(file: str) -> bool:
         parts = file.split(os.sep)
         package = parts[parts.index("site-packages") + 1] if "site-packages" in parts else parts[-1]
         ours = os.path.dirname(os.path.dirname(__file__))
-        inside_keras = os.path.dirname(keras.__file__)
+        inside_keras = os.path.dirname(keras.__file__) + os.sep
         _skipped_files[file] = (
-            package in _SKIPPED
-            or file.startswith((ours, inside_keras, "<frozen"))
-            or file == "<string>"
+            package in _SKIPPED or file.startswith((ours, inside_keras, "<frozen")) or file == "<string>"
         )
     return _skipped_files[file]
 
@@ -99,7 +106,7 @@ class Paths:
         """The path of a variable: the path of the layer that made it, and its name."""
         if id(variable) not in self._variables:
             self._walk()
-        return self._variables.get(id(variable), variable.path.replace("/", "."))
+        return self._variables.get(id(variable)) or variable.path.replace("/", ".")
 
     def _remember(self, layer: Any, path: str) -> None:
         self._layers[id(layer)] = path

@@ -1,0 +1,178 @@
+"""Both sides of `if training:`: a layer traced once for each mode, and the two traces merged into one.
+
+What both modes do alike is kept once. What only one mode does is kept without the means to act in the
+other: layers of the inference side are called with `training=False`, draws happen in their mode alone.
+Where the results differ, a `SelectByTraining` layer chooses when the model is called.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasfx import keras_internals as internals
+from kerasfx.dims import Dim, hint
+from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_values
+from kerasfx.trace.inference import Spec
+from kerasfx.trace.leaves import builtin_class
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
+
+
+def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
+    """Call `run`, which traces one layer, for inference and for training.
+
+    Returns:
+        The layer's results: those of both modes where they are the same, otherwise a choice.
+
+    Raises:
+        TraceError: The two modes cannot be merged.
+    """
+    graph, draws = session.graph, dict(session.last_draw)
+    start = len(graph.nodes)
+    with session.deciding(False):
+        inference = run()
+    middle = len(graph.nodes)
+    session.last_draw = draws
+    with session.deciding(True):
+        training = run()
+    same = _merge(graph, start, middle)
+    session.last_draw = {k: same.get(v, v) for k, v in session.last_draw.items()}
+    return _choose(session, inference, training, same)
+
+
+def _merge(graph: Graph, start: int, middle: int) -> dict[Value, Value]:
+    """Drop the nodes of the training trace that the inference trace has, too.
+
+    Returns:
+        Value of a dropped node -> the Value that it equals.
+    """
+    first, second = graph.nodes[start:middle], graph.nodes[middle:]
+    waiting: dict[Any, list[Node]] = defaultdict(list)
+    for node in first:
+        waiting[_key(node)].append(node)
+    same: dict[Value, Value] = {}
+    only_training: list[Node] = []
+    graph.truncate(middle)
+    for node in second:
+        _rename(node, same)
+        twins = waiting[_key(node)]
+        if twins:
+            same.update(zip(node.results, twins.pop(0).results, strict=True))
+        else:
+            only_training.append(graph.append(node))
+    for node in (n for twins in waiting.values() for n in twins):
+        _confine(graph, node, training=False)
+    for node in only_training:
+        _confine(graph, node, training=True)
+    return same
+
+
+def _rename(node: Node, same: dict[Value, Value]) -> None:
+    def swap(value: Value) -> Value:
+        return same.get(value, value)
+
+    node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
+    node.implicit_masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
+    for value in node.results:
+        value.mask = value.mask and swap(value.mask)
+
+
+def _key(node: Node) -> Any:
+    """Equal for calls that compute the same."""
+    target: Any = node.target
+    if isinstance(target, LayerCall):
+        target = ("layer", id(target.layer))
+    elif isinstance(target, SeedDraw):
+        target = ("draw", id(target.generator))
+    masks = tuple((id(v), id(m)) for v, m in node.implicit_masks.items())
+    return target, _frozen(node.args), _frozen(node.kwargs), masks
+
+
+def _frozen(x: Any) -> Any:
+    if isinstance(x, dict):
+        return "dict", tuple((k, _frozen(v)) for k, v in x.items())
+    if isinstance(x, (list, tuple)):
+        return type(x).__name__, tuple(map(_frozen, x))
+    if isinstance(x, slice):
+        return "slice", _frozen((x.start, x.stop, x.step))
+    if isinstance(x, (np.ndarray, np.generic)):
+        return type(x).__name__, str(x.dtype), x.shape, x.tobytes()
+    if isinstance(x, Dim):
+        return "dim", x.op, _frozen(x.args)
+    is_plain = x is None or isinstance(x, (bool, int, float, complex, str))
+    return (type(x).__name__, x) if is_plain else id(x)
+
+
+def _confine(graph: Graph, node: Node, training: bool) -> None:
+    """Keep a node of one mode from acting in the other."""
+    target = node.target
+    if isinstance(target, SeedDraw):
+        graph.set_arguments(node, node.args, {"when": training})
+        return
+    if not isinstance(target, LayerCall):
+        return
+    if builtin_class(type(target.layer)) is None and target.layer.non_trainable_variables:
+        raise UnsupportedOperationError(
+            describe(
+                f"{type(target.layer).__name__} is called in one mode only and has a state of its own.",
+                where=f"{node.path}, {node.source}",
+                why="it is kept whole, and would change its state in the other mode as well",
+            )
+        )
+    if not training and internals.takes_training(target.layer):
+        graph.set_arguments(node, node.args, {**node.kwargs, "training": False})
+
+
+def _choose(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:
+    if isinstance(inference, dict) and isinstance(training, dict) and list(inference) == list(training):
+        return {k: _choose(session, inference[k], training[k], same) for k in inference}
+    is_list = isinstance(inference, (list, tuple)) and type(inference) is type(training)
+    if is_list and len(inference) == len(training):
+        items = [_choose(session, a, b, same) for a, b in zip(inference, training, strict=True)]
+        return type(inference)(*items) if hasattr(inference, "_fields") else type(inference)(items)
+    if inference is None and training is None:
+        return None
+    return _choose_tensor(session, inference, training, same)
+
+
+def _choose_tensor(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:
+    values = [session.value_of(x) for x in (inference, training)]
+    if any(not isinstance(v, Value) for v in values):
+        raise _unlike(session, "one of them returns no tensor where the other does")
+    a, b = (same.get(v, v) for v in values)
+    mask, other = (internals.mask_of(x) for x in (inference, training))
+    if _masked(mask, same) is not _masked(other, same):
+        raise _unlike(session, "they return different masks")
+    if a is b:
+        return inference
+    if a.dtype != b.dtype or list(map(hint, a.shape)) != list(map(hint, b.shape)):
+        raise _unlike(session, f"one returns {a!r}, the other {b!r}")
+    node = Node(f"{b.name}_by_mode", LayerSpec("kerasfx.layers.SelectByTraining"), ([a, b],), {}, "")
+    node.path = a.producer.path if isinstance(a.producer, Node) else ""
+    specs = [Spec(tuple(hint(d, which) for d in a.shape), a.dtype) for which in (0, 1)]
+    chosen = session.finish(node, specs)
+    if mask is not None:
+        internals.set_mask(chosen, mask)
+    return chosen
+
+
+def _masked(mask: Any, same: dict[Value, Value]) -> Value | None:
+    value = getattr(mask, "value", None)
+    return same.get(value, value) if isinstance(value, Value) else None
+
+
+def _unlike(session: Session, why: str) -> UnsupportedOperationError:
+    return UnsupportedOperationError(
+        describe(
+            "Inference and training give results that cannot take each other's place.",
+            where=session.locate(None),
+            why=why,
+            hint=session.keep_hint(),
+        )
+    )
