@@ -15,6 +15,7 @@ from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
 from kerasfx.errors import NotCopyableError, UnsupportedOperationError, describe
 from kerasfx.ir import (
+    Assignment,
     Graph,
     LayerCall,
     LayerSpec,
@@ -76,6 +77,7 @@ class _Emitter:
         self.share = share
         self.tensors: dict[Value, Any] = {}
         self.made: dict[int, Any] = {}
+        self.parameters: dict[Value, Any] = {}
         self.names: set[str] = {v.name for v in values_in(graph.inputs)}
         self.record = provenance.Provenance()
         self.training_of: dict[str, bool] = {}
@@ -128,6 +130,8 @@ class _Emitter:
             outputs = self._call_op(node)
         elif isinstance(node.target, SeedDraw):
             outputs = self._draw(node, node.target.generator)
+        elif isinstance(node.target, Assignment):
+            outputs = self._assign(node)
         else:
             outputs = self._call_layer(node)
         flat = [t for t in leaves_of(outputs) if t is not None]
@@ -141,6 +145,12 @@ class _Emitter:
         layer = layers.Op(str(node.target), arguments, output, name=self._name(node.name))
         tensors = [self._tensor(v) for v in values] or [self._anchor()]
         return layer(tensors[0] if len(tensors) == 1 else tensors)
+
+    def _assign(self, node: Node) -> Any:
+        x, new_value, parameter = node.args
+        self._tensor(parameter)
+        layer = self.parameters[parameter]
+        return layer([self._with_mask(x, x.mask), self._tensor(new_value)], update=True)
 
     def _draw(self, node: Node, generator: Any) -> Any:
         if id(generator) not in self.made:
@@ -270,6 +280,7 @@ class _Emitter:
         if not self.share:
             assign(layer.weight, variable)
         self.record.variables.append((variable, layer.weight))
+        self.parameters[value] = layer
         return layer
 
     def _constant(self, value: Value) -> Any:

@@ -144,11 +144,10 @@ class UnsupportedOperationError(TraceError, TypeError):
 
 
 class StateUpdateError(TraceError, TypeError):
-    """A variable is assigned inside `call` of a custom layer; the assignment would be lost."""
+    """A metric is updated inside `call`; the prepared model would neither reset nor report it.
 
-
-class LossInCallError(TraceError, TypeError):
-    """`add_loss` is called inside `call` of a custom layer; the loss would be lost."""
+    Update it in `train_step`, or keep the layer whole: `leaves=[...]`.
+    """
 
 
 class OutputNotTensorError(TraceError, TypeError):

@@ -91,7 +91,18 @@ class SeedDraw:
     generator: Any
 
 
-Target = LayerCall | LayerSpec | SeedDraw | str
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """The target of a Node that assigns a variable; it takes (x, new value, parameter) and gives x.
+
+    Attributes:
+        variable: The variable of the original model.
+    """
+
+    variable: Any
+
+
+Target = LayerCall | LayerSpec | SeedDraw | Assignment | str
 
 
 class Value:
@@ -298,7 +309,7 @@ class Graph:
         needed = self._needed_by_outputs()
         kept: list[Node] = []
         for node in reversed(self.nodes):
-            if needed.isdisjoint(node.results) and not is_effect(node):
+            if needed.isdisjoint(node.results):
                 self._detach(node)
                 continue
             kept.append(node)
@@ -395,15 +406,6 @@ def _same_array(a: Any, b: Any) -> bool:
 def foreign_masks(masks: dict[Value, Value | None]) -> list[Value]:
     """The masks that a value carries at a place although its producer did not attach them."""
     return [mask for value, mask in masks.items() if mask is not None and mask is not value.mask]
-
-
-EFFECT_OPS = {"kerasfx.add_loss", "kerasfx.assign"}
-"""Ops that do something besides returning results; `prune` keeps them."""
-
-
-def is_effect(node: Node) -> bool:
-    """Whether running `node` changes more than its results."""
-    return isinstance(node.target, str) and node.target in EFFECT_OPS
 
 
 def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:

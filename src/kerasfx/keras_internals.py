@@ -15,7 +15,7 @@
 | `Layer._trainable_variables`, `_non_trainable_variables` | pairing the weights of layer and copy | 3.0 |
 | `Layer._called`, `_parent_path`, `_losses`, `_loss_ids` | restoring a layer after calls | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
-| `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks from other operations | 3.0 |
+| `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
 | `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 """

@@ -90,7 +90,9 @@ class Parameter(_Plain):
         regularizer, constraint: Of the weight.
 
     Call arguments:
-        inputs: Any tensor of the model; it only ties the layer to the graph.
+        inputs: Any tensor of the model; it only ties the layer to the graph. To assign the weight,
+            `[x, new value]`; the result is `x` then.
+        update: Whether to assign the weight.
     """
 
     def __init__(
@@ -125,10 +127,16 @@ class Parameter(_Plain):
             )
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
-        return ops.convert_to_tensor(self.weight)
+    def call(self, inputs: Any, update: bool = False) -> Any:
+        if not update:
+            return ops.convert_to_tensor(self.weight)
+        x, new_value = inputs
+        self.weight.assign(new_value)
+        return ops.copy(x)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Any, update: bool = False) -> Any:
+        if update:
+            return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
         return keras.KerasTensor(self.weight_shape, dtype=self.weight_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -254,6 +262,36 @@ class SelectByTraining(_Plain):
 
     def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class AddLoss(_Plain):
+    """Gives its first input back and adds the others to the losses of the model.
+
+    Args:
+        when: For each loss the value of `training` for which it is added, None for both.
+
+    Call arguments:
+        inputs: `[x, loss, ...]`.
+        training: The mode.
+    """
+
+    def __init__(self, when: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.when = list(when)
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        x, *losses = inputs
+        for loss, when in zip(losses, self.when, strict=True):
+            if when is None or when == bool(training):
+                self.add_loss(loss)
+        return ops.copy(x)
+
+    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "when": self.when}
 
 
 @keras.saving.register_keras_serializable("kerasfx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kerasfx.dims import Dim
-from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, values_in
+from kerasfx.ir import Assignment, Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, values_in
 
 NEIGHBOURS = 3
 MAX_ITEM = 60
@@ -45,6 +45,8 @@ def target_name(node: Node) -> str:
         return f"{kind}{type(target.layer).__name__} '{node.path}'"
     if isinstance(target, SeedDraw):
         return "draw_seed"
+    if isinstance(target, Assignment):
+        return "assign"
     if isinstance(target, LayerSpec):
         config = ", ".join(f"{k}={_structure(v)}" for k, v in target.config.items() if k != "dtype")
         return f"{target.class_name.rpartition('.')[2]}({config})"

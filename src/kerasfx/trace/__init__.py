@@ -9,6 +9,7 @@ from kerasfx import keras_internals as internals
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, map_leaves
+from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
@@ -118,6 +119,7 @@ def _run(session: Session, model: Any, spec: CallSpec) -> None:
     outputs = model(*args, **kwargs)
     session.graph.outputs = map_leaves(session.value_of, outputs)
     session.graph.output_masks = session.masks_of(outputs)
+    tie_to_outputs(session)
 
 
 def _hints(shape: tuple[int | None, ...]) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_values
+from kerasfx.trace.effects import Effects
 from kerasfx.trace.inference import Spec
 from kerasfx.trace.leaves import builtin_class
 
@@ -33,17 +34,36 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     Raises:
         TraceError: The two modes cannot be merged.
     """
-    graph, draws = session.graph, dict(session.last_draw)
+    graph, before = session.graph, session.effects.copy()
     start = len(graph.nodes)
     with session.deciding(False):
         inference = run()
     middle = len(graph.nodes)
-    session.last_draw = draws
+    in_inference, session.effects = session.effects, before.copy()
     with session.deciding(True):
         training = run()
     same = _merge(graph, start, middle)
-    session.last_draw = {k: same.get(v, v) for k, v in session.last_draw.items()}
+    _merge_effects(session, before, in_inference, same)
     return _choose(session, inference, training, same)
+
+
+def _merge_effects(
+    session: Session, before: Effects, in_inference: Effects, same: dict[Value, Value]
+) -> None:
+    """Let the session go on with the effects of both modes."""
+    in_training = session.effects
+    draws = {k: same.get(v, v) for k, v in in_training.last_draw.items()}
+    session.effects = before.copy()
+    session.effects.last_draw = {**in_inference.last_draw, **draws}
+    parameters = {id(v.producer.variable): v for v in session.graph.parameters}  # pyright: ignore
+    for key in {**in_inference.assigned, **in_training.assigned}:
+        unchanged = before.assigned.get(key, parameters[key])
+        modes = [effects.assigned.get(key, unchanged) for effects in (in_inference, in_training)]
+        session.effects.assigned[key] = _choose_value(session, *modes, same)
+    first = in_inference.losses[len(before.losses) :]
+    second = [(same.get(v, v), when) for v, when in in_training.losses[len(before.losses) :]]
+    session.effects.losses += [(v, None if (v, w) in second else False) for v, w in first]
+    session.effects.losses += [(v, True) for v, w in second if (v, w) not in first]
 
 
 def _merge(graph: Graph, start: int, middle: int) -> dict[Value, Value]:
@@ -90,6 +110,8 @@ def _key(node: Node) -> Any:
         target = ("layer", id(target.layer))
     elif isinstance(target, SeedDraw):
         target = ("draw", id(target.generator))
+    elif isinstance(target, LayerSpec):
+        target = ("layer", target.class_name, _frozen(target.config))
     masks = tuple((id(v), id(m)) for v, m in node.implicit_masks.items())
     return target, _frozen(node.args), _frozen(node.kwargs), masks
 
@@ -115,18 +137,31 @@ def _confine(graph: Graph, node: Node, training: bool) -> None:
     if isinstance(target, SeedDraw):
         graph.set_arguments(node, node.args, {"when": training})
         return
-    if not isinstance(target, LayerCall):
-        return
-    if builtin_class(type(target.layer)) is None and target.layer.non_trainable_variables:
+    fault = _acts_in_both_modes(target)
+    if fault:
         raise UnsupportedOperationError(
             describe(
-                f"{type(target.layer).__name__} is called in one mode only and has a state of its own.",
+                f"A layer is called in one mode only and {fault}.",
                 where=f"{node.path}, {node.source}",
-                why="it is kept whole, and would change its state in the other mode as well",
+                why="in the prepared model it is called in both modes, and one result is chosen",
             )
         )
+    if not isinstance(target, LayerCall):
+        return
     if not training and internals.takes_training(target.layer):
         graph.set_arguments(node, node.args, {**node.kwargs, "training": False})
+
+
+def _acts_in_both_modes(target: Any) -> str:
+    """What a layer does besides returning a result, whatever `training` is; "" for nothing."""
+    if isinstance(target, LayerSpec):
+        return "has an activity regularizer" if "activity_regularizer" in target.config else ""
+    if not isinstance(target, LayerCall):
+        return ""
+    if any(x.activity_regularizer is not None for x in internals.all_layers(target.layer)):
+        return "has an activity regularizer"
+    is_custom = builtin_class(type(target.layer)) is None
+    return "has a state of its own" if is_custom and target.layer.non_trainable_variables else ""
 
 
 def _choose(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:
@@ -151,15 +186,22 @@ def _choose_tensor(session: Session, inference: Any, training: Any, same: dict[V
         raise _unlike(session, "they return different masks")
     if a is b:
         return inference
+    chosen = session.tensor_of(_choose_value(session, a, b, same))
+    if mask is not None:
+        internals.set_mask(chosen, mask)
+    return chosen
+
+
+def _choose_value(session: Session, inference: Value, training: Value, same: dict[Value, Value]) -> Value:
+    a, b = (same.get(v, v) for v in (inference, training))
+    if a is b:
+        return a
     if a.dtype != b.dtype or list(map(hint, a.shape)) != list(map(hint, b.shape)):
         raise _unlike(session, f"one returns {a!r}, the other {b!r}")
     node = Node(f"{b.name}_by_mode", LayerSpec("kerasfx.layers.SelectByTraining"), ([a, b],), {}, "")
     node.path = a.producer.path if isinstance(a.producer, Node) else ""
     specs = [Spec(tuple(hint(d, which) for d in a.shape), a.dtype) for which in (0, 1)]
-    chosen = session.finish(node, specs)
-    if mask is not None:
-        internals.set_mask(chosen, mask)
-    return chosen
+    return session.finish(node, specs).value
 
 
 def _masked(mask: Any, same: dict[Value, Value]) -> Value | None:

@@ -18,7 +18,6 @@ import keras
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
 from kerasfx.errors import (
-    LossInCallError,
     StateUpdateError,
     WeightAsPythonValueError,
     describe,
@@ -125,15 +124,8 @@ def _set_mask_metadata(session: Session, original: Any, args: Any, kwargs: Any) 
         return original(*args, **kwargs)
 
 
-def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    raise LossInCallError(
-        describe(
-            "`add_loss` is called inside `call`.",
-            where=session.locate(source_line()),
-            why="a flat model has no place for it yet",
-            hint=session.keep_hint(),
-        )
-    )
+def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> None:
+    session.add_losses(kwargs.get("loss", args[-1]))
 
 
 def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -212,15 +204,17 @@ def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) 
 
 
 def _assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    path = session.paths.of_variable(args[0])
-    raise StateUpdateError(
-        describe(
-            f"The variable {path} is assigned inside `call`.",
-            where=session.locate(source_line()),
-            why="a flat model has no place for the assignment yet",
-            hint=session.keep_hint(),
+    variable, value = (*args, *kwargs.values())
+    if id(variable) in {id(v) for v in session.root.metrics_variables}:
+        raise StateUpdateError(
+            describe(
+                f"A metric is updated inside `call`: {session.paths.of_variable(variable)}.",
+                where=session.locate(source_line()),
+                why="a flat model has no place for it yet",
+                hint=session.keep_hint(),
+            )
         )
-    )
+    return session.assign(variable, value)
 
 
 # Functions of the backend that Keras calls without an Operation

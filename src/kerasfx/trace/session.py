@@ -13,10 +13,9 @@ import numpy as np
 
 from kerasfx import codec
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim, decisions_go_to
+from kerasfx.dims import Dim, decisions_go_to, hint
 from kerasfx.errors import (
     KerasFxError,
-    LossInCallError,
     OperationInferenceError,
     OutputNotTensorError,
     SizeDecisionError,
@@ -28,6 +27,7 @@ from kerasfx.errors import (
 from kerasfx.ir import (
     Graph,
     LayerCall,
+    LayerSpec,
     Node,
     SeedDraw,
     SourceLine,
@@ -39,6 +39,7 @@ from kerasfx.ir import (
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
+from kerasfx.trace.effects import Effects
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -100,6 +101,7 @@ class Frame:
     path: str
     is_leaf: bool
     start: int
+    effects: Effects
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     node: Node | None = None
@@ -122,7 +124,7 @@ class Session:
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self)
         self.frames: list[Frame] = []
-        self.last_draw: dict[int, Value] = {}
+        self.effects = Effects()
         self.paused = False
         self.in_user_code = False
         self.mode_decided: bool | None = None
@@ -186,7 +188,7 @@ class Session:
         parent = self.frames[-1].path if self.frames else ""
         path = self.paths.of_layer(layer, parent) if self.frames else ""
         is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
-        frame = Frame(layer, path, is_leaf, len(self.graph.nodes), args, kwargs)
+        frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
         try:
             with self._framed(frame):
                 outputs = original(layer, *args, **kwargs)
@@ -203,7 +205,8 @@ class Session:
         if isinstance(failure, TrainingBranchError):
             try:
                 with self._forking(layer):
-                    return trace_both_modes(self, lambda: self.call_layer(original, layer, args, kwargs))
+                    outputs = trace_both_modes(self, lambda: self.call_layer(original, layer, args, kwargs))
+                return self._regularized(frame, outputs)
             except Exception as error:
                 failure = error
                 self._take_back(frame)
@@ -227,12 +230,13 @@ class Session:
             return layer.call(*args, **kwargs)
         if frame.is_leaf:
             return self._record_leaf(frame, kwargs)
-        self._refuse_activity_regularizer(layer)
         self.opened.setdefault(frame.path, type(layer).__name__)
         quantized = getattr(layer, "quantization_mode", None) is not None
         with self.mode(in_user_code=True):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
-        return self._checked_outputs(outputs)
+        outputs = self._checked_outputs(outputs)
+        # Of a layer that is traced for each mode, the chosen result is regularized.
+        return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
 
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""
@@ -258,8 +262,7 @@ class Session:
     def _take_back(self, frame: Frame) -> None:
         """Forget what was recorded since the call of the layer of `frame` began."""
         self.graph.truncate(frame.start)
-        known = {v for n in self.graph.nodes for v in n.results}
-        self.last_draw = {k: v for k, v in self.last_draw.items() if v in known}
+        self.effects = frame.effects.copy()
         self.opened = {p: c for p, c in self.opened.items() if not _is_below(p, frame.path)}
         self.findings = [f for f in self.findings if not _is_below(f.path, frame.path)]
 
@@ -383,16 +386,25 @@ class Session:
                 )
         return outputs
 
-    def _refuse_activity_regularizer(self, layer: Any) -> None:
-        if layer.activity_regularizer is not None:
-            raise LossInCallError(
-                describe(
-                    "A custom layer has an activity regularizer.",
-                    where=self.locate(None),
-                    why="its loss would be lost when the layer is opened",
-                    hint="put the regularizer on a built-in layer inside",
-                )
-            )
+    def _regularized(self, frame: Frame, outputs: Any) -> Any:
+        """`outputs` through layers that only bear the activity regularizer of an opened one."""
+        regularizer = frame.layer.activity_regularizer
+        if regularizer is None:
+            return outputs
+        config = {"activity_regularizer": keras.regularizers.serialize(regularizer)}
+        return map_leaves(lambda x: self._through_identity(x, config, frame.path), outputs)
+
+    def _through_identity(self, x: Any, config: dict[str, Any], path: str) -> Any:
+        if not isinstance(x, TracedTensor):
+            return x
+        config = {**config, "dtype": x.dtype}
+        target = LayerSpec("keras.layers.Identity", config)
+        node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
+        specs = [inference.Spec(tuple(hint(d, k) for d in x.value.shape), x.dtype) for k in (0, 1)]
+        result = self.finish(node, specs)
+        result.value.mask = x.value.mask
+        internals.set_mask(result, internals.mask_of(x))
+        return result
 
     # Ops
 
@@ -461,25 +473,45 @@ class Session:
 
     def draw_seed(self, generator: Any) -> Any:
         """Record a draw from a `keras.random.SeedGenerator`."""
-        before = self.last_draw.get(id(generator))
+        before = self.effects.last_draw.get(id(generator))
         path = self.frame.path
         name = f"{identifier(path)}_seed" if path else "seed"
         node = Node(name, SeedDraw(generator), (before,) if before else (), {}, path, source_line())
         state = generator.state
         tensor = self.finish(node, [inference.Spec(tuple(state.shape), state._dtype)])
-        self.last_draw[id(generator)] = tensor.value
+        self.effects.last_draw[id(generator)] = tensor.value
         return tensor
 
     def parameter(self, variable: Any) -> Any:
         """The tensor that stands for a variable, cast as Keras would cast it here."""
-        value = self.graph.add_parameter(
-            variable, self.paths.of_variable(variable), tuple(variable.shape), variable._dtype
-        )
-        tensor = self._wrap(value)
+        value = self.effects.assigned.get(id(variable)) or self.parameter_value(variable)
+        tensor = self.tensor_of(value)
         dtype = internals.autocast_dtype()
         if dtype is None or not variable._autocast or not _is_float(value.dtype) or dtype == value.dtype:
             return tensor
         return self.record_op("keras.ops.cast", (tensor,), {"dtype": dtype})
+
+    def parameter_value(self, variable: Any) -> Value:
+        """The Value of a variable as it is when the model is called."""
+        path = self.paths.of_variable(variable)
+        return self.graph.add_parameter(variable, path, tuple(variable.shape), variable._dtype)
+
+    def assign(self, variable: Any, new_value: Any) -> Any:
+        """Record that `call` assigns a variable: what reads it from now on reads the new value."""
+        kwargs = {"dtype": variable._dtype}
+        tensor = self.record_op("keras.ops.convert_to_tensor", (new_value,), kwargs)
+        if tuple(tensor.value.shape) != tuple(variable.shape):
+            raise ValueError(
+                f"{self.paths.of_variable(variable)} has shape {tuple(variable.shape)} and cannot be "
+                f"assigned a value of shape {tuple(map(str, tensor.value.shape))}."
+            )
+        self.parameter_value(variable)
+        self.effects.assigned[id(variable)] = tensor.value
+        return tensor
+
+    def add_losses(self, losses: Any) -> None:
+        """Record losses that `call` adds."""
+        self.effects.losses += [(self.value_of(x), None) for x in leaves_of(losses)]
 
     # Values
 
@@ -487,7 +519,7 @@ class Session:
         """A tensor for a model input; None in `shape` becomes a Dim with the pair at that axis of `hints`."""
         value = self.graph.add_input(name, (), dtype)
         value.shape = tuple(Dim.axis(value, k, hints[k]) if d is None else d for k, d in enumerate(shape))
-        return self._wrap(value)
+        return self.tensor_of(value)
 
     def value_of(self, x: Any) -> Any:
         """The Value of an output of the model; None stays None."""
@@ -561,13 +593,14 @@ class Session:
 
         node.outputs = map_leaves(make, specs[0])
         self.graph.append(node)
-        return map_leaves(lambda v: None if v is None else self._wrap(v), node.outputs)
+        return map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
 
     def _result_names(self, node: Node, count: int) -> Iterator[str]:
         node.name = self.graph.unique_name(identifier(node.name))
         return iter([node.name] if count == 1 else [f"{node.name}.{i}" for i in range(count)])
 
-    def _wrap(self, value: Value) -> TracedTensor:
+    def tensor_of(self, value: Value) -> TracedTensor:
+        """A tensor that stands for `value`."""
         return TracedTensor(value, self)
 
     def _refuse_decision(self, dim: Any, what: str, answer: Any) -> None:

@@ -1,0 +1,59 @@
+"""What a `call` does besides returning results: it draws seeds, assigns variables, adds losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kerasfx.dims import hint
+from kerasfx.ir import Assignment, LayerSpec, Node, Value, map_leaves, values_in
+from kerasfx.trace.inference import Spec
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
+
+
+@dataclass
+class Effects:
+    """What was done so far.
+
+    Attributes:
+        last_draw: Seed generator (its id) -> the last draw from it.
+        assigned: Variable (its id) -> the Value that it has now.
+        losses: The losses, each with the value of `training` for which it is added (None: both).
+    """
+
+    last_draw: dict[int, Value] = field(default_factory=dict)
+    assigned: dict[int, Value] = field(default_factory=dict)
+    losses: list[tuple[Value, bool | None]] = field(default_factory=list)
+
+    def copy(self) -> Effects:
+        """The same effects, to come back to."""
+        return Effects(dict(self.last_draw), dict(self.assigned), list(self.losses))
+
+
+def tie_to_outputs(session: Session) -> None:
+    """Put assignments and losses on the way to an output: a Functional model runs nothing else."""
+    graph, effects = session.graph, session.effects
+    output = next(iter(values_in(graph.outputs)), None)
+    if output is None:
+        return
+    tied = output
+    parameters = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
+    for key, new_value in effects.assigned.items():
+        parameter = parameters[key]
+        target = Assignment(parameter.producer.variable)  # pyright: ignore
+        node = Node(f"{parameter.name}_update", target, (tied, new_value, parameter), {})
+        tied = _finished(session, node, tied)
+    if effects.losses:
+        values, when = zip(*effects.losses, strict=True)
+        target = LayerSpec("kerasfx.layers.AddLoss", {"when": list(when)})
+        tied = _finished(session, Node("add_loss", target, ([tied, *values],), {}), tied)
+    graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)
+    graph.output_masks[tied] = graph.output_masks.pop(output, None)
+
+
+def _finished(session: Session, node: Node, like: Value) -> Value:
+    specs = [Spec(tuple(hint(d, which) for d in like.shape), like.dtype) for which in (0, 1)]
+    result: Any = session.finish(node, specs)
+    return result.value
