@@ -3,8 +3,8 @@
 A `Dim` is an expression over *axes*: "axis k of that Value". It is deliberately not an `int`:
 an `int` would be baked into the model in silence wherever Keras or a backend takes one.
 Every `Dim` carries two hints, the sizes it takes for two different sets of input sizes; they answer
-what Python asks (`if t % 2`), and each such answer is reported to the `decision` hook, which records it
-or refuses.
+what Python asks (`if t % 2`), and each such question goes with its answer to the `decision` hook, which
+records it or refuses.
 """
 
 from __future__ import annotations
@@ -32,8 +32,38 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "min": min,
 }
 
-Decision = Callable[["Dim | None", str, Any], None]
-"""Called as `decision(dim, what, answer)` when Python needs a fact about a dimension."""
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What Python asks about a dimension, and the answer for the first set of example sizes.
+
+    Attributes:
+        dim: The dimension.
+        symbol: A key of `COMPARISONS`, or `"int"`.
+        other: What it is compared with.
+        answer: True or False; for `"int"` the size.
+    """
+
+    dim: Dim
+    symbol: str
+    other: Any
+    answer: Any
+
+    def __str__(self) -> str:
+        return f"int({self.dim})" if self.symbol == "int" else f"{self.dim} {self.symbol} {self.other}"
+
+
+Decision = Callable[[Question], None]
+"""Called when Python needs a fact about a dimension; it may raise."""
 
 _decision: ContextVar[Decision | None] = ContextVar("kerasfx_dim_decision", default=None)
 
@@ -103,14 +133,14 @@ class Dim:
             for a, b in zip(self.args, other.args, strict=True)
         )
 
-    def _decide(self, what: str, answer: Any) -> Any:
+    def _decide(self, symbol: str, other: Any, answer: Any) -> Any:
         hook = _decision.get()
         if hook is not None:
-            hook(self, what, answer)
+            hook(Question(self, symbol, other, answer))
         return answer
 
     def __index__(self) -> int:
-        return self._decide(f"int({self})", self.hints[0])
+        return self._decide("int", None, self.hints[0])
 
     def __int__(self) -> int:
         return self.__index__()
@@ -121,35 +151,30 @@ class Dim:
     def __bool__(self) -> bool:
         if self.op == "axis":
             return True  # `x.shape[0] or ...`: a tensor without elements is no case to prepare for
-        return self._decide(f"bool({self})", self.hints[0] != 0)
+        return self._decide("!=", 0, self.hints[0] != 0)
 
-    def _compare(self, other: Any, symbol: str, function: Callable[[Any, Any], bool]) -> Any:
+    def _compare(self, other: Any, symbol: str) -> Any:
         if not isinstance(other, (int, float, Dim)):
             return NotImplemented
-        right = other.hints[0] if isinstance(other, Dim) else other
-        return self._decide(f"{self} {symbol} {other}", function(self.hints[0], right))
+        return self._decide(symbol, other, COMPARISONS[symbol](self.hints[0], hint(other)))
 
     def __eq__(self, other: object) -> Any:
-        if self.same_as(other):
-            return True
-        return self._compare(other, "==", operator.eq)
+        return True if self.same_as(other) else self._compare(other, "==")
 
     def __ne__(self, other: object) -> Any:
-        if self.same_as(other):
-            return False
-        return self._compare(other, "!=", operator.ne)
+        return False if self.same_as(other) else self._compare(other, "!=")
 
     def __lt__(self, other: Any) -> bool:
-        return self._compare(other, "<", operator.lt)
+        return self._compare(other, "<")
 
     def __le__(self, other: Any) -> bool:
-        return self._compare(other, "<=", operator.le)
+        return self._compare(other, "<=")
 
     def __gt__(self, other: Any) -> bool:
-        return self._compare(other, ">", operator.gt)
+        return self._compare(other, ">")
 
     def __ge__(self, other: Any) -> bool:
-        return self._compare(other, ">=", operator.ge)
+        return self._compare(other, ">=")
 
     def __add__(self, other: Any) -> Any:
         return self if _is_int(other, 0) else _apply("+", self, other)

@@ -51,10 +51,11 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
     if weights not in ("copy", "share"):
         raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
     graph.check()
-    originals = [n.target.layer for n in graph.nodes if isinstance(n.target, LayerCall)]
     with (
         internals.fresh_names(),
-        internals.calls_forgotten(lambda: [x for root in originals for x in internals.all_layers(root)]),
+        internals.calls_forgotten(
+            lambda: [x for layer in graph.called_layers() for x in internals.all_layers(layer)]
+        ),
         _global_random_state(),
     ):
         return _Emitter(graph, weights == "share").run(name or f"{graph.name}_prepared")

@@ -124,11 +124,21 @@ class WeightAsPythonValueError(TraceError, TypeError):
 
 
 class SizeDecisionError(TraceError, TypeError):
-    """Python asks for the value of a dimension that is free.
+    """Python asks for the value of a dimension that is free: `int(t)`, `range(t)`, `np.zeros(t)`.
 
-    `if ops.shape(x)[1] > 4:` has one answer while tracing and may have another at run time.
+    A comparison (`if t > 4:`) is answered for the example sizes and checked whenever the prepared model
+    is called (`SizeGuardError`); a value would make the model work for one size only.
     Give the dimension a size in the inputs (`keras.Input((128,))`), or keep the layer whole
     (`leaves=[...]`).
+    """
+
+
+class SizeGuardError(KerasFxError, ValueError):
+    """A prepared model is called with sizes for which the original would take another way.
+
+    While tracing, Python asked about a free size (`if ops.shape(x)[1] > 16:`) and was answered for the
+    example sizes. The prepared model checks at each call that the answer is still the same.
+    Prepare another model for other sizes: `prepare_model(model, hints={"tokens": (2, 128)})`.
     """
 
 

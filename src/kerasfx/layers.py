@@ -12,6 +12,8 @@ import numpy as np
 from keras import ops
 
 from kerasfx import codec
+from kerasfx.dims import COMPARISONS
+from kerasfx.errors import SizeGuardError, describe
 from kerasfx.trace.public_calls import resolve
 
 SMALL_CONSTANT = 64
@@ -77,7 +79,7 @@ class Op(_Plain):
 
 
 def _size_of(tensor: Any, axis: int) -> Any:
-    return ops.shape(tensor)[axis]
+    return ops.shape(tensor)[axis]  # pyright: ignore[reportOptionalSubscript]
 
 
 @keras.saving.register_keras_serializable("kerasfx")
@@ -295,6 +297,55 @@ class AddLoss(_Plain):
 
 
 @keras.saving.register_keras_serializable("kerasfx")
+class CheckSizes(_Plain):
+    """Gives its first input back, if the sizes of the others are such as the model was prepared for.
+
+    Args:
+        conditions: Each `{"sides": two encoded sizes, "symbol": a comparison, "answer": whether it
+            holds, "text": what to say}`.
+
+    Call arguments:
+        inputs: `[x, tensor, ...]`, the tensors in the order of the slots of the sizes.
+
+    Raises:
+        SizeGuardError: A comparison has another answer than it had while tracing.
+    """
+
+    def __init__(self, conditions: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.conditions = list(conditions)
+
+    def call(self, inputs: Any) -> Any:
+        x, *tensors = inputs
+        for condition in self.conditions:
+            sides = (codec.decode(side, tensors, _size_of) for side in condition["sides"])
+            holds = COMPARISONS[condition["symbol"]](*sides)
+            _require(holds == condition["answer"], condition["text"])
+        return ops.copy(x)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "conditions": self.conditions}
+
+
+def _require(holds: Any, text: str) -> None:
+    message = describe(
+        f"The model was prepared for sizes for which {text}, and is called with others.",
+        hint='prepare it for these: kerasfx.prepare_model(model, hints={"<input>": (2, 128)})',
+    )
+    if isinstance(holds, bool):
+        if not holds:
+            raise SizeGuardError(message)
+        return
+    # Only TensorFlow has sizes that are not known before the model runs.
+    import tensorflow as tf
+
+    tf.debugging.Assert(holds, [message])
+
+
+@keras.saving.register_keras_serializable("kerasfx")
 class AttachMask(_Plain):
     """Gives its first input back, carrying its second input as its Keras mask.
 
@@ -307,6 +358,24 @@ class AttachMask(_Plain):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return inputs[1]
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class After(_Plain):
+    """Gives its first input back, with its mask, once its second input is computed.
+
+    Call arguments:
+        inputs: `[x, result to wait for]`.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return ops.copy(inputs[0])
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)

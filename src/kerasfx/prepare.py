@@ -24,7 +24,7 @@ from kerasfx.ir import map_leaves
 from kerasfx.layers import Op
 from kerasfx.passes import lower
 from kerasfx.report import Finding, Report, attach, report, was_prepared
-from kerasfx.trace import run_trace
+from kerasfx.trace import Hints, run_trace
 from kerasfx.trace.leaves import LeafPolicy, Selector, is_builtin, is_container
 from kerasfx.trace.session import Session
 
@@ -38,6 +38,7 @@ def prepare_model(
     weights: str = "copy",
     strict: bool = False,
     verify: bool = True,
+    hints: Hints | None = None,
 ) -> keras.Model:
     """Turn a Keras model into an equivalent flat Functional model.
 
@@ -52,6 +53,8 @@ def prepare_model(
         weights: `"copy"` for an independent model; `"share"` for the same layer objects and variables.
         strict: Raise instead of keeping a custom layer whole.
         verify: Compare the result with the original before it is returned.
+        hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
+            is answered for these, and the result checks the answers whenever it is called.
 
     Returns:
         A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model
@@ -76,7 +79,7 @@ def prepare_model(
             attach(original_model, Report(original_model.name, unchanged=True))
             return original_model
     spec = call_spec(original_model, input_layer)
-    session = run_trace(original_model, spec, LeafPolicy(tuple(leaves), tuple(opened)))
+    session = run_trace(original_model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
     if strict:
         _refuse_opaque(session)
     lower(session.graph)
@@ -94,6 +97,7 @@ def explain(
     *,
     leaves: Sequence[Selector] = (),
     opened: Sequence[Selector] = (),
+    hints: Hints | None = None,
 ) -> Report:
     """List everything that `prepare_model` would open, keep or warn about, without making a model.
 
@@ -102,6 +106,7 @@ def explain(
         input_layer: What it is called with, as for `prepare_model`.
         leaves: Layers that stay whole, as for `prepare_model`.
         opened: Built-in layers that are opened, as for `prepare_model`.
+        hints: Example sizes, as for `prepare_model`.
 
     Returns:
         A report; `print` it.
@@ -112,7 +117,7 @@ def explain(
     _require_model(model)
     spec = call_spec(model, input_layer)
     try:
-        session = run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)))
+        session = run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
     except TraceError as error:
         return Report(model.name, findings=[Finding("opaque", "", str(error))])
     return Report(model.name, session.opened, findings=session.findings)

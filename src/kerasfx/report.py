@@ -12,6 +12,7 @@ KINDS = {
     "opaque": "kept whole, because they could not be opened",
     "kept": "kept whole on request",
     "warning": "warnings",
+    "guard": "answers about free sizes, checked whenever the model is called",
     "fixed": "values read while tracing, fixed in the result",
     "unused": "variables that no output depends on",
 }

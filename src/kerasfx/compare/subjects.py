@@ -23,6 +23,7 @@ from kerasfx.compare.inputs import (
 from kerasfx.compare.measure import Tolerance, is_tensor, leaves
 from kerasfx.compare.pairing import Pairing, aligned
 from kerasfx.compare.run import Run, State, attempt, call_directly, present_state
+from kerasfx.errors import SizeGuardError
 from kerasfx.keras_internals import all_layers
 
 ORIGINAL_RAISES = (
@@ -152,7 +153,17 @@ def _run_a(subjects: Subjects, sample: Sample, state: State) -> Run:
     found = attempt(subjects.a, sample.inputs, state, training=False, call=call)
     sizes = [math.prod(leaf.shape) for _, leaf in leaves(found.outputs) if is_tensor(leaf)]
     # A convolution over too short a sequence is one of these on JAX, an exception on TensorFlow.
-    return Run(error=ValueError(_EMPTY)) if sizes and not any(sizes) else found
+    if sizes and not any(sizes):
+        return Run(error=ValueError(_EMPTY))
+    return _as_guarded(subjects, sample, found)
+
+
+def _as_guarded(subjects: Subjects, sample: Sample, found: Run) -> Run:
+    """`found`, or the refusal of a prepared model that was made for other sizes."""
+    if not any(type(layer).__name__ == "CheckSizes" for layer in subjects.b.layers):
+        return found
+    theirs = attempt(subjects.b, sample.inputs, subjects.own_states()[1], training=False)
+    return theirs if isinstance(theirs.error, SizeGuardError) else found
 
 
 def _candidates(

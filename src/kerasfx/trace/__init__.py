@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerasfx import keras_internals as internals
-from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.errors import InputMismatchError, UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, map_leaves
+from kerasfx.passes.keep_call_order import keep_call_order
+from kerasfx.report import Finding
 from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.patches import installed
@@ -17,6 +19,9 @@ from kerasfx.trace.session import Session
 BATCH_HINTS = (5, 7)
 """Example sizes of a free first dimension."""
 
+Hints = Mapping[str, Sequence[int]]
+"""Example sizes by input name."""
+
 
 def trace(
     model: Any,
@@ -24,6 +29,7 @@ def trace(
     *,
     leaves: Sequence[Selector] = (),
     opened: Sequence[Selector] = (),
+    hints: Hints | None = None,
 ) -> Graph:
     """Trace `model` into a graph and leave it as it was (an unbuilt model gets built).
 
@@ -32,6 +38,8 @@ def trace(
         input_layer: What it is called with, as for `prepare_model`.
         leaves: Layers that stay whole: classes, patterns of paths, predicates.
         opened: Layers that are opened although they are built-in.
+        hints: Example sizes by input name, `{"tokens": (2, 128)}`, for Python code that asks about free
+            sizes.
 
     Returns:
         A checked graph; `print(graph)` shows it.
@@ -41,17 +49,17 @@ def trace(
         TraceError: The model itself does something that a graph cannot represent.
     """
     spec = call_spec(model, input_layer)
-    return run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened))).graph
+    return run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints).graph
 
 
-def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy) -> Session:
-    """Trace `model`, called as `spec` says.
+def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | None = None) -> Session:
+    """Trace `model`, called as `spec` says, with `hints` as example sizes.
 
     Returns:
         The session: its graph, what was opened, what was found.
     """
     while True:
-        session = _trace_once(model, spec, policy)
+        session = _trace_once(model, spec, policy, hints or {})
         clashes = shared_with_leaves(session.graph)
         if not clashes:
             return session
@@ -87,7 +95,7 @@ def shared_with_leaves(graph: Graph) -> list[Any]:
     return list({id(x): x for x in clashes}.values())
 
 
-def _trace_once(model: Any, spec: CallSpec, policy: LeafPolicy) -> Session:
+def _trace_once(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session:
     session = Session(model, policy)
     session.findings.extend(spec.findings)
     with (
@@ -97,20 +105,23 @@ def _trace_once(model: Any, spec: CallSpec, policy: LeafPolicy) -> Session:
         session.recording(),
         internals.call_context(session.training),
     ):
-        _run(session, model, spec)
+        _run(session, model, spec, hints)
+    for guard in dict.fromkeys(session.effects.guards):
+        session.findings.append(Finding("guard", guard.path, str(guard), guard.source))
     session.graph.prune()
+    keep_call_order(session.graph)
     session.graph.check()
     return session
 
 
-def _run(session: Session, model: Any, spec: CallSpec) -> None:
+def _run(session: Session, model: Any, spec: CallSpec, hints: Hints) -> None:
     made: dict[int, Any] = {}
 
     def make(x: Any) -> Any:
         if not isinstance(x, InputSpec):
             return x
         if id(x) not in made:
-            made[id(x)] = session.input_tensor(x.name, x.shape, x.dtype, _hints(x.shape))
+            made[id(x)] = session.input_tensor(x.name, x.shape, x.dtype, _hints(x, hints))
         return made[id(x)]
 
     struct = map_leaves(make, spec.struct)
@@ -122,6 +133,15 @@ def _run(session: Session, model: Any, spec: CallSpec) -> None:
     tie_to_outputs(session)
 
 
-def _hints(shape: tuple[int | None, ...]) -> list[tuple[int, int]]:
-    """Example sizes by axis: multiples of 32, which windows and strides divide."""
-    return [BATCH_HINTS, *((32 * (k + 2), 32 * (2 * k + 5)) for k in range(1, len(shape)))]
+def _hints(spec: InputSpec, given: Hints) -> list[tuple[int, int]]:
+    """A pair of example sizes for each axis; by default multiples of 32, which windows and strides divide."""
+    if spec.name not in given:
+        rank = len(spec.shape)
+        return [BATCH_HINTS, *((32 * (k + 2), 32 * (2 * k + 4)) for k in range(1, rank))]
+    sizes = given[spec.name]
+    if len(sizes) != len(spec.shape):
+        raise InputMismatchError(
+            describe(f"hints for '{spec.name}' have {len(sizes)} sizes, its shape is {spec.shape}.")
+        )
+    # Twice the size keeps what divides it; a batch is seldom divided.
+    return [(n, n + 2 if k == 0 else 2 * n) for k, n in enumerate(sizes)]

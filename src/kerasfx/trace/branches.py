@@ -54,12 +54,15 @@ def _merge_effects(
     in_training = session.effects
     draws = {k: same.get(v, v) for k, v in in_training.last_draw.items()}
     session.effects = before.copy()
+    session.effects.guards = [*in_inference.guards, *in_training.guards]
     session.effects.last_draw = {**in_inference.last_draw, **draws}
     parameters = {id(v.producer.variable): v for v in session.graph.parameters}  # pyright: ignore
     for key in {**in_inference.assigned, **in_training.assigned}:
         unchanged = before.assigned.get(key, parameters[key])
-        modes = [effects.assigned.get(key, unchanged) for effects in (in_inference, in_training)]
-        session.effects.assigned[key] = _choose_value(session, *modes, same)
+        first_mode, second_mode = (
+            effects.assigned.get(key, unchanged) for effects in (in_inference, in_training)
+        )
+        session.effects.assigned[key] = _choose_value(session, first_mode, second_mode, same)
     first = in_inference.losses[len(before.losses) :]
     second = [(same.get(v, v), when) for v, when in in_training.losses[len(before.losses) :]]
     session.effects.losses += [(v, None if (v, w) in second else False) for v, w in first]
@@ -83,7 +86,7 @@ def _merge(graph: Graph, start: int, middle: int) -> dict[Value, Value]:
         _rename(node, same)
         twins = waiting[_key(node)]
         if twins:
-            same.update(zip(node.results, twins.pop(0).results, strict=True))
+            same.update(dict(zip(node.results, twins.pop(0).results, strict=True)))
         else:
             only_training.append(graph.append(node))
     for node in (n for twins in waiting.values() for n in twins):
@@ -180,11 +183,11 @@ def _choose_tensor(session: Session, inference: Any, training: Any, same: dict[V
     values = [session.value_of(x) for x in (inference, training)]
     if any(not isinstance(v, Value) for v in values):
         raise _unlike(session, "one of them returns no tensor where the other does")
-    a, b = (same.get(v, v) for v in values)
+    a, b = values
     mask, other = (internals.mask_of(x) for x in (inference, training))
     if _masked(mask, same) is not _masked(other, same):
         raise _unlike(session, "they return different masks")
-    if a is b:
+    if same.get(b, b) is a:
         return inference
     chosen = session.tensor_of(_choose_value(session, a, b, same))
     if mask is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasfx import codec
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim, decisions_go_to, hint
+from kerasfx.dims import Dim, Question, decisions_go_to, hint
 from kerasfx.errors import (
     KerasFxError,
     OperationInferenceError,
@@ -39,7 +39,7 @@ from kerasfx.ir import (
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
-from kerasfx.trace.effects import Effects
+from kerasfx.trace.effects import Effects, Guard
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -141,7 +141,7 @@ class Session:
         saved = getattr(_current, "session", None)
         _current.session = self
         try:
-            with decisions_go_to(self._refuse_decision):
+            with decisions_go_to(self._answer):
                 yield
         finally:
             _current.session = saved
@@ -467,7 +467,8 @@ class Session:
             describe(
                 f"{name}({shown}) is refused: {error}",
                 where=self.locate(line),
-                hint="check the shapes and dtypes of the inputs given to prepare_model",
+                hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
+                "free there stands for any, and is tried with example sizes (set them with hints=)",
             )
         )
 
@@ -603,12 +604,18 @@ class Session:
         """A tensor that stands for `value`."""
         return TracedTensor(value, self)
 
-    def _refuse_decision(self, dim: Any, what: str, answer: Any) -> None:
+    def _answer(self, question: Question) -> None:
+        """Record the answer to a question about a free size as a guard, or refuse to answer."""
+        line = source_line()
+        if question.symbol != "int":
+            path = self.frame.path if self.frames else ""
+            self.effects.guards.append(Guard(question, path, line))
+            return
         raise SizeDecisionError(
             describe(
-                f"Python asks for {what}, and the size is free.",
-                where=self.locate(source_line()),
-                why=f"the answer for the example sizes ({answer}) may be wrong for others",
+                f"Python asks for {question}, and the size is free.",
+                where=self.locate(line),
+                why=f"the value for the example sizes ({question.answer}) would be wrong for others",
                 hint=f"give the dimension a size in the inputs, or {self.keep_hint()}",
             )
         )

@@ -1,0 +1,142 @@
+"""What a prepared model does in training: branches, draws, assignments and losses of the original."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import kerasfx
+from kerasfx.provenance import provenance_of
+
+
+class Everything(keras.layers.Layer):
+    """Counts its calls, keeps a moving average, adds losses, and branches on `training`."""
+
+    def __init__(self):
+        super().__init__(activity_regularizer=keras.regularizers.L2(0.1))
+        self.dense = keras.layers.Dense(4)
+        self.norm = keras.layers.BatchNormalization()
+        self.dropout = keras.layers.Dropout(0.5, seed=3)
+        self.seeds = keras.random.SeedGenerator(7)
+
+    def build(self, input_shape):
+        add = self.add_weight
+        self.count = add(shape=(), initializer="zeros", trainable=False, name="count")
+        self.average = add(shape=(4,), initializer="zeros", trainable=False, name="average")
+
+    def call(self, x, training=None):
+        y = self.dense(x)
+        self.count.assign_add(1.0)
+        if training:
+            self.average.assign(0.9 * self.average + 0.1 * ops.mean(y, axis=0))
+            self.add_loss(ops.mean(y**2))
+            y = self.dropout(self.norm(y))
+            y = y + 0.1 * keras.random.normal(ops.shape(y), seed=self.seeds)
+        else:
+            y = y - self.average
+        self.add_loss(0.5 * ops.mean(ops.abs(y)))
+        return y * (1.0 + 0.01 * self.count)
+
+
+class Regularized(keras.layers.Layer):
+    """Calls a layer with an activity regularizer in training only."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4, activity_regularizer="l2")
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+
+    def call(self, x, training=None):
+        return self.dense(x) if training else x
+
+
+def around(layer):
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = layer
+            self.head = keras.layers.Dense(1)
+
+        def call(self, x, training=None):
+            return self.head(self.inner(x, training=training))
+
+    return Net()
+
+
+def data(width=5):
+    rng = np.random.default_rng(0)
+    return rng.random((8, width), "float32"), rng.random((8, 1), "float32")
+
+
+def fitted(model, jit_compile):
+    x, y = data()
+    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
+    return model.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0).history["loss"]
+
+
+def test_everything_is_opened_and_equal():
+    model = around(Everything())
+    prepared = kerasfx.prepare_model(model, keras.Input((5,)))
+    assert not kerasfx.report(prepared).opaque
+    comparison = kerasfx.compare(model, prepared)
+    assert comparison, comparison
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("prepared_first", [False, True])
+def test_both_models_train_alike_in_either_order(jit_compile, prepared_first):
+    model = around(Everything())
+    prepared = kerasfx.prepare_model(model, keras.Input((5,)))
+    order = [prepared, model] if prepared_first else [model, prepared]
+    losses = {m.name: fitted(m, jit_compile) for m in order}
+    np.testing.assert_allclose(losses[prepared.name], losses[model.name], rtol=1e-5)
+    for ours, theirs in provenance_of(prepared).variables:
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(theirs), ops.convert_to_numpy(ours), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_state_goes_on_after_saving(tmp_path):
+    prepared = kerasfx.prepare_model(around(Everything()), keras.Input((5,)))
+    fitted(prepared, jit_compile=False)
+    prepared.save(tmp_path / "trained.keras")
+    loaded = keras.models.load_model(tmp_path / "trained.keras")
+    x, _ = data()
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), prepared.predict(x, verbose=0))
+
+
+def test_inference_draws_nothing_where_only_training_does():
+    layer = Everything()
+    prepared = kerasfx.prepare_model(around(layer), keras.Input((5,)))
+    states = [w for v, w in provenance_of(prepared).variables if v is layer.seeds.state]
+    before = ops.convert_to_numpy(states[0]).copy()
+    prepared(data()[0], training=False)
+    np.testing.assert_array_equal(ops.convert_to_numpy(states[0]), before)
+    prepared(data()[0], training=True)
+    assert not np.array_equal(ops.convert_to_numpy(states[0]), before)
+
+
+def test_what_would_act_in_both_modes_keeps_the_layer_whole():
+    model = around(Regularized())
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)))
+    (finding,) = kerasfx.report(prepared).opaque
+    assert "has an activity regularizer" in str(finding)
+    assert kerasfx.compare(model, prepared)
+
+
+def test_a_metric_updated_in_call_keeps_the_layer_whole():
+    class Measured(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mean = keras.metrics.Mean()
+
+        def call(self, x):
+            self.mean.update_state(x)
+            return x * 2.0
+
+    model = around(Measured())
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)), verify=False, weights="share")
+    (finding,) = kerasfx.report(prepared).opaque
+    assert "A metric is updated inside `call`" in str(finding)
