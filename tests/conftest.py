@@ -40,9 +40,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 def patches_left() -> tuple[str, ...]:
     """The names in Keras that kerasfx has patched and not restored."""
-    internals = sys.modules.get("kerasfx.keras_internals")
-    patched = getattr(internals, "patched", tuple)
-    return tuple(patched())
+    patches = sys.modules.get("kerasfx.trace.patches")
+    return patches.patched() if patches else ()
 
 
 class StrictHost:

@@ -178,14 +178,10 @@ class Elsewhere:
         self._errors.seek(0)
         last_words = self._errors.read()[-4000:]
         self.close()
-        raise ElsewhereError(
-            f"The worker died with exit code {code}. Its last words:\n{last_words}"
-        )
+        raise ElsewhereError(f"The worker died with exit code {code}. Its last words:\n{last_words}")
 
 
-def run_elsewhere(
-    keras_file: Path | str, inputs: Any, backend: str | None = None
-) -> list[np.ndarray]:
+def run_elsewhere(keras_file: Path | str, inputs: Any, backend: str | None = None) -> list[np.ndarray]:
     """Like `Elsewhere.run`, in a process of its own."""
     with Elsewhere(backend) as worker:
         return worker.run(keras_file, inputs)

@@ -25,9 +25,7 @@ def batch():
 
 
 def dense_model():
-    return keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(2)]
-    )
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(2)])
 
 
 def test_outputs_equal_to_the_bit(elsewhere, batch, tmp_path):

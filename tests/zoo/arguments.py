@@ -339,9 +339,7 @@ def python_values_between_layers():
 
         def call(self, x):
             first = self.configurable(x, shape=(2, 4), activation=ops.sigmoid)
-            return self.configurable(
-                first, shape=[4, 2], activation=lambda y: y * 3, kind=Kind.MEAN, axis=2
-            )
+            return self.configurable(first, shape=[4, 2], activation=lambda y: y * 3, kind=Kind.MEAN, axis=2)
 
     return Case(Outer(), floats(3, 4))
 

@@ -570,9 +570,7 @@ def ops_image():
 
         def call(self, x):
             y = ops.image.resize(self.conv(x), (10, 12), interpolation="bilinear")
-            y = ops.image.pad_images(
-                y, top_padding=1, left_padding=2, target_height=12, target_width=14
-            )
+            y = ops.image.pad_images(y, top_padding=1, left_padding=2, target_height=12, target_width=14)
             grey = ops.image.rgb_to_grayscale(y)
             patches = ops.image.extract_patches(grey, size=(4, 7))
             return patches, ops.image.crop_images(
@@ -857,9 +855,7 @@ def weight_of_another_dtype():
             self.scale = self.add_weight(
                 shape=(input_shape[-1],), initializer=around_one(), dtype="float32", autocast=False
             )
-            self.order = self.add_weight(
-                shape=(4,), initializer=_descending, dtype="int32", trainable=False
-            )
+            self.order = self.add_weight(shape=(4,), initializer=_descending, dtype="int32", trainable=False)
 
         def call(self, x):
             scaled = ops.cast(x, "float32") * self.scale

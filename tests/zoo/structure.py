@@ -857,9 +857,7 @@ def dense_subclass_with_scale():
     class ScaledDense(keras.layers.Dense):
         def build(self, input_shape):
             super().build(input_shape)
-            self.scale = self.add_weight(
-                name="scale", shape=(self.units,), initializer=around_one()
-            )
+            self.scale = self.add_weight(name="scale", shape=(self.units,), initializer=around_one())
 
         def call(self, inputs, training=None):
             return super().call(inputs, training=training) * self.scale

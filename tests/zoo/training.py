@@ -468,7 +468,7 @@ def loss_added_by_a_custom_layer():
         def call(self, x):
             return self.penalty(self.dense(x))
 
-    return Case(Outer(), floats(3, 5), expect_opaque=("Penalty",))
+    return Case(Outer(), floats(3, 5))
 
 
 # --- Random draws and state of custom layers -----------------------------------------------
@@ -569,7 +569,7 @@ def state_updated_by_a_custom_layer():
             self.count.assign_add(1.0)
             return x / self.count
 
-    return Case(functional(Counter(), floats(3, 4)), floats(3, 4), needs_input=False, expect_opaque=("Counter",))
+    return Case(functional(Counter(), floats(3, 4)), floats(3, 4), needs_input=False)
 
 
 @case
@@ -587,4 +587,4 @@ def moving_average_of_a_custom_layer():
             self.average.assign(0.9 * self.average + 0.1 * ops.mean(x, axis=0))
             return centred + self.average * 2.0
 
-    return Case(functional(Centre(), floats(3, 4)), floats(3, 4), needs_input=False, expect_opaque=("Centre",))
+    return Case(functional(Centre(), floats(3, 4)), floats(3, 4), needs_input=False)

@@ -1,0 +1,175 @@
+"""The Functional model for what Keras's own class cannot hold."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import kerasfx
+from kerasfx.errors import UnsupportedOperationError
+from kerasfx.functional import SAFE_DEPTH, Functional, room_for
+
+X = np.arange(12, dtype="float32").reshape(3, 4) - 5
+
+
+def calls(function, name="net"):
+    """A model whose `call` is a function of the model and x."""
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__(name=name)
+            self.dense = keras.layers.Dense(4)
+            self.drop = keras.layers.Dropout(0.5, seed=1)
+            self.norm = keras.layers.BatchNormalization(momentum=0.5)
+
+        def call(self, x):
+            return function(self, x)
+
+    return Net()
+
+
+def prepared_from(function):
+    """The model prepared from one whose `call` is a function."""
+    model = calls(function)
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)))
+    assert kerasfx.compare(model, prepared)
+    return prepared
+
+
+def variants(model, tmp_path):
+    """The model, saved and loaded, cloned, and made again from its config."""
+    model.save(tmp_path / "model.keras")
+    clone = keras.models.clone_model(model)
+    again = type(model).from_config(model.get_config())
+    for copy in (clone, again):
+        copy.set_weights(model.get_weights())
+    return [model, keras.models.load_model(tmp_path / "model.keras"), clone, again]
+
+
+def shape_of(structure):
+    """The structure with every tensor replaced by its kind."""
+    return keras.tree.map_structure(lambda t: None if t is None else "tensor", structure)
+
+
+OUTPUTS = {
+    "None in a tuple": (lambda m, x: (m.dense(x), None), ("tensor", None)),
+    "None in a dict": (lambda m, x: {"b": None, "a": m.dense(x)}, {"b": None, "a": "tensor"}),
+    "None, nested": (lambda m, x: [None, (x, {"a": None})], [None, ("tensor", {"a": None})]),
+    "a list of one": (lambda m, x: [m.dense(x)], ["tensor"]),
+    "a tuple of one": (lambda m, x: (m.dense(x),), ("tensor",)),
+    "a list of one list": (lambda m, x: [[m.dense(x)]], [["tensor"]]),
+    "a dict of one": (lambda m, x: {"a": m.dense(x)}, {"a": "tensor"}),
+    "a tensor twice": (lambda m, x: [x, m.dense(x), x], ["tensor"] * 3),
+    "a lone tensor": (lambda m, x: m.dense(x), "tensor"),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs_keep_their_structure(name, tmp_path):
+    function, expected = OUTPUTS[name]
+    prepared = prepared_from(function)
+    for model in variants(prepared, tmp_path):
+        found = model(X)
+        assert shape_of(found) == expected
+        for a, b in zip(keras.tree.flatten(found), keras.tree.flatten(prepared(X)), strict=True):
+            assert (a is None and b is None) or np.array_equal(a, b)
+
+
+def test_the_lists_of_one_are_symbolic_lists_of_one():
+    prepared = prepared_from(lambda m, x: [m.dense(x)])
+    [tensor] = prepared(keras.Input((4,)))
+    assert tensor.shape == (None, 4)
+
+
+class TestFixedTraining:
+    """A layer called with `training=` keeps it, whatever the model is called with."""
+
+    def test_dropout_off_stays_off(self, tmp_path):
+        prepared = prepared_from(lambda m, x: m.drop(m.dense(x), training=False))
+        for model in variants(prepared, tmp_path):
+            np.testing.assert_array_equal(model(X, training=True), model(X, training=False))
+            assert not self.zeros(model(X, training=True))
+
+    def test_dropout_on_stays_on(self, tmp_path):
+        prepared = prepared_from(lambda m, x: m.drop(m.dense(x), training=True))
+        for model in variants(prepared, tmp_path):
+            assert self.zeros(model(X, training=False))
+            assert self.zeros(model(X))
+            assert self.zeros(model.predict(X, verbose=0))
+
+    def test_dropout_that_is_free_follows_the_model(self, tmp_path):
+        prepared = prepared_from(lambda m, x: (m.drop(m.dense(x)), m.norm(x, training=False)))
+        for model in variants(prepared, tmp_path):
+            assert self.zeros(model(X, training=True)[0])
+            assert not self.zeros(model(X, training=False)[0])
+            assert not self.zeros(model(X)[0])
+
+    def test_one_layer_both_ways_is_refused(self):
+        with pytest.raises(UnsupportedOperationError, match="with a fixed `training` and without"):
+            prepared_from(lambda m, x: m.drop(m.drop(x), training=True))
+
+    @pytest.mark.parametrize("training", [False, True])
+    def test_batch_statistics_while_fitting(self, training, tmp_path):
+        prepared = prepared_from(lambda m, x: m.dense(m.norm(x, training=training)))
+        for model in variants(prepared, tmp_path):
+            model.compile("sgd", "mse")
+            before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+            model.fit(X, X, verbose=0)
+            after = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+            moved = any((a != b).any() for a, b in zip(before, after, strict=True))
+            assert moved is training
+
+    @staticmethod
+    def zeros(tensor):
+        return bool((keras.ops.convert_to_numpy(tensor) == 0).any())
+
+
+def test_masks_that_are_passed_are_seen():
+    class Rnn(keras.Model):
+        def __init__(self):
+            super().__init__(name="net")
+            self.rnn = keras.layers.SimpleRNN(3)
+
+        def call(self, x):
+            return [self.rnn(x)]
+
+    model = Rnn()
+    prepared = kerasfx.prepare_model(model, keras.Input((5, 4)))
+    assert type(prepared) is Functional
+    x = np.ones((2, 5, 4), "float32")
+    mask = np.array([[True] * 2 + [False] * 3] * 2)
+    np.testing.assert_allclose(prepared(x, mask=mask)[0], model.rnn(x, mask=mask), rtol=1e-6)
+
+
+def test_a_plain_model_is_keras_own_class():
+    prepared = prepared_from(lambda m, x: m.norm(m.dense(x)))
+    assert type(prepared) is not Functional
+    assert type(prepared).__name__ == "Functional"
+
+
+class TestDepth:
+    def test_a_chain_too_deep_for_keras(self, tmp_path):
+        def chain(model, x):
+            for _ in range(SAFE_DEPTH + 200):
+                x = keras.ops.negative(x)
+            return x
+
+        prepared = kerasfx.prepare_model(calls(chain), keras.Input((4,)), verify=False)
+        prepared.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(loaded(X), X)
+
+    def test_the_recursion_limit_is_given_back(self):
+        before = sys.getrecursionlimit()
+        with room_for(10_000):
+            with room_for(5_000):
+                assert sys.getrecursionlimit() > 10_000
+            assert sys.getrecursionlimit() > 10_000
+        assert sys.getrecursionlimit() == before
+
+    def test_the_recursion_limit_is_given_back_after_an_error(self):
+        before = sys.getrecursionlimit()
+        with pytest.raises(LookupError), room_for(10_000):
+            raise LookupError
+        assert sys.getrecursionlimit() == before

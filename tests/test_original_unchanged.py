@@ -1,0 +1,278 @@
+"""Preparing a model leaves it, Keras and the process as they were, to the bit and to the node."""
+
+import threading
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from snapshots import bits, differences, snapshot_of_model, snapshot_of_process
+
+import kerasfx
+from kerasfx.trace.patches import patched
+
+
+class Block(keras.layers.Layer):
+    """A weight, built-in layers with state and seeds, and a residual sum."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.dense = keras.layers.Dense(width, activity_regularizer="l2")
+        self.norm = keras.layers.BatchNormalization()
+        self.dropout = keras.layers.Dropout(0.5)
+        # Made in `build`, its tensor would be left in the graph in which TensorFlow builds models.
+        self.regularizer = keras.regularizers.L1(0.01)
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", regularizer=self.regularizer)
+
+    def call(self, x):
+        return x + self.dropout(self.norm(self.dense(x))) * self.scale
+
+
+class Net(keras.Model):
+    """Blocks, one of them called twice, around a Functional model."""
+
+    def __init__(self, width=4):
+        super().__init__(name="net")
+        inputs = keras.Input((width,))
+        self.inner = keras.Model(inputs, keras.layers.Dense(width, "relu")(inputs))
+        self.blocks = [Block(width), Block(width)]
+        self.head = keras.layers.Dense(2)
+
+    def call(self, x):
+        for block in (*self.blocks, self.blocks[0]):
+            x = self.inner(block(x))
+        return self.head(x)
+
+
+class Failing(keras.Model):
+    """A model whose second block raises, after the first was traced."""
+
+    def __init__(self):
+        super().__init__(name="failing")
+        self.block = Block(4)
+        self.fails = True
+
+    def call(self, x):
+        x = self.block(x)
+        if self.fails:
+            raise LookupError("the user's own words")
+        return x
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).standard_normal((3, 4)).astype("float32")
+
+
+@pytest.fixture
+def net(x):
+    """A built model."""
+    model = Net()
+    model(x)
+    return model
+
+
+def full_snapshot(model):
+    """The model and the process."""
+    return {**snapshot_of_model(model), **snapshot_of_process()}
+
+
+PREPARATIONS = {
+    "prepare": lambda model, x: kerasfx.prepare_model(model, x),
+    "verify off": lambda model, x: kerasfx.prepare_model(model, x, verify=False),
+    "share": lambda model, x: kerasfx.prepare_model(model, x, weights="share"),
+    "leaves": lambda model, x: kerasfx.prepare_model(model, x, leaves=["blocks[0]"]),
+    "trace": lambda model, x: kerasfx.trace(model, x),
+    "explain": lambda model, x: kerasfx.explain(model, x),
+    "compare": lambda model, x: kerasfx.compare(
+        model, kerasfx.prepare_model(model, x, verify=False), samples=1
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ["prepare", "verify off", "leaves", "trace", "explain", "compare"])
+def test_built_model_is_untouched(how, net, x):
+    """Variables, seeds, nodes, losses, every attribute, names, random states: all as before."""
+    before = full_snapshot(net)
+    kept = PREPARATIONS[how](net, x)
+    assert differences(before, full_snapshot(net)) == []
+    assert patched() == ()
+    del kept
+
+
+def test_losses_of_an_earlier_call_stay(net, x):
+    """What the last call of the user left in `losses` is still there."""
+    net(x, training=True)
+    losses = [keras.ops.convert_to_numpy(loss) for loss in net.losses]
+    kerasfx.prepare_model(net, x)
+    after = [keras.ops.convert_to_numpy(loss) for loss in net.losses]
+    assert len(losses) > 2
+    np.testing.assert_array_equal(losses, after)
+
+
+def test_shared_weights_add_only_nodes(net, x):
+    """`weights="share"`: the leaves get nodes in another graph, which is how Keras shares them."""
+    before = full_snapshot(net)
+    prepared = kerasfx.prepare_model(net, x, weights="share")
+    changed = differences(before, full_snapshot(net))
+    assert changed
+    assert [c for c in changed if "bound_nodes" not in c and "bound nodes" not in c] == []
+    shared = {id(layer) for layer in prepared.layers}
+    used = [layer for layer in net._flatten_layers() if id(layer) in shared]
+    assert {"dense", "batch_normalization"} <= {layer.name.rstrip("_0123456789") for layer in used}
+
+
+def test_functional_original_keeps_its_nodes_under_share(x):
+    """A Functional original computes and saves as before when its layers are shared."""
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Block(4)(keras.layers.Dense(4)(inputs)))
+    expected, config = bits_of(model(x)), model.get_config()
+    kerasfx.prepare_model(model, weights="share")
+    assert bits_of(model(x)) == expected
+    assert str(model.get_config()) == str(config)
+
+
+def bits_of(tensor):
+    """A tensor to the bit."""
+    return keras.ops.convert_to_numpy(tensor).tobytes()
+
+
+def seeded_net():
+    """The same unbuilt model at every call."""
+    keras.utils.set_random_seed(3)
+    return Net()
+
+
+def test_unbuilt_model_gets_built_and_nothing_else(x):
+    """It has the weights that a call of its user would have made, and no other change."""
+    twin = seeded_net()
+    twin(x)
+    model = seeded_net()
+    before = snapshot_of_process()
+    kerasfx.prepare_model(model, x)
+    assert model.built
+    assert all(layer.built for layer in model._flatten_layers())
+    assert [bits(v) for v in model.weights] == [bits(v) for v in twin.weights]
+    for layer in model._flatten_layers():
+        nodes = 1 if layer in model.inner.layers else 0  # those of its own graph
+        assert len(layer._inbound_nodes) == nodes
+        assert layer._losses == []
+    assert snapshot_of_process()["names"] == before["names"]
+    assert snapshot_of_process()["call context"] is None
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_model_whose_call_raises(built, x):
+    """The error is the user's own, with our note; the model is as before."""
+    model = Failing()
+    if built:
+        model.fails = False
+        model(x)
+        model.fails = True
+    before = full_snapshot(model)
+    with pytest.raises(LookupError) as caught:
+        kerasfx.prepare_model(model, x)
+    assert "the user's own words" in str(caught.value)
+    [note] = caught.value.__notes__
+    assert "kerasfx was tracing" in note
+    assert patched() == ()
+    after = full_snapshot(model)
+    if built:
+        assert differences(before, after) == []
+        return
+    assert after["call context"] is None
+    assert after["names"] == before["names"]
+    model.fails = False
+    assert kerasfx.compare(model, kerasfx.prepare_model(model, x), samples=1)
+
+
+def test_automatic_names_go_on_unshifted(net, x):
+    """The next layer of the user gets the number it would have had."""
+    number = int(keras.layers.Dense(1).name.rpartition("_")[2])
+    for weights in ("copy", "share"):
+        kerasfx.prepare_model(net, x, weights=weights)
+    assert keras.layers.Dense(1).name == f"dense_{number + 1}"
+
+
+def test_inside_a_call_context(x):
+    """A model prepared by a layer that is being called does not disturb that call."""
+
+    class Preparing(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.net = Net()
+            self.net(x)
+            self.dropout = keras.layers.Dropout(0.5)
+
+        def call(self, inputs):
+            kerasfx.prepare_model(self.net, x)
+            return self.dropout(inputs)
+
+    layer = Preparing()
+    assert not np.array_equal(layer(x, training=True), x)
+    np.testing.assert_array_equal(layer(x, training=False), x)
+
+
+def prepared_in_thread(build, shape, results, barrier):
+    """Builds and prepares a model when all threads are there."""
+    try:
+        model = build()
+        barrier.wait(30)
+        results.append((model, kerasfx.prepare_model(model, keras.Input(shape))))
+    except Exception as error:
+        results.append(error)
+
+
+def convolutional():
+    """Another model, of other layers and ranks."""
+
+    class ConvNet(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(3, 2)
+            self.scale = keras.layers.Dense(3)
+
+        def call(self, x):
+            y = ops.relu(self.conv(x))
+            return ops.mean(self.scale(y) * 2.0, axis=(1, 2))
+
+    return ConvNet()
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_two_threads_prepare_while_a_third_calls(attempt, x):
+    """Two right models; the third thread sees ordinary Keras all along."""
+    outside = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.ReLU()])
+    expected, seen, stop = bits_of(outside(x)), [], threading.Event()
+    results: list = []
+    barrier = threading.Barrier(3)
+
+    def call_on():
+        try:
+            barrier.wait(30)
+            while not stop.is_set():
+                seen.append(bits_of(outside(x)))
+                seen.append(bits_of(ops.add(x, 1.0)))
+        except Exception as error:
+            seen.append(error)
+
+    threads = [
+        threading.Thread(target=prepared_in_thread, args=(Net, (4,), results, barrier)),
+        threading.Thread(target=prepared_in_thread, args=(convolutional, (6, 5, 2), results, barrier)),
+    ]
+    caller = threading.Thread(target=call_on)
+    for thread in (*threads, caller):
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    stop.set()
+    caller.join(30)
+    assert set(seen) == {expected, bits_of(ops.add(x, 1.0))}
+    assert len(results) == 2
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        assert kerasfx.compare(*result, samples=1, gradients=False)
+    assert patched() == ()

@@ -1,0 +1,190 @@
+"""report and explain: what was opened, kept and renamed, and all findings of one run."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kerasfx
+from kerasfx.ir import SourceLine
+from kerasfx.report import KINDS, Finding, Report
+
+
+class Scale(keras.layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x):
+        return x * self.scale
+
+
+class Known(keras.layers.Layer):
+    """A layer that says its output shape, so that it can stay whole whatever its `call` does."""
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Reads(Known):
+    """Reads a value into Python."""
+
+    def call(self, x):
+        return x if bool(keras.ops.sum(x) > 0) else -x
+
+
+class Counts(Known):
+    """Decides by a free size."""
+
+    def call(self, x):
+        return x if int(keras.ops.shape(x)[0]) > 2 else -x
+
+
+class Net(keras.Model):
+    def __init__(self, *odd):
+        super().__init__(name="net")
+        self.scale = Scale()
+        self.proj = keras.layers.Dense(4)
+        self.unused = keras.layers.Dense(2)
+        self.odd = list(odd)
+
+    def build(self, shape):
+        for layer in (self.scale, self.proj, self.unused):
+            layer.build(shape)
+
+    def call(self, x):
+        x = self.proj(self.scale(x))
+        for layer in self.odd:
+            x = layer(x)
+        return x
+
+
+GOLDEN = """\
+'net': 4 layers after opening 2, 0 kept whole, 0.0 s
+  opened:
+    (the model): Net
+    scale: Scale
+  variables that no output depends on:
+    unused.kernel: kernel: no output depends on it, the prepared model does not have it
+    unused.bias: bias: no output depends on it, the prepared model does not have it
+  layers:
+    x               InputLayer  <- (the model)
+    scale_scale     Parameter  <- scale.scale
+    scale_multiply  Op keras.ops.multiply  <- scale
+    proj            Dense  <- proj"""
+
+
+def test_golden():
+    prepared = kerasfx.prepare_model(Net(), keras.Input((4,)))
+    text = re.sub(r"\d+\.\d s", "0.0 s", str(kerasfx.report(prepared)))
+    assert text == GOLDEN
+
+
+def test_the_report_is_data():
+    report = kerasfx.report(kerasfx.prepare_model(Net(), keras.Input((4,))))
+    assert report.model == "net"
+    assert report.opened == {"": "Net", "scale": "Scale"}
+    assert report.layers["scale_multiply"] == ("scale", "Op keras.ops.multiply")
+    assert report.renamed["scale.scale"] == "scale_scale"
+    assert "proj" not in report.renamed
+    assert report.seconds > 0
+    assert not report.unchanged
+    assert [f.kind for f in report.findings] == ["unused", "unused"]
+
+
+def test_a_flat_model_is_reported_unchanged():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2)(x), name="flat")
+    assert kerasfx.prepare_model(model) is model
+    report = kerasfx.report(model)
+    assert report.unchanged
+    assert str(report) == "'flat' is flat already and comes back unchanged."
+
+
+def test_a_model_from_elsewhere_has_no_report():
+    with pytest.raises(ValueError, match="has no report") as caught:
+        kerasfx.report(Net())
+    assert str(caught.value) == (
+        "Net 'net' has no report: it was not returned by kerasfx.prepare_model in this process "
+        "(reports are not saved to files)."
+    )
+
+
+def test_a_loaded_model_has_no_report(tmp_path):
+    prepared = kerasfx.prepare_model(Net(), keras.Input((4,)))
+    prepared.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="has no report"):
+        kerasfx.report(keras.models.load_model(tmp_path / "model.keras"))
+
+
+def test_findings_are_grouped_by_kind():
+    findings = [Finding(kind, f"path.{kind}", f"what {kind}") for kind in reversed(KINDS)]
+    lines = str(Report("net", findings=findings)).splitlines()[1:]
+    expected = []
+    for kind, title in KINDS.items():
+        expected += [f"  {title}:", f"    path.{kind}: what {kind}"]
+    assert lines == expected
+
+
+def test_a_finding_shows_its_line_and_its_hint():
+    source = SourceLine("/home/u/net.py", 7, "x = f(x)")
+    finding = Finding("warning", "a.b", "odd", source, hint="leave it")
+    assert str(finding) == "a.b: odd (/home/u/net.py:7)\n  do:    leave it"
+
+
+class TestExplain:
+    def test_lists_all_findings_of_one_run(self):
+        model = Net(Reads(), Counts(), Reads())
+        report = kerasfx.explain(model, keras.Input((4,)))
+        assert [f.path for f in report.opaque] == ["odd[0]", "odd[1]", "odd[2]"]
+        for finding, reason in zip(report.opaque, ("bool()", "x.shape[0]", "bool()"), strict=True):
+            assert re.match(r"\w+ is kept whole: ", finding.what)
+            assert reason.replace("x.", "") in finding.what
+        assert report.opened == {"": "Net", "scale": "Scale"}
+
+    def test_says_where_in_the_users_code(self):
+        [finding] = kerasfx.explain(Net(Reads()), keras.Input((4,))).opaque
+        number = 1 + Path(__file__).read_text().splitlines().index(
+            "        return x if bool(keras.ops.sum(x) > 0) else -x"
+        )
+        assert f"{__file__}:{number}" in str(finding)
+
+    def test_a_model_that_cannot_be_represented_is_a_finding(self):
+        class Root(keras.Model):
+            def call(self, x):
+                return x if keras.ops.sum(x) > 0 else -x
+
+        report = kerasfx.explain(Root(name="root"), keras.Input((4,)))
+        [finding] = report.opaque
+        assert finding.path == ""
+        assert "bool()" in finding.what
+
+    def test_tells_of_requests_and_warnings(self):
+        model = Net()
+        model.build((None, 4))
+        report = kerasfx.explain(model, leaves=["scale"])
+        assert [f.kind for f in report.findings] == ["warning", "kept"]
+
+    def test_makes_no_model_and_changes_none(self):
+        model = Net(Reads())
+        model(np.zeros((2, 4), "float32"))
+        before = [keras.ops.convert_to_numpy(v) for v in model.variables]
+        report = kerasfx.explain(model, keras.Input((4,)))
+        assert report.layers == {}
+        assert all(
+            (a == keras.ops.convert_to_numpy(b)).all() for a, b in zip(before, model.variables, strict=True)
+        )
+
+    def test_agrees_with_the_report_of_prepare_model(self):
+        model = Net(Reads())
+        explained = kerasfx.explain(model, keras.Input((4,)))
+        report = kerasfx.report(kerasfx.prepare_model(model, keras.Input((4,)), weights="share"))
+        assert report.opened == explained.opened
+        assert [f for f in report.findings if f.kind == "opaque"] == explained.opaque
+
+    def test_refuses_what_prepare_model_refuses(self):
+        with pytest.raises(kerasfx.errors.UnsupportedModelError):
+            kerasfx.explain("net")
+        with pytest.raises(kerasfx.errors.InputRequiredError):
+            kerasfx.explain(Net())

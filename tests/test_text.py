@@ -1,0 +1,170 @@
+"""The text form of a graph: golden, and equal in every process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kerasfx
+from kerasfx.dims import Dim
+from kerasfx.ir import Graph, LayerSpec, Node, SourceLine, Value
+from kerasfx.passes import lower
+from kerasfx.text import line_of, neighbourhood, to_text
+
+HERE = Path(__file__)
+
+
+class Mixer(keras.layers.Layer):
+    """Own weights, a constant, a free size, a slice."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = keras.layers.Dense(4)
+        self.table = np.arange(100, dtype="float32").reshape(25, 4)
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(4,), name="scale")
+        self.project.build(shape)
+
+    def call(self, x, training=None):
+        length = keras.ops.shape(x)[1]
+        h = self.project(x) * self.scale + np.float32([1, 0, 1, 0])
+        h = keras.ops.reshape(h, (-1, length * 4))
+        return h[:, :4, None], self.table
+
+
+class Net(keras.Model):
+    """A shared layer, a nested one, a dict with None."""
+
+    def __init__(self):
+        super().__init__(name="net")
+        self.m = [Mixer()]
+        self.shared = keras.layers.Dropout(0.5, seed=1)
+
+    def call(self, x, training=None):
+        h, rows = self.m[0](self.shared(x, training=training), training=training)
+        return {"out": self.shared(h, training=True), "rows": rows, "none": None}
+
+
+def traced() -> Graph:
+    """The graph of `Net`."""
+    return kerasfx.trace(Net(), keras.Input((None, 4)))
+
+
+def without_lines(graph: Graph) -> str:
+    """The text, without the numbers of the lines of this file."""
+    return "\n".join(line.partition(", test_text.py:")[0] for line in to_text(graph).splitlines())
+
+
+GOLDEN = """\
+graph net(%x: float32[?, ?, 4]):
+  %m_0_scale: float32[4] = parameter m[0].scale
+  %constant: float32[25, 4] = constant <100 numbers>
+  %shared: float32[?, ?, 4] = Dropout 'shared'(%x)  # shared
+  %m_0_project: float32[?, ?, 4] = Dense 'm[0].project'(%shared)  # m[0].project
+  %m_0_multiply: float32[?, ?, 4] = keras.ops.multiply(%m_0_project, %m_0_scale)  # m[0]
+  %m_0_add: float32[?, ?, 4] = keras.ops.add(%m_0_multiply, array([1.0, 0.0, 1.0, 0.0], float32))  # m[0]
+  %m_0_reshape: float32[?, ?] = keras.ops.reshape(%m_0_add, newshape=(-1, (shared.shape[1] * 4)))  # m[0]
+  %m_0_get_item: float32[?, 4, 1] = keras.ops.get_item(%m_0_reshape, (:, :4, None))  # m[0]
+  %shared_1: float32[?, 4, 1] = Dropout 'shared'(%m_0_get_item, training=True)  # shared
+  return {out: %shared_1, rows: %constant, none: None}"""
+
+
+def test_golden():
+    assert without_lines(traced()) == GOLDEN
+
+
+def test_lines_of_the_user_are_named():
+    line = next(line for line in str(traced()).splitlines() if "Dense" in line)
+    number = 1 + HERE.read_text().splitlines().index(
+        "        h = self.project(x) * self.scale + np.float32([1, 0, 1, 0])"
+    )
+    assert line.endswith(f"# m[0].project, test_text.py:{number}")
+
+
+def test_str_is_the_text():
+    graph = traced()
+    assert str(graph) == to_text(graph)
+
+
+def test_tracing_again_gives_the_same_text():
+    assert str(traced()) == str(traced())
+
+
+@pytest.mark.parametrize("hash_seed", ["1"])
+def test_another_process_gives_the_same_text(hash_seed):
+    graph = traced()
+    lower(graph)
+    found = subprocess.run(
+        [sys.executable, str(HERE)],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert found.stdout == f"{graph}\n"
+
+
+def node_of(*args, target="keras.ops.f", **kwargs) -> str:
+    """The text of a node with these arguments."""
+    node = Node("y", target, args, kwargs)
+    node.outputs = Value("y", (2, Dim.axis(X, 0, (5, 7))), "int32", node)
+    return line_of(node)
+
+
+X = Graph().add_input("x", (2, 4), "float32")
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        (X, "%x"),
+        ([X, (X,), ()], "[%x, (%x,), ()]"),
+        ({"a": X, "b": [1]}, "{a: %x, b: [1]}"),
+        (slice(None, 3), ":3"),
+        (slice(X, None, -1), "%x::-1"),
+        ((..., None, slice(None)), "(..., None, :)"),
+        (Dim.axis(X, 0, (5, 7)) + 1, "(x.shape[0] + 1)"),
+        ("same", "'same'"),
+        (np.float32(1.5), "float32(1.5)"),
+        (np.array([[1], [2]], "int8"), "array([[1], [2]], int8)"),
+        (np.zeros((3, 20)), "array(<60 numbers>, float64)"),
+        (object(), "<object>"),
+        ("a" * 80, "'" + "a" * 56 + "..."),
+    ],
+)
+def test_arguments(argument, text):
+    line = node_of(argument, key=argument)
+    assert line == f"%y: int32[2, ?] = keras.ops.f({text}, key={text})  # ."
+
+
+def test_a_layer_that_a_pass_makes_shows_its_config():
+    spec = LayerSpec("keras.layers.Permute", {"dims": (2, 1), "dtype": "float32"})
+    assert node_of(X, target=spec) == "%y: int32[2, ?] = Permute(dims=(2, 1))(%x)  # ."
+
+
+def test_several_results_and_the_source_line():
+    node = Node("y", "keras.ops.split", (X, 2), {}, "a.b", SourceLine("/home/u/net.py", 7, "split(x)"))
+    node.outputs = [Value(f"y.{i}", (1, 4), "float32", node) for i in range(2)]
+    assert line_of(node) == (
+        "%y.0: float32[1, 4], %y.1: float32[1, 4] = keras.ops.split(%x, 2)  # a.b, net.py:7"
+    )
+
+
+def test_neighbourhood_marks_the_node():
+    graph = traced()
+    node = graph.nodes[0]
+    lines = neighbourhood(graph, node).splitlines()
+    assert [line[:2] for line in lines] == ["->", "  ", "  ", "  "]
+    assert lines[0][3:] == line_of(node)
+
+
+if __name__ == "__main__":
+    graph = traced()
+    lower(graph)
+    print(graph)
