@@ -206,7 +206,7 @@ def test_inside_a_call_context(x):
             self.net(x)
             self.dropout = keras.layers.Dropout(0.5)
 
-        def call(self, inputs):
+        def call(self, inputs, training=None):
             kerasfx.prepare_model(self.net, x)
             return self.dropout(inputs)
 

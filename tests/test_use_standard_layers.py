@@ -82,8 +82,8 @@ RULES = {
     "softmax": Rule(lambda m, x: ops.softmax(x), (A,), "Softmax(axis=-1)(%x)"),
     "softmax, inner axis": Rule(lambda m, x: ops.softmax(x, axis=1), (A,), "Softmax(axis=1)(%x)"),
     "transpose": Rule(lambda m, x: ops.transpose(x, (0, 2, 1)), (A,), "Permute(dims=(2, 1))(%x)"),
-    "transpose, negative": Rule(
-        lambda m, x: ops.transpose(x, (0, -1, -2)), (FREE,), "Permute(dims=(2, 1))(%x)"
+    "transpose, free size": Rule(
+        lambda m, x: ops.transpose(x, (0, 2, 1)), (FREE,), "Permute(dims=(2, 1))(%x)"
     ),
     "reshape": Rule(lambda m, x: ops.reshape(x, (-1, 12)), (A,), "Reshape(target_shape=(12,))(%x)"),
     "reshape, batch by size": Rule(

@@ -53,6 +53,7 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
     graph.check()
     with (
         internals.fresh_names(),
+        internals.no_call_context(),
         internals.calls_forgotten(
             lambda: [x for layer in graph.called_layers() for x in internals.all_layers(layer)]
         ),
