@@ -235,7 +235,7 @@ class Graph:
         for value in self.parameters:
             if value.producer.variable is variable:  # pyright: ignore[reportAttributeAccessIssue]
                 return value
-        wish = _identifier(path) or "weight"
+        wish = identifier(path) or "weight"
         value = Value(self.unique_name(wish), shape, dtype, Parameter(variable, path))
         self.parameters.append(value)
         return value
@@ -457,10 +457,7 @@ def values_in(structure: Any) -> Iterable[Value]:
             yield from leaf.values()
 
 
-def _identifier(path: str) -> str:
+def identifier(path: str) -> str:
     """Turn `blocks[0].attention` into `blocks_0_attention`."""
     cleaned = "".join(c if c.isalnum() and c.isascii() else "_" for c in path.replace("]", ""))
     return cleaned.strip("_")
-
-
-identifier = _identifier

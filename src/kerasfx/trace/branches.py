@@ -18,7 +18,7 @@ from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_values
 from kerasfx.trace.effects import Effects
-from kerasfx.trace.inference import Spec
+from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
 
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ def _choose_value(session: Session, inference: Value, training: Value, same: dic
         raise _unlike(session, f"one returns {a!r}, the other {b!r}")
     node = Node(f"{b.name}_by_mode", LayerSpec("kerasfx.layers.SelectByTraining"), ([a, b],), {}, "")
     node.path = a.producer.path if isinstance(a.producer, Node) else ""
-    specs = [Spec(tuple(hint(d, which) for d in a.shape), a.dtype) for which in (0, 1)]
-    return session.finish(node, specs).value
+    return session.finish(node, specs_like(a)).value
 
 
 def _masked(mask: Any, same: dict[Value, Value]) -> Value | None:

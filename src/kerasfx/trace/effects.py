@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kerasfx import codec
-from kerasfx.dims import Dim, Question, hint
+from kerasfx.dims import Dim, Question
 from kerasfx.ir import Assignment, LayerSpec, Node, SourceLine, Value, map_leaves, values_in
-from kerasfx.trace.inference import Spec
+from kerasfx.trace.inference import specs_like
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
@@ -98,6 +98,5 @@ def _condition(guard: Guard, values: list[Value]) -> dict[str, Any]:
 
 
 def _finished(session: Session, node: Node, like: Value) -> Value:
-    specs = [Spec(tuple(hint(d, which) for d in like.shape), like.dtype) for which in (0, 1)]
-    result: Any = session.finish(node, specs)
+    result: Any = session.finish(node, specs_like(like))
     return result.value

@@ -33,6 +33,11 @@ class Spec:
     dtype: str
 
 
+def specs_like(value: Value) -> list[Spec]:
+    """The specs, for both sets of example sizes, of a result of the shape and dtype of `value`."""
+    return [Spec(tuple(hint(d, which) for d in value.shape), value.dtype) for which in (0, 1)]
+
+
 def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any]:
     """Results of a public function, as the backend itself computes them.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasfx import codec
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim, Question, decisions_go_to, hint
+from kerasfx.dims import Dim, Question, decisions_go_to
 from kerasfx.errors import (
     KerasFxError,
     OperationInferenceError,
@@ -400,8 +400,7 @@ class Session:
         config = {**config, "dtype": x.dtype}
         target = LayerSpec("keras.layers.Identity", config)
         node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
-        specs = [inference.Spec(tuple(hint(d, k) for d in x.value.shape), x.dtype) for k in (0, 1)]
-        result = self.finish(node, specs)
+        result = self.finish(node, inference.specs_like(x.value))
         result.value.mask = x.value.mask
         internals.set_mask(result, internals.mask_of(x))
         return result
