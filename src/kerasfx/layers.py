@@ -14,7 +14,7 @@ from keras import ops
 from kerasfx import codec
 from kerasfx.dims import COMPARISONS
 from kerasfx.errors import SizeGuardError, describe
-from kerasfx.trace.public_calls import resolve
+from kerasfx.functions import resolve
 
 SMALL_CONSTANT = 64
 """Constants with at most this many elements are kept in the config, larger ones with the weights."""
