@@ -17,6 +17,7 @@ import keras
 
 from kerasfx import backend_functions
 from kerasfx.errors import TraceError
+from kerasfx.ir import map_leaves
 from kerasfx.trace import public_calls
 from kerasfx.trace.raw.twins import Twin
 
@@ -35,7 +36,7 @@ def dialect() -> ModuleType:
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
-    names = {id(f): name for name, f in backend_functions.functions().values()}
+    names = _names()
     for prefix, module in backend_functions.modules().items():
         for name, (canonical, _) in backend_functions.functions().items():
             owner, _, attribute = name.rpartition(".")
@@ -57,20 +58,44 @@ def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
                 yield module, attribute, value
 
 
+@functools.cache
+def _names() -> dict[int, str]:
+    return {id(function): name for name, function in backend_functions.functions().values()}
+
+
+def name_of(function: Callable[..., Any]) -> str | None:
+    """The name of a known function of the backend."""
+    return _names().get(id(function))
+
+
 def call(name: str, session: Session, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Stand in for the function `name`."""
-    draws = name in dialect().DRAWS
-    if not session.in_user_code or not (draws or session.is_traced((args, kwargs))):
+    if not session.in_user_code:
         return original(*args, **kwargs)
+    # A function needs to know the mode, which `bool` asks for.
+    args, kwargs = map_leaves(lambda x: bool(x) if x is session.training else x, (args, kwargs))
+    draws = name in dialect().DRAWS
+    if not (draws or session.is_traced((args, kwargs))):
+        return original(*args, **kwargs)
+    args, kwargs = map_leaves(dialect().argument, (args, kwargs))
     result = dialect().special(session, name, original, args, kwargs)
     if result is not NotImplemented:
         return result
     specs = session.infer_op(name, args, kwargs)
     twin = _twin(name, original)
     same = twin and twin.call(original, args, kwargs)
+    same = same and dialect().exact(same)
     if same and _gives(session, same, specs):
         return session.record_op(same.name, same.args, same.kwargs)
     return session.record_op(name, args, kwargs)
+
+
+def operator(session: Session, op: str, args: tuple[Any, ...]) -> Any:
+    """Record an operator, said as a function of `keras.ops` where that is what it means on this backend."""
+    name = dialect().operator_function(op, args) if session.in_user_code else None
+    if name is None:
+        return session.record_op(f"keras.ops.{op}", args, {})
+    return call(name, session, backend_functions.resolve(name), args, {})
 
 
 def _twin(name: str, function: Callable[..., Any]) -> Twin | None:
