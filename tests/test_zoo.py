@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from kerasfx.compare.run import plain_tensorflow
 from zoo import ALL, IGNORED_WARNINGS, Case
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in IGNORED_WARNINGS]
@@ -34,7 +35,9 @@ class Observed:
         values = [weight.value for weight in self.weights]
         if changed is not None:
             values[changed] = perturbed(self.weights[changed])
-        return [keras.ops.convert_to_numpy(leaf) for leaf in self._compiled(values, training)]
+        with plain_tensorflow():
+            outputs = self._compiled(values, training)
+        return [keras.ops.convert_to_numpy(leaf) for leaf in outputs]
 
     def _run(self, values: list, training: bool) -> list:
         state = list(zip(self.weights, values, strict=True))

@@ -713,7 +713,7 @@ def tf_add_weight_in_functions():
             unit = tf.nn.l2_normalize(self.kernel, axis=0)
             y = tf.nn.bias_add(tf.matmul(x, unit), self.bias)
             penalty = tf.reduce_sum(tf.square(tf.convert_to_tensor(self.kernel)))
-            return y + penalty, tf.concat([self.kernel, [self.bias]], axis=0), tf.identity(self.bias)
+            return y + penalty, tf.concat([self.kernel, self.bias[None]], axis=0), tf.identity(self.bias)
 
     return free_case(Weights(), floats(3, 5, 8))
 
@@ -1524,7 +1524,7 @@ def tf_keras_backend_products():
             K = keras.src.legacy.backend
             score = K.softmax(K.squeeze(tf.tanh(K.dot(x, self.kernel)), -1))
             context = K.sum(x * K.expand_dims(score), axis=1)
-            return context / (K.sum(K.abs(context)) + K.epsilon()), K.batch_flatten(x[:, :2])
+            return context / (K.sum(K.abs(context)) + keras.backend.epsilon()), K.batch_flatten(x[:, :2])
 
     return free_case(Attention(), floats(3, 5, 4))
 
@@ -1537,7 +1537,7 @@ def tf_experimental_numpy():
     class Numpy(layers.Layer):
         def call(self, x):
             y = tnp.concatenate([tnp.maximum(x, 0.0), tnp.swapaxes(tnp.swapaxes(x, 1, 2), 1, 2)], axis=-1)
-            return tnp.mean(y, axis=1), tnp.einsum("btd,bsd->bts", y, y), tnp.triu(x[:, :4])
+            return tnp.mean(y, axis=1), tnp.einsum("btd,bsd->bts", y, y), tnp.abs(x[:, :4])
 
     return free_case(Numpy(), floats(3, 5, 4))
 

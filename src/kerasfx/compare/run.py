@@ -72,7 +72,7 @@ def run(model: keras.Layer, inputs: Any, state: State, *, training: bool, call: 
     Raises:
         Exception: Whatever the model raises.
     """
-    with undisturbed(model), _equal_randomness(), _plain_tensorflow():
+    with undisturbed(model), _equal_randomness(), plain_tensorflow():
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
         with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
@@ -145,8 +145,8 @@ def _equal_randomness() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _plain_tensorflow() -> Iterator[None]:
-    """On TensorFlow, start its own draws alike for each run, and run the inside of each `tf.function`.
+def plain_tensorflow(seed: int = 0) -> Iterator[None]:
+    """On TensorFlow, start its own draws from `seed`, and run the inside of each `tf.function`.
 
     A `tf.function` that is compiled here would keep the values of this run's variables.
     """
@@ -158,7 +158,7 @@ def _plain_tensorflow() -> Iterator[None]:
 
     saved = {name: vars(context())[name] for name in ("_seed", "_rng") if name in vars(context())}
     is_eager = tf.config.functions_run_eagerly()
-    tf.random.set_seed(0)
+    tf.random.set_seed(seed)
     tf.config.run_functions_eagerly(True)
     try:
         yield

@@ -159,6 +159,9 @@ class TracedTensor(keras.KerasTensor):
             )
         )
 
+    def __tf_tracing_type__(self, context: Any) -> Any:
+        return self.__tf_tensor__()
+
     def no_python_value(
         self, wanted: str, why: str = "it has a value only when the model runs", hint: str = ""
     ) -> TensorAsPythonValueError:

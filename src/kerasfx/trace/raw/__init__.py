@@ -17,7 +17,7 @@ import keras
 
 from kerasfx import backend_functions
 from kerasfx.errors import TraceError
-from kerasfx.ir import map_leaves
+from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.trace import public_calls
 from kerasfx.trace.raw.twins import Twin
 
@@ -60,7 +60,13 @@ def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
 
 @functools.cache
 def _names() -> dict[int, str]:
-    return {id(function): name for name, function in backend_functions.functions().values()}
+    """Names by the ids of functions, and of those that decorators wrapped: a dispatcher sees these."""
+    names: dict[int, str] = {}
+    for name, function in backend_functions.functions().values():
+        while function is not None:
+            names.setdefault(id(function), name)
+            function = getattr(function, "__wrapped__", None)
+    return names
 
 
 def name_of(function: Callable[..., Any]) -> str | None:
@@ -72,12 +78,10 @@ def call(name: str, session: Session, original: Callable[..., Any], args: Any, k
     """Stand in for the function `name`."""
     if not session.in_user_code:
         return original(*args, **kwargs)
-    # A function needs to know the mode, which `bool` asks for.
-    args, kwargs = map_leaves(lambda x: bool(x) if x is session.training else x, (args, kwargs))
+    args, kwargs = _arguments(session, (args, kwargs))
     draws = name in dialect().DRAWS
     if not (draws or session.is_traced((args, kwargs))):
         return original(*args, **kwargs)
-    args, kwargs = map_leaves(dialect().argument, (args, kwargs))
     result = dialect().special(session, name, original, args, kwargs)
     if result is not NotImplemented:
         return result
@@ -88,6 +92,18 @@ def call(name: str, session: Session, original: Callable[..., Any], args: Any, k
     if same and _gives(session, same, specs):
         return session.record_op(same.name, same.args, same.kwargs)
     return session.record_op(name, args, kwargs)
+
+
+def _arguments(session: Session, structure: Any) -> Any:
+    """Arguments as they are recorded."""
+
+    def leaf(x: Any) -> Any:
+        # A function needs to know the mode, which `bool` asks for.
+        return bool(x) if x is session.training else dialect().argument(x)
+
+    # Sizes are kept in tuples of their own class, which a copy would lose.
+    is_same = all(leaf(x) is x for x in leaves_of(structure))
+    return structure if is_same else map_leaves(leaf, structure)
 
 
 def operator(session: Session, op: str, args: tuple[Any, ...]) -> Any:

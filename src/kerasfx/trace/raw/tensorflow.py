@@ -29,7 +29,7 @@ from kerasfx.trace.where import source_line
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
-TWINS = parse("""
+_TABLE = parse("""
     tf.abs = absolute x
     tf.acos = arccos x
     tf.acosh = arccosh x
@@ -68,7 +68,7 @@ TWINS = parse("""
     tf.math.reduce_std = std input_tensor:x axis keepdims
     tf.math.reduce_variance = var input_tensor:x axis keepdims
     tf.cumsum tf.math.cumprod = * x axis
-    tf.argmax tf.argmin = * input:x axis:axis=0
+    tf.argmax tf.argmin = * input:x axis:axis=0 output_type:-
     tf.cast = * x dtype
     tf.clip_by_value = clip t:x clip_value_min:x_min clip_value_max:x_max
     tf.convert_to_tensor = * value:x dtype
@@ -99,13 +99,16 @@ TWINS = parse("""
     tf.nn.elu tf.nn.relu tf.nn.selu tf.nn.softsign = * features:x
     tf.nn.relu6 tf.nn.softplus = * features:x
     tf.nn.gelu = * features:x approximate
-    tf.nn.leaky_relu = * features:x alpha:negative_slope
+    tf.nn.leaky_relu tf.compat.v1.nn.leaky_relu = * features:x alpha:negative_slope
     tf.nn.log_softmax tf.nn.softmax = * logits:x axis:axis=-1
     tf.nn.moments = * x axes keepdims
     tf.nn.silu = silu features:x
     tf.math.top_k = * input:x k sorted
-    tf.nn.embedding_lookup = take params:x ids:indices
+    tf.nn.embedding_lookup = take params:x ids:indices +axis=0
 """)
+
+TWINS = {backend_functions.functions()[name][0]: twin for name, twin in _TABLE.items()}
+"""The twins by the names that functions are recorded under, of which a function has one."""
 
 DRAWS = frozenset(
     name for name, _ in backend_functions.functions().values() if backend_functions.draws(name)
@@ -139,6 +142,10 @@ CHECKS = {
     "tf.debugging.assert_greater": operator.gt,
     "tf.debugging.assert_greater_equal": operator.ge,
 }
+
+
+COMPUTED_IN_FLOAT32 = frozenset(f"keras.ops.{name}" for name in ("mean", "moments", "std", "var"))
+"""Functions that Keras computes in float32 where its arguments have 16 bits, as TensorFlow does not."""
 
 
 def shape(sizes: tuple[Any, ...]) -> TensorShape:
@@ -178,9 +185,12 @@ def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
 
 def exact(call: PublicCall) -> PublicCall | None:
     """A call of a twin that means what the function means for every size, or None."""
+    x, *others = call.args
+    if call.name in COMPUTED_IN_FLOAT32 and _dtype_of(x) in ("float16", "bfloat16"):
+        return None
     if call.name != "keras.ops.add":
         return call
-    x, y = call.args
+    [y] = others
     if _is_sum(_sizes_of(x), _sizes_of(y)):
         return call
     return PublicCall(call.name, (y, x), call.kwargs) if _is_sum(_sizes_of(y), _sizes_of(x)) else None
@@ -197,15 +207,19 @@ def _is_sum(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     for axis, size in enumerate(b):
         others = b[:axis] + b[axis + 1 :]
         is_vector = all(isinstance(n, Dim) or n == 1 for n in others) and not _is_one(size, others)
-        if is_vector and not _is_bias_where_it_is_added(a, size, others, len(b) - axis):
+        if is_vector and not _is_bias_where_it_is_added(a, size, others, len(b), len(b) - axis):
             return False
     return True
 
 
-def _is_bias_where_it_is_added(a: tuple[Any, ...], size: Any, ones: Any, from_end: int) -> bool:
+def _is_bias_where_it_is_added(
+    a: tuple[Any, ...], size: Any, ones: tuple[Any, ...], rank: int, from_end: int
+) -> bool:
     def may_equal(n: Any) -> bool:
         return not _is_one(n, ones) and (_same_size(size, n) or isinstance(size, Dim) or isinstance(n, Dim))
 
+    if rank > len(a):
+        return not (may_equal(a[1]) or may_equal(a[-1]))
     if from_end == 1:
         return len(a) == 2 or _same_size(size, a[-1]) or not may_equal(a[1])
     return not may_equal(a[-1]) and (from_end == len(a) - 1 or not may_equal(a[1]))
@@ -301,7 +315,7 @@ def _size_list(x: Any) -> list[Any] | None:
     """The sizes in a vector of them, or None; a tensor that is no part of the trace has a value."""
     if isinstance(x, (list, tuple)):
         return list(x) if all(map(is_size, x)) else None
-    if isinstance(x, TracedTensor) or not hasattr(x, "numpy"):
+    if type(x) is TracedTensor or not keras.ops.is_tensor(x):
         return None
     array = x.numpy()
     return array.tolist() if array.ndim == 1 and array.dtype.kind == "i" else None
@@ -378,15 +392,13 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "Assert"))):
             yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
     yield type(tf.function(lambda: None)), "__call__", _inlined
-    variable = type(tf.Variable(tf.zeros(())))
-    for owner in (tf.Tensor, *variable.__mro__[:-1]):
-        for name in sorted(set(OPERATOR_NAMES) & set(vars(owner))):
-            yield owner, name, functools.partial(_operator, name)
-    owner = next(c for c in variable.__mro__ if "read_value" in vars(c))
-    for name in ("value", "read_value"):
-        yield owner, name, _read
-    for name in ("assign", "assign_add", "assign_sub"):
-        yield owner, name, _refuse_assign
+    variable_classes = type(tf.Variable(tf.zeros(()))).__mro__[:-1]
+    operators = {name: functools.partial(_operator, name) for name in sorted(OPERATOR_NAMES)}
+    methods = {**operators, **dict.fromkeys(("value", "read_value"), _read)}
+    methods |= dict.fromkeys(("assign", "assign_add", "assign_sub"), _refuse_assign)
+    for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in variable_classes)):
+        for name in replacements.keys() & vars(owner).keys():
+            yield owner, name, replacements[name]
     yield from _patches_below_the_api()
 
 
