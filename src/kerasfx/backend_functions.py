@@ -75,7 +75,7 @@ _TF_RAW_OPS = _words(
     Neg NextAfter NotEqual OneHot OnesLike Pack Pad PadV2 Polygamma Pow PreventGradient Prod Qr
     QuantizeAndDequantizeV2 QuantizeAndDequantizeV4 RFFT RFFT2D RFFT3D RGBToHSV Range Rank Real RealDiv
     Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse
-    ReverseSequence ReverseV2 RightShift Rint Roll Round Rsqrt ScaleAndTranslate ScatterNd SearchSorted
+    ReverseSequence ReverseV2 RightShift Rint Roll Round Rsqrt ScaleAndTranslate ScatterNd
     SegmentMax SegmentMean SegmentMin SegmentProd SegmentSum Select SelectV2 SelfAdjointEigV2 Selu Shape
     ShapeN Sigmoid Sign Sin Sinh Size Slice Softmax SoftmaxCrossEntropyWithLogits Softplus Softsign
     SpaceToBatch SpaceToBatchND SpaceToDepth SparseSoftmaxCrossEntropyWithLogits Split SplitV Sqrt Square
@@ -122,7 +122,13 @@ class _Namespace:
         return module
 
 
-_TF_RANDOM_STATE = frozenset(("set_seed", "create_rng_state", "get_global_generator", "set_global_generator"))
+_TF_DENIED = _words(
+    """bidirectional_dynamic_rnn create_rng_state dynamic_rnn experimental_enable_numpy_behavior
+    fixed_unigram_candidate_sampler get_global_generator get_seed raw_rnn set_global_generator
+    set_random_seed set_seed static_bidirectional_rnn static_rnn static_state_saving_rnn with_space_to_batch"""
+)
+"""Functions of the namespaces below that change a global state, read a file (a sampler's `vocab_file`) or take
+functions."""
 _TF_RANDOM_WITHOUT_DRAW = frozenset(("fold_in", "split"))
 _TF_DRAWS = _words(
     """image.random_brightness image.random_contrast image.random_crop image.random_flip_left_right
@@ -135,22 +141,20 @@ _NAMESPACES: dict[str, dict[str, _Namespace]] = {
     "tensorflow": {
         "tf": _Namespace("tensorflow", _TF_FUNCTIONS),
         **{
-            f"tf.{name}": _Namespace(f"tensorflow.{name}")
+            f"tf.{name}": _Namespace(f"tensorflow.{name}", denied=_TF_DENIED)
             for name in ("math", "nn", "linalg", "image", "signal", "bitwise", "strings", "sets")
         },
-        "tf.random": _Namespace("tensorflow.random", denied=_TF_RANDOM_STATE),
+        "tf.random": _Namespace("tensorflow.random", denied=_TF_DENIED),
         "tf.quantization": _Namespace("tensorflow.quantization"),
         "tf.debugging": _Namespace("tensorflow.debugging", frozenset(("check_numerics",))),
         "tf.raw_ops": _Namespace("tensorflow.raw_ops", _TF_RAW_OPS),
-        "tf.experimental.numpy": _Namespace(
-            "tensorflow.experimental.numpy", denied=frozenset(("experimental_enable_numpy_behavior",))
-        ),
+        "tf.experimental.numpy": _Namespace("tensorflow.experimental.numpy", denied=_TF_DENIED),
         "tf.compat.v1": _Namespace("tensorflow.compat.v1", _TF_V1_FUNCTIONS),
         **{
-            f"tf.compat.v1.{name}": _Namespace(f"tensorflow.compat.v1.{name}")
+            f"tf.compat.v1.{name}": _Namespace(f"tensorflow.compat.v1.{name}", denied=_TF_DENIED)
             for name in ("math", "nn", "linalg", "image", "signal", "bitwise")
         },
-        "tf.compat.v1.random": _Namespace("tensorflow.compat.v1.random", denied=_TF_RANDOM_STATE),
+        "tf.compat.v1.random": _Namespace("tensorflow.compat.v1.random", denied=_TF_DENIED),
     },
 }
 

@@ -315,9 +315,9 @@ def _size_list(x: Any) -> list[Any] | None:
     """The sizes in a vector of them, or None; a tensor that is no part of the trace has a value."""
     if isinstance(x, (list, tuple)):
         return list(x) if all(map(is_size, x)) else None
-    if type(x) is TracedTensor or not keras.ops.is_tensor(x):
+    if type(x) is TracedTensor or not isinstance(x, tensor_class()):
         return None
-    array = x.numpy()
+    array = np.asarray(x)
     return array.tolist() if array.ndim == 1 and array.dtype.kind == "i" else None
 
 
