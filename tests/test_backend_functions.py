@@ -69,7 +69,10 @@ def test_file_that_names_another_function(name, calls, tmp_path):
     output = {"shape": [None, 4], "dtype": "float32"}
     op = Op("keras.ops.tanh", [{"$tuple": [{"$tensor": 0}]}, {"$dict": []}], output)
     keras.Model(inputs, op(inputs)).save(tmp_path / "good.keras")
-    with zipfile.ZipFile(tmp_path / "good.keras") as good, zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
+    with (
+        zipfile.ZipFile(tmp_path / "good.keras") as good,
+        zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad,
+    ):
         for entry in good.namelist():
             text = good.read(entry)
             if entry == "config.json":
@@ -85,14 +88,47 @@ def test_file_that_names_another_function(name, calls, tmp_path):
 @on_tensorflow
 def test_no_function_of_the_list_does_more_than_compute():
     """No name or parameter speaks of files, code, state or functions; new ones fail here until looked at."""
-    suspicious_names = ("file", "save", "load", "restore", "read", "write", "py_func", "numpy_function", "seed")
-    suspicious_names += ("print", "eval", "exec", "compile", "config", "enable", "disable", "register", "global_g")
+    suspicious_names = (
+        "file",
+        "save",
+        "load",
+        "restore",
+        "read",
+        "write",
+        "py_func",
+        "numpy_function",
+        "seed",
+    )
+    suspicious_names += (
+        "print",
+        "eval",
+        "exec",
+        "compile",
+        "config",
+        "enable",
+        "disable",
+        "register",
+        "global_g",
+    )
     allowed = {"tf.fingerprint"}
     functions = {name: f for name, f in backend_functions.functions().values()}
     assert len(functions) > 1000
-    named = [n for n in functions if any(w in n.rpartition(".")[2] for w in suspicious_names) and n not in allowed]
+    named = [
+        n for n in functions if any(w in n.rpartition(".")[2] for w in suspicious_names) and n not in allowed
+    ]
     assert named == []
-    suspicious = {"fn", "func", "function", "cell", "filename", "file_name", "vocab_file", "path", "op", "body"}
+    suspicious = {
+        "fn",
+        "func",
+        "function",
+        "cell",
+        "filename",
+        "file_name",
+        "vocab_file",
+        "path",
+        "op",
+        "body",
+    }
     taking = [n for n, f in functions.items() if suspicious & set(parameters(f))]
     assert taking == []
     assert not [n for n, f in functions.items() if isinstance(f, type) or not callable(f)]

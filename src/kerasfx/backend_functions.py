@@ -40,7 +40,7 @@ _TF_FUNCTIONS = _words(
     truncatediv truncatemod unique unique_with_counts unravel_index unstack where zeros zeros_like"""
 )
 
-_TF_V1_FUNCTIONS = _TF_FUNCTIONS | _words(
+_TF_V1_FUNCTIONS = (_TF_FUNCTIONS - _words("eig eigvals")) | _words(
     """accumulate_n batch_gather batch_to_space_nd betainc ceil check_numerics cholesky conj cross cumprod
     depth_to_space diag diag_part digamma div div_no_nan erf erfc expm1 extract_image_patches
     fake_quant_with_min_max_args fake_quant_with_min_max_vars fft fft2d fft3d floor_div floordiv floormod

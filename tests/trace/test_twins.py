@@ -51,7 +51,13 @@ X = numbers()
 MATRIX = numbers((2, 3, 3)) + 3 * np.eye(3, dtype="float32")
 POSITIVE = np.matmul(MATRIX, np.swapaxes(MATRIX, 1, 2))
 UNARY = [call(np.array(SPECIAL, "float32")), *(call(numbers(dtype=d)) for d in DTYPES)]
-SHAPES = [((2, 3, 4), (4,)), ((2, 3, 1), (3,)), ((1, 2, 4, 4), (2, 1, 1, 1)), ((2, 3), (1, 1, 3)), ((3,), (2, 3))]
+SHAPES = [
+    ((2, 3, 4), (4,)),
+    ((2, 3, 1), (3,)),
+    ((1, 2, 4, 4), (2, 1, 1, 1)),
+    ((2, 3), (1, 1, 3)),
+    ((3,), (2, 3)),
+]
 BINARY = [
     *(call(numbers(dtype=d), numbers(dtype=d)) for d in DTYPES),
     *(call(numbers(a), numbers(b)) for a, b in SHAPES),
@@ -79,9 +85,15 @@ CALLS = {
         call("...i->...", X),
         call("bij,jk->bik", X, numbers((4, 2)), optimize="greedy"),
     ],
-    "tf.tensordot": [call(X, numbers((4, 5)), 1), call(X, numbers((4, 3, 2)), [[2, 1], [0, 1]]), call(X, X, axes=3)],
-    "tf.cumsum": [call(numbers(dtype=d), axis=a) for d in DTYPES for a in (0, 1, -1)] + [call(X), call(X, 1, True)],
-    "tf.math.cumprod": [call(numbers(dtype=d), axis=a) for d in DTYPES for a in (0, -1)] + [call(X), call(X, 1, True)],
+    "tf.tensordot": [
+        call(X, numbers((4, 5)), 1),
+        call(X, numbers((4, 3, 2)), [[2, 1], [0, 1]]),
+        call(X, X, axes=3),
+    ],
+    "tf.cumsum": [call(numbers(dtype=d), axis=a) for d in DTYPES for a in (0, 1, -1)]
+    + [call(X), call(X, 1, True)],
+    "tf.math.cumprod": [call(numbers(dtype=d), axis=a) for d in DTYPES for a in (0, -1)]
+    + [call(X), call(X, 1, True)],
     "tf.argmax": [
         *(call(numbers(dtype=d), a, t) for d in DTYPES for a in (0, -1) for t in (tf.int32, tf.int64)),
         call(X),
@@ -89,7 +101,9 @@ CALLS = {
         call(np.array([[1.0, np.nan, np.nan], [2.0, 2.0, 1.0]], "float32"), 1, tf.int32),
     ],
     "tf.cast": [
-        call(numbers(dtype=a) * (3 if a != "bool" else 1), b) for a in DTYPES for b in (*DTYPES, tf.float32, np.int32)
+        call(numbers(dtype=a) * (3 if a != "bool" else 1), b)
+        for a in DTYPES
+        for b in (*DTYPES, tf.float32, np.int32)
     ],
     "tf.clip_by_value": [
         *(call(numbers(dtype=d), 1, 3) for d in (*FLOATS, *INTEGERS)),
@@ -97,7 +111,13 @@ CALLS = {
         call(X, -np.ones(4, "float32"), 0.0),
         call(np.array(SPECIAL, "float32"), -1.0, 1.0),
     ],
-    "tf.convert_to_tensor": [*UNARY, call(X, tf.float32), call([1, 2]), call(2.0), call([1.0, 2.0], "float16")],
+    "tf.convert_to_tensor": [
+        *UNARY,
+        call(X, tf.float32),
+        call([1, 2]),
+        call(2.0),
+        call([1.0, 2.0], "float16"),
+    ],
     "tf.identity": UNARY,
     "tf.stop_gradient": UNARY,
     "tf.broadcast_to": [call(numbers((3, 1), d), [2, 3, 4]) for d in DTYPES],
@@ -108,13 +128,25 @@ CALLS = {
     ],
     "tf.expand_dims": [call(X, a) for a in (0, 3, -1, -2)],
     "tf.squeeze": [call(numbers((1, 3, 1)), a) for a in (None, 0, -1, [0, 2], [])] + [call(numbers((1, 2)))],
-    "tf.repeat": [call(X, 2), call(X, 3, axis=1), call(X, 2, -1), call(X, [1, 2, 0], axis=1), call(X, [2], axis=0)],
+    "tf.repeat": [
+        call(X, 2),
+        call(X, 3, axis=1),
+        call(X, 2, -1),
+        call(X, [1, 2, 0], axis=1),
+        call(X, [2], axis=0),
+    ],
     "tf.reshape": [call(X, s) for s in ([-1], (4, 6), [2, -1, 2], (24,), np.array([6, 4]))],
     "tf.reverse": [call(X, a) for a in ([0], [-1, 0], [])],
     "tf.roll": [call(X, 1, 0), call(X, -2, axis=-1), call(X, [1, 2], [0, 1])],
-    "tf.stack": [call([X, X], a) for a in (0, 1, -1)] + [call([X, 2 * X]), call([1.0, 2.0]), call(X), call([1, 2], 0)],
+    "tf.stack": [call([X, X], a) for a in (0, 1, -1)]
+    + [call([X, 2 * X]), call([1.0, 2.0]), call(X), call([1, 2], 0)],
     "tf.tile": [call(X, [1, 2, 3]), call(X, (2, 1, 1))],
-    "tf.transpose": [call(X), call(X, [2, 0, 1]), call(X, perm=(0, -1, 1)), call(numbers(dtype="complex64"), [0, 2, 1])],
+    "tf.transpose": [
+        call(X),
+        call(X, [2, 0, 1]),
+        call(X, perm=(0, -1, 1)),
+        call(numbers(dtype="complex64"), [0, 2, 1]),
+    ],
     "tf.unstack": [call(X), call(X, axis=1), call(X, 4, -1), call(X, num=2)],
     "tf.where": [
         call(X > 0),
@@ -135,18 +167,40 @@ CALLS = {
         call(np.arange(6.0, dtype="float32"), INDICES.astype("int64")),
     ],
     "tf.one_hot": [
-        *(call(INDICES, 3, axis=a, dtype=t) for a in (None, 0, -1, 1) for t in (None, "float32", "int32", "bool")),
+        *(
+            call(INDICES, 3, axis=a, dtype=t)
+            for a in (None, 0, -1, 1)
+            for t in (None, "float32", "int32", "bool")
+        ),
         call(INDICES - 1, 2),
         call(INDICES.astype("int64"), depth=4),
         call(INDICES.astype("uint8"), 3),
         call(INDICES, 3, 2.0, 1.0),
         call(2, 3),
     ],
-    "tf.eye": [call(3), call(2, 4), call(3, dtype=tf.int32), call(2, num_columns=3, dtype="float16"), call(2, batch_shape=[2])],
-    "tf.fill": [call([2, 3], v) for v in (0.5, 2, True)] + [call((2,), X[0, 0, 0]), call([2], np.float16(1.0))],
-    "tf.linspace": [call(0.0, 1.0, 5), call(-1.0, 2.0, num=7), call(1.0, 1.0, 1), call(X, 2 * X, 3, axis=1), call(0.0, 10.0, 33)],
+    "tf.eye": [
+        call(3),
+        call(2, 4),
+        call(3, dtype=tf.int32),
+        call(2, num_columns=3, dtype="float16"),
+        call(2, batch_shape=[2]),
+    ],
+    "tf.fill": [call([2, 3], v) for v in (0.5, 2, True)]
+    + [call((2,), X[0, 0, 0]), call([2], np.float16(1.0))],
+    "tf.linspace": [
+        call(0.0, 1.0, 5),
+        call(-1.0, 2.0, num=7),
+        call(1.0, 1.0, 1),
+        call(X, 2 * X, 3, axis=1),
+        call(0.0, 10.0, 33),
+    ],
     "tf.ones": [call(s, *t) for s in ([2, 3], (4,), []) for t in ((), (tf.int32,), ("bool",), (tf.float16,))],
-    "tf.ones_like": [*UNARY, call(X, tf.int32), call(X, dtype="bool"), call(numbers(dtype="int32"), dtype=tf.float32)],
+    "tf.ones_like": [
+        *UNARY,
+        call(X, tf.int32),
+        call(X, dtype="bool"),
+        call(numbers(dtype="int32"), dtype=tf.float32),
+    ],
     "tf.range": [
         *(call(*a) for a in ((5,), (1, 5), (5, 1, -1), (0, 10, 3), (2.0,), (0.0, 1.0, 0.25), (0, 4.5))),
         call(start=0, limit=4, delta=1),
@@ -161,10 +215,19 @@ CALLS = {
     "tf.nn.gelu": [*UNARY, call(X, True), call(X, approximate=False)],
     "tf.nn.leaky_relu": [*UNARY, call(X, 0.1), call(X, alpha=0.0)],
     "tf.nn.softmax": [*UNARY, *(call(X, a) for a in (0, 1, -1)), call(X, axis=-2)],
-    "tf.nn.moments": [call(numbers(dtype=d), a, keepdims=k) for d in FLOATS for a in ([0], [0, 1], -1) for k in (True, False)],
+    "tf.nn.moments": [
+        call(numbers(dtype=d), a, keepdims=k)
+        for d in FLOATS
+        for a in ([0], [0, 1], -1)
+        for k in (True, False)
+    ],
     "tf.nn.silu": [*UNARY, call(X, 1.5), call(X, beta=1.0)],
     "tf.math.top_k": [call(X), call(X, 2), call(X, k=3, sorted=False), call(numbers(dtype="int32"), 2)],
-    "tf.nn.embedding_lookup": [call(X, INDICES - INDICES // 2), call([X], [0]), call(X, [1, 0], max_norm=1.0)],
+    "tf.nn.embedding_lookup": [
+        call(X, INDICES - INDICES // 2),
+        call([X], [0]),
+        call(X, [1, 0], max_norm=1.0),
+    ],
 }
 CALLS |= {
     "tf.argmin": CALLS["tf.argmax"],

@@ -784,7 +784,11 @@ def tf_nn_activations():
     class Activations(layers.Layer):
         def call(self, x):
             return [
-                tf.nn.relu(x) + tf.nn.relu6(x) + tf.nn.elu(x) + tf.nn.selu(x) + tf.nn.crelu(x, axis=-1)[..., :4],
+                tf.nn.relu(x)
+                + tf.nn.relu6(x)
+                + tf.nn.elu(x)
+                + tf.nn.selu(x)
+                + tf.nn.crelu(x, axis=-1)[..., :4],
                 tf.nn.leaky_relu(x) + tf.nn.leaky_relu(x, alpha=0.3),
                 tf.nn.gelu(x) + tf.nn.gelu(x, approximate=True),
                 tf.nn.silu(x) + tf.nn.swish(x) + tf.nn.silu(x, beta=1.5),
@@ -1477,7 +1481,12 @@ def tf_compat_v1():
             mean = tf1.reduce_mean(x, axis=-1, keep_dims=True)
             y = tf1.matrix_band_part(tf1.matmul(x, x, transpose_b=True), -1, 0)
             y = tf1.nn.softmax(tf1.to_float(y), dim=-1)
-            return tf1.div(x - mean, 2.0), tf1.where(x > 0, x, -x), tf1.log(1.0 + tf1.squared_difference(x, 1)), y
+            return (
+                tf1.div(x - mean, 2.0),
+                tf1.where(x > 0, x, -x),
+                tf1.log(1.0 + tf1.squared_difference(x, 1)),
+                y,
+            )
 
     return free_case(Old(), floats(3, 5, 4))
 

@@ -110,9 +110,7 @@ _TABLE = parse("""
 TWINS = {backend_functions.functions()[name][0]: twin for name, twin in _TABLE.items()}
 """The twins by the names that functions are recorded under, of which a function has one."""
 
-DRAWS = frozenset(
-    name for name, _ in backend_functions.functions().values() if backend_functions.draws(name)
-)
+DRAWS = frozenset(name for name, _ in backend_functions.functions().values() if backend_functions.draws(name))
 """Functions that draw anew at each call, whatever their arguments are."""
 
 SIZE_FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -435,7 +433,9 @@ def _dispatched(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
 def _refuse_unseen_draw(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
-    raise _unsupported(session, f"A draw ({original.__name__}) would be frozen: no recorded function makes it.")
+    raise _unsupported(
+        session, f"A draw ({original.__name__}) would be frozen: no recorded function makes it."
+    )
 
 
 def _refuse_own_gradient(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
