@@ -5,8 +5,9 @@ import functools
 import keras
 import numpy as np
 import pytest
-from kerasfx.compare.run import plain_tensorflow
 from zoo import ALL, IGNORED_WARNINGS, Case
+
+from kerasfx.compare.run import plain_tensorflow
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in IGNORED_WARNINGS]
 

@@ -125,10 +125,11 @@ class _Namespace:
 _TF_DENIED = _words(
     """bidirectional_dynamic_rnn create_rng_state dynamic_rnn experimental_enable_numpy_behavior
     fixed_unigram_candidate_sampler get_global_generator get_seed raw_rnn set_global_generator
-    set_random_seed set_seed static_bidirectional_rnn static_rnn static_state_saving_rnn with_space_to_batch"""
+    set_random_seed set_seed static_bidirectional_rnn static_rnn static_state_saving_rnn
+    with_space_to_batch"""
 )
-"""Functions of the namespaces below that change a global state, read a file (a sampler's `vocab_file`) or take
-functions."""
+"""Functions of the namespaces below that change a global state, read a file (a sampler's `vocab_file`) or
+take functions."""
 _TF_RANDOM_WITHOUT_DRAW = frozenset(("fold_in", "split"))
 _TF_DRAWS = _words(
     """image.random_brightness image.random_contrast image.random_crop image.random_flip_left_right
@@ -165,7 +166,7 @@ def is_known_namespace(name: str) -> bool:
 
 
 def draws(name: str) -> bool:
-    """Whether a function draws from the random state of the backend, so that each call gives another result."""
+    """Whether a function draws from the random state of the backend, so that each call differs."""
     namespace, _, function_name = name.removeprefix("tf.").removeprefix("compat.v1.").rpartition(".")
     if namespace == "random":
         return not function_name.startswith("stateless") and function_name not in _TF_RANDOM_WITHOUT_DRAW
