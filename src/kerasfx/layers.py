@@ -65,7 +65,7 @@ class Op(_Plain):
 
     def call(self, inputs: Any) -> Any:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of)
+        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of, resolve)
         return self._function(*args, **kwargs)
 
     def compute_output_spec(self, inputs: Any) -> Any:

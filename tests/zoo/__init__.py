@@ -7,7 +7,7 @@ weights at every call. The files follow the lists of the main issue: `structure`
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
 """
 
-from zoo import arguments, frozen, masks, operators, structure, training
+from zoo import arguments, control_flow, frozen, masks, operators, structure, training
 from zoo.case import ALL, Case
 
 IGNORED_WARNINGS = (
@@ -24,6 +24,7 @@ __all__ = [
     "IGNORED_WARNINGS",
     "Case",
     "arguments",
+    "control_flow",
     "frozen",
     "masks",
     "operators",

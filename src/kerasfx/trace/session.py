@@ -129,6 +129,7 @@ class Session:
         self.in_user_code = False
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
+        self.in_body = False
 
     @property
     def frame(self) -> Frame:
@@ -188,6 +189,7 @@ class Session:
         parent = self.frames[-1].path if self.frames else ""
         path = self.paths.of_layer(layer, parent) if self.frames else ""
         is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
+        is_leaf = is_leaf and not self.in_body
         frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
         try:
             with self._framed(frame):
@@ -243,7 +245,7 @@ class Session:
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
         is_final = getattr(error, "kerasfx_final", False)
-        return not (frame.is_leaf or is_root or is_forked or is_final)
+        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body)
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -273,6 +275,16 @@ class Session:
             yield
         finally:
             self.forked_layer = None
+
+    @contextmanager
+    def inside_body(self) -> Iterator[None]:
+        """While a body is recorded every layer is opened, and none can be kept whole."""
+        saved = self.in_body
+        self.in_body = True
+        try:
+            yield
+        finally:
+            self.in_body = saved
 
     @contextmanager
     def deciding(self, training: bool) -> Iterator[None]:
@@ -482,6 +494,12 @@ class Session:
     def traced(self, x: Any) -> TracedTensor:
         """A tensor of the trace for a constant, or for a variable of the backend."""
         return self.tensor_of(self._as_layer_argument(x))
+
+    def as_tensor(self, x: Any) -> Any:
+        """`x` as a tensor of the trace, a Python number converted as Keras would; None stays None."""
+        if x is None or isinstance(x, TracedTensor):
+            return x
+        return self.record_op("keras.ops.convert_to_tensor", (x,), {})
 
     def is_traced(self, structure: Any) -> bool:
         """Whether a call with these arguments has to be recorded."""
