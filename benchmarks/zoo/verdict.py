@@ -10,6 +10,8 @@ from typing import Any
 YES = "yes"
 NOT_APPLICABLE = "n/a"
 
+CAUSE_LENGTH = 400
+
 COLUMNS = (
     "entry",
     "right",
@@ -132,7 +134,7 @@ def as_markdown(verdicts: Sequence[Verdict]) -> str:
 
 def _of_backend(backend: str, verdicts: Sequence[Verdict]) -> str:
     right = sum(v.right for v in verdicts)
-    failures = [f"- `{v.entry}`: {v.causes[0]}" for v in verdicts if not v.right]
+    failures = [f"- `{v.entry}`: {v.causes[0][:CAUSE_LENGTH]}" for v in verdicts if not v.right]
     lines = [
         f"### {backend}: {right} of {len(verdicts)} right",
         "",
