@@ -223,6 +223,9 @@ class Constant(_Plain):
 class DrawSeed(_Plain):
     """Draws a seed, an integer tensor of shape (2,), at each call.
 
+    The state of its generator is saved with the weights, so that a loaded model goes on drawing where the
+    saved one was; Keras's own layers start again.
+
     Args:
         seed: What the generator starts from.
 
@@ -245,6 +248,12 @@ class DrawSeed(_Plain):
     def compute_output_spec(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
         state = self.generator.state
         return keras.KerasTensor(state.shape, dtype=state.dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        store["state"] = ops.convert_to_numpy(self.generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        self.generator.state.assign(store["state"])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.generator.get_config()["seed"]}

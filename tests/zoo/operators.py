@@ -622,6 +622,18 @@ def ops_of_a_mixed_list():
     return Case(Mixed(), floats(3, 4))
 
 
+@case
+def rank_as_a_python_number():
+    """`ops.ndim` decides in Python which axes there are, of a tensor and of a weight."""
+
+    class Ranked(Weighted):
+        def call(self, x):
+            axes = [1] * (ops.ndim(x) - ops.ndim(self.weight) or 7)
+            return ops.reshape(self.weight, (*axes, 4)) * x
+
+    return Case(Ranked(), floats(3, 5, 4))
+
+
 # --- Ops that return several tensors -------------------------------------------------------
 
 

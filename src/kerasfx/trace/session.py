@@ -54,6 +54,9 @@ from kerasfx.trace.where import Paths, failing_line, source_line
 INLINE_SIZE = 64
 """Constants with at most this many elements stay in the arguments of an op."""
 
+RANK = "keras.ops.ndim"
+"""Known while tracing, for any tensor; on JAX its result looks like a tensor."""
+
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
 _current = threading.local()
@@ -431,6 +434,8 @@ class Session:
 
     def record_op(self, name: str, args: Any, kwargs: Any) -> Any:
         """Record a call of the public function `name`."""
+        if name == RANK:
+            return len((*args, *kwargs.values())[0].shape)
         if name in CONVERSIONS:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
