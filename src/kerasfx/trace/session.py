@@ -40,6 +40,7 @@ from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects, Guard
+from kerasfx.trace.equal_sizes import equal_sizes
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -578,6 +579,7 @@ class Session:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
+        known = equal_sizes(node)
 
         def make(spec: Any) -> Any:
             other, name = next(second), next(names)
@@ -586,7 +588,7 @@ class Session:
             value = Value(name, (), spec.dtype, node)
             pairs = zip(spec.shape, other.shape, strict=True)
             value.shape = tuple(
-                a if a == b is not None else Dim.axis(value, k, (a or 11, b or 13))
+                a if a == b is not None else _free_size(value, k, (a, b), known)
                 for k, (a, b) in enumerate(pairs)
             )
             return value
@@ -618,6 +620,11 @@ class Session:
                 hint=f"give the dimension a size in the inputs, or {self.keep_hint()}",
             )
         )
+
+
+def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
+    """Axis `k` of a result; a size that depends on the data has no hints of its own."""
+    return Dim.axis(value, k, (hints[0] or 11, hints[1] or 13), known(k, hints))
 
 
 def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
