@@ -144,6 +144,13 @@ class Dim:
         """Yield the Values whose run-time shapes this dimension is computed from."""
         return (axis.args[0] for axis in self.axes())
 
+    def origin(self) -> Dim:
+        """The same size, said by the earliest Values that are known to have it."""
+        if self.op == "axis":
+            return self.equal.origin() if self.equal is not None else self
+        args = tuple(a.origin() if isinstance(a, Dim) else a for a in self.args)
+        return Dim(self.op, args, self.hints)
+
     def substitute(self, mapping: Callable[[Value], Any]) -> Dim:
         """Return this expression with every Value replaced by `mapping(value)`."""
         if self.op == "axis":

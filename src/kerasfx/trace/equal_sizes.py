@@ -53,7 +53,7 @@ CHANGING = ("Flatten", "Lambda", "Reshape", "FlaxLayer", "JaxLayer", "TFSMLayer"
 def equal_sizes(node: Node) -> Callable[[int, tuple[Any, Any]], Dim | None]:
     """Tell which size an axis of a new Node's result equals: `(axis, its example sizes) -> Dim or None`."""
     rule = RULES.get(node.target) if isinstance(node.target, str) else None
-    if rule is not None:
+    if rule is not None and node.args:
         exact = rule(node)
         return lambda k, _: exact[k] if k < len(exact) and isinstance(exact[k], Dim) else None
     found = _by_hints(node) if _keeps_sizes(node) else {}

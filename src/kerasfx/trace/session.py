@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,8 +39,9 @@ from kerasfx.ir import (
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
-from kerasfx.trace.effects import Effects, Guard
+from kerasfx.trace.effects import Effects
 from kerasfx.trace.equal_sizes import equal_sizes
+from kerasfx.trace.guards import guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -114,13 +115,15 @@ class Session:
     Args:
         root: The model.
         policy: Which layers stay whole.
+        hinted: Names of the inputs whose sizes the user gave.
     """
 
-    def __init__(self, root: Any, policy: LeafPolicy):
+    def __init__(self, root: Any, policy: LeafPolicy, hinted: Iterable[str] = ()):
         self.graph = Graph(root.name)
         self.policy = policy
         self.paths = Paths(root)
         self.root = root
+        self.hinted = set(hinted)
         self.findings: list[Finding] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self)
@@ -608,18 +611,10 @@ class Session:
     def _answer(self, question: Question) -> None:
         """Record the answer to a question about a free size as a guard, or refuse to answer."""
         line = source_line()
-        if question.symbol != "int":
-            path = self.frame.path if self.frames else ""
-            self.effects.guards.append(Guard(question, path, line))
-            return
-        raise SizeDecisionError(
-            describe(
-                f"Python asks for {question}, and the size is free.",
-                where=self.locate(line),
-                why=f"the value for the example sizes ({question.answer}) would be wrong for others",
-                hint=f"give the dimension a size in the inputs, or {self.keep_hint()}",
-            )
-        )
+        if not may_answer(question, self.hinted):
+            raise SizeDecisionError(refusal(question, self.locate(line), self.keep_hint()))
+        path = self.frame.path if self.frames else ""
+        self.effects.guards += guards_for(question, path, line)
 
 
 def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
