@@ -188,26 +188,37 @@ def _dtype(name: str) -> Any:
 
 
 def _decode_dim(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+    number = _computed(x, tensors, size_of)
+    if not _is_float_tensor(number):
+        return number
+    # Python's floats take the precision of the tensors that they meet.
+    dtypes = [standardize_dtype(t.dtype) for t in tensors if hasattr(t, "dtype")]
+    return keras.ops.cast(number, next((d for d in dtypes if "float" in d), keras.config.floatx()))
+
+
+def _computed(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
     if not isinstance(x, list):
         return x
     op, *args = x
     if op == "axis":
         return size_of(tensors[args[0]], args[1])
-    return SIZE_OPERATORS[op](*(_decode_dim(a, tensors, size_of) for a in args))
+    return _applied(op, [_computed(a, tensors, size_of) for a in args])
 
 
-def _larger(a: Any, b: Any) -> Any:
-    return _either(a, b, max, "maximum")
+def _applied(op: str, args: list[Any]) -> Any:
+    """An operator of Python, also on sizes that are tensors, as TensorFlow's are inside a graph."""
+    if not any(hasattr(a, "dtype") for a in args):
+        return OPERATORS[op](*args)
+    ops = keras.ops
+    if op in ("/", *ROUNDING) or any(type(a) is float or _is_float_tensor(a) for a in args):
+        args = [ops.cast(a, "float64") if hasattr(a, "dtype") else float(a) for a in args]
+    if op in ROUNDING:
+        return ops.cast(getattr(ops, op)(*args), "int32")
+    return {"max": ops.maximum, "min": ops.minimum}.get(op, OPERATORS[op])(*args)
 
 
-def _smaller(a: Any, b: Any) -> Any:
-    return _either(a, b, min, "minimum")
+def _is_float_tensor(x: Any) -> bool:
+    return hasattr(x, "dtype") and "float" in standardize_dtype(x.dtype)
 
 
-def _either(a: Any, b: Any, of_ints: Callable[..., int], op: str) -> Any:
-    if type(a) is int and type(b) is int:
-        return of_ints(a, b)
-    return getattr(keras.ops, op)(a, b)
-
-
-SIZE_OPERATORS = {**OPERATORS, "max": _larger, "min": _smaller}
+ROUNDING = ("floor", "ceil", "round")

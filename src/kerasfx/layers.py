@@ -329,8 +329,11 @@ class CheckSizes(_Plain):
         for condition in self.conditions:
             sides = (codec.decode(side, tensors, _size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)
-            _require(holds == condition["answer"], condition["text"])
+            x = _if_holds(x, holds == condition["answer"], condition["text"])
         return ops.copy(x)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
@@ -339,19 +342,23 @@ class CheckSizes(_Plain):
         return {**super().get_config(), "conditions": self.conditions}
 
 
-def _require(holds: Any, text: str) -> None:
+def _if_holds(x: Any, holds: Any, text: str) -> Any:
+    """Give `x` back if `holds`, and fail otherwise before anything can use it."""
     message = describe(
         f"The model was prepared for sizes for which {text}, and is called with others.",
         hint='prepare it for these: kerasfx.prepare_model(model, hints={"<input>": (2, 128)})',
     )
-    if isinstance(holds, bool):
+    if not hasattr(holds, "graph"):
         if not holds:
             raise SizeGuardError(message)
-        return
+        return x
     # Only TensorFlow has sizes that are not known before the model runs.
     import tensorflow as tf
 
-    tf.debugging.Assert(holds, [message])
+    with tf.control_dependencies([tf.debugging.Assert(holds, [message])]):
+        # XLA leaves assertions out, and refuses an impossible reshape.
+        shape = tf.shape(x)
+        return tf.ensure_shape(tf.reshape(x, tf.where(holds, shape, tf.zeros_like(shape))), x.shape)
 
 
 @keras.saving.register_keras_serializable("kerasfx")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +39,9 @@ from kerasfx.ir import (
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
-from kerasfx.trace.effects import Effects, Guard
+from kerasfx.trace.effects import Effects
+from kerasfx.trace.equal_sizes import equal_sizes
+from kerasfx.trace.guards import guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -116,13 +118,15 @@ class Session:
     Args:
         root: The model.
         policy: Which layers stay whole.
+        hinted: Names of the inputs whose sizes the user gave.
     """
 
-    def __init__(self, root: Any, policy: LeafPolicy):
+    def __init__(self, root: Any, policy: LeafPolicy, hinted: Iterable[str] = ()):
         self.graph = Graph(root.name)
         self.policy = policy
         self.paths = Paths(root)
         self.root = root
+        self.hinted = set(hinted)
         self.findings: list[Finding] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self)
@@ -626,6 +630,7 @@ class Session:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
+        known = equal_sizes(node)
 
         def make(spec: Any) -> Any:
             other, name = next(second), next(names)
@@ -634,7 +639,7 @@ class Session:
             value = Value(name, (), spec.dtype, node)
             pairs = zip(spec.shape, other.shape, strict=True)
             value.shape = tuple(
-                a if a == b is not None else Dim.axis(value, k, (a or 11, b or 13))
+                a if a == b is not None else _free_size(value, k, (a, b), known)
                 for k, (a, b) in enumerate(pairs)
             )
             return value
@@ -654,18 +659,15 @@ class Session:
     def _answer(self, question: Question) -> None:
         """Record the answer to a question about a free size as a guard, or refuse to answer."""
         line = source_line()
-        if question.symbol != "int":
-            path = self.frame.path if self.frames else ""
-            self.effects.guards.append(Guard(question, path, line))
-            return
-        raise SizeDecisionError(
-            describe(
-                f"Python asks for {question}, and the size is free.",
-                where=self.locate(line),
-                why=f"the value for the example sizes ({question.answer}) would be wrong for others",
-                hint=f"give the dimension a size in the inputs, or {self.keep_hint()}",
-            )
-        )
+        if not may_answer(question, self.hinted):
+            raise SizeDecisionError(refusal(question, self.locate(line), self.keep_hint()))
+        path = self.frame.path if self.frames else ""
+        self.effects.guards += guards_for(question, path, line)
+
+
+def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
+    """Axis `k` of a result; a size that depends on the data has no hints of its own."""
+    return Dim.axis(value, k, (hints[0] or 11, hints[1] or 13), known(k, hints))
 
 
 def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
