@@ -10,7 +10,7 @@ SHELL := bash
 
 PYTHON ?= python3.11
 ENVIRONMENTS ?= newest oldest
-BACKENDS ?= tensorflow jax
+BACKENDS ?= tensorflow jax torch
 PYTEST_ARGS ?=
 # Test processes at a time.
 JOBS ?= 2
