@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 from loaded_elsewhere import ElsewhereError
+from predicting import predicting
 from snapshots import differences, snapshot_of_model, snapshot_of_process
 from zoo import ALL, IGNORED_WARNINGS, Case
 
@@ -99,7 +100,7 @@ def is_standard(layer: keras.Layer) -> bool:
 def outputs_of(model: keras.Model, inputs: Any, *, seed: int = 0, **kwargs: Any) -> Any:
     """The outputs in inference, every seed shifted by `seed`; the model stays as it is."""
     state = [(v, v.value + seed if v.name == "seed_generator_state" else v.value) for v in model.variables]
-    with keras.StatelessScope(state):
+    with predicting(seed), keras.StatelessScope(state):
         return model(inputs, **kwargs, training=False)
 
 
