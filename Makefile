@@ -11,7 +11,7 @@ SHELL := bash
 
 PYTHON ?= python3.11
 ENVIRONMENTS ?= newest oldest
-BACKENDS ?= tensorflow jax
+BACKENDS ?= tensorflow jax torch
 PYTEST_ARGS ?=
 # Processes at a time, of `make test` and `make zoo`.
 JOBS ?= 2

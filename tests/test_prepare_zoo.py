@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 from loaded_elsewhere import ElsewhereError
+from predicting import predicting
 from snapshots import differences, snapshot_of_model, snapshot_of_process
 from zoo import ALL, IGNORED_WARNINGS, Case
 
@@ -98,7 +99,7 @@ def is_standard(layer: keras.Layer) -> bool:
 
 def outputs_of(model: keras.Model, inputs: Any, **kwargs: Any) -> Any:
     """The outputs in inference; the model stays as it is."""
-    with keras.StatelessScope([(v, v.value) for v in model.variables]):
+    with predicting(), keras.StatelessScope([(v, v.value) for v in model.variables]):
         return model(inputs, **kwargs, training=False)
 
 

@@ -437,8 +437,10 @@ def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     """Apply `function` to everything inside tuples, lists, dicts and slices."""
     if isinstance(structure, tuple):
         items = [map_leaves(function, s) for s in structure]
-        is_named = hasattr(structure, "_fields")
-        return type(structure)(*items) if is_named else tuple(items)
+        if hasattr(structure, "_fields"):
+            return type(structure)(*items)
+        # What `torch.topk` returns is a tuple of a class of its own, made of a sequence like all of its kind.
+        return type(structure)(items) if hasattr(structure, "n_sequence_fields") else tuple(items)
     if isinstance(structure, list):
         return [map_leaves(function, s) for s in structure]
     if isinstance(structure, dict):
