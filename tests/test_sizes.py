@@ -379,6 +379,7 @@ def test_a_free_size_that_meets_a_known_one_is_fixed_and_told():
     assert prepared.output_shape == (None, 16, 4)
     (finding,) = kerasfx.report(prepared).of_kind("fixed")
     assert "x.shape[1] is 16 in the result" in str(finding)
+    assert not kerasfx.report(prepared).of_kind("warning")  # it was compared, at the size that it takes
     np.testing.assert_array_equal(prepared(sequence(16)), layer(sequence(16)))
     with pytest.raises(SizeGuardError, match=r"x\.shape\[1\] == 16"):
         prepared(sequence(15))

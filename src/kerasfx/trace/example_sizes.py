@@ -83,7 +83,12 @@ class ExampleSizes:
         return {k: n for (name, k), n in self.fixed.items() if name == spec.name}
 
     def of(self, spec: InputSpec) -> list[tuple[int, int]]:
-        """A pair of sizes for each axis; by default multiples of 32, which windows and strides divide."""
+        """A pair of sizes for each axis; a fixed one has two alike."""
+        fixed = self.fixed_axes(spec)
+        return [(fixed[k], fixed[k]) if k in fixed else pair for k, pair in enumerate(self._pairs(spec))]
+
+    def _pairs(self, spec: InputSpec) -> list[tuple[int, int]]:
+        """What was hinted; by default multiples of 32, which windows and strides divide."""
         if spec.name not in self.hints:
             batch = self._batch(spec)
             axes = [1 if self.alike else k for k in range(1, len(spec.shape))]
