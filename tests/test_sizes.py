@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from predicting import predicted
 
 import kerasfx
 from kerasfx.errors import InputMismatchError, SizeDecisionError, SizeGuardError
@@ -61,8 +62,8 @@ def test_sizes_stay_free_eagerly_and_compiled(batch, length):
     layer = Windows()
     prepared = kerasfx.prepare_model(layer, keras.Input((None, 4)))
     x = sequence(length, batch)
-    np.testing.assert_array_equal(prepared(x), layer(x))
-    np.testing.assert_allclose(prepared.predict(x, verbose=0), layer(x), rtol=1e-6)
+    np.testing.assert_array_equal(predicted(prepared, x), predicted(layer, x))
+    np.testing.assert_allclose(prepared.predict(x, verbose=0), predicted(layer, x), rtol=1e-6)
 
 
 def test_free_sizes_are_none_in_the_result():
@@ -82,7 +83,7 @@ def test_a_question_is_listed_with_its_line():
 def test_another_answer_is_refused_at_run_time():
     model = subclassed(Asking())
     prepared = kerasfx.prepare_model(model, keras.Input((None, 4), name="tokens"))
-    np.testing.assert_array_equal(prepared(sequence(12)), model(sequence(12)))
+    np.testing.assert_array_equal(predicted(prepared, sequence(12)), predicted(model, sequence(12)))
     with pytest.raises(SizeGuardError, match=r"tokens\.shape\[1\] > 10 is True"):
         prepared(sequence(8))
     with pytest.raises(SizeGuardError, match=r"hints="):
@@ -99,7 +100,7 @@ def test_hints_choose_the_answers():
     model = subclassed(Asking())
     inputs = keras.Input((None, 4), name="tokens")
     prepared = kerasfx.prepare_model(model, inputs, hints={"tokens": (2, 7, 4)})
-    np.testing.assert_array_equal(prepared(sequence(9)), model(sequence(9)))
+    np.testing.assert_array_equal(predicted(prepared, sequence(9)), predicted(model, sequence(9)))
     with pytest.raises(SizeGuardError):
         prepared(sequence(12))
 
@@ -113,7 +114,7 @@ def test_guards_are_saved(tmp_path):
     prepared = kerasfx.prepare_model(subclassed(Asking()), keras.Input((None, 4), name="tokens"))
     prepared.save(tmp_path / "guarded.keras")
     loaded = keras.models.load_model(tmp_path / "guarded.keras")
-    np.testing.assert_array_equal(loaded(sequence(12)), prepared(sequence(12)))
+    np.testing.assert_array_equal(predicted(loaded, sequence(12)), predicted(prepared, sequence(12)))
     with pytest.raises(SizeGuardError):
         loaded(sequence(8))
 
@@ -132,7 +133,7 @@ def test_the_value_of_a_free_size_keeps_the_layer_whole():
     (finding,) = kerasfx.report(prepared).opaque
     assert "int(tokens.shape[1])" in str(finding)
     assert 'hints={"tokens": (2, 128, 4)}' in str(finding)
-    np.testing.assert_array_equal(prepared(sequence(5)), model(sequence(5)))
+    np.testing.assert_array_equal(predicted(prepared, sequence(5)), predicted(model, sequence(5)))
 
 
 def test_the_value_of_a_free_size_of_the_model_itself_is_an_error():
@@ -418,4 +419,4 @@ def test_hints_that_fit_as_they_are_fix_the_sizes():
 def test_a_known_size_unrolls():
     layer = Valued()
     prepared = kerasfx.prepare_model(layer, keras.Input((5, 4)))
-    np.testing.assert_array_equal(prepared(sequence(5)), layer(sequence(5)))
+    np.testing.assert_array_equal(predicted(prepared, sequence(5)), predicted(layer, sequence(5)))

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from kerasfx.dims import OPERATORS, Dim
-from kerasfx.ir import Value
+from kerasfx.ir import Body, Value, leaves_of, values_in
 from kerasfx.keras_internals import standardize_dtype
 
 
@@ -29,6 +29,8 @@ def encode(x: Any, slot: Callable[[Value], int]) -> Any:
         return {"$tensor": slot(x)}
     if isinstance(x, Dim):
         return {"$dim": _encode_dim(x, slot)}
+    if isinstance(x, Body):
+        return {"$body": _encode_body(x, slot)}
     if isinstance(x, tuple):
         return {"$tuple": [encode(v, slot) for v in x]}
     if isinstance(x, list):
@@ -62,6 +64,20 @@ def decode_structure(x: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
     return leaf(x)
 
 
+def _encode_body(body: Body, slot: Callable[[Value], int]) -> Any:
+    """Its Values are numbered: arguments, captured ones, then the results of its calls in order."""
+    known = {v: i for i, v in enumerate(values_in(body.graph.inputs))}
+    calls = []
+    for node in body.graph.nodes:
+        calls.append([str(node.target), encode([node.args, node.kwargs], known.__getitem__)])
+        known.update({v: len(known) + i for i, v in enumerate(node.results)})
+    return {
+        "captured": [slot(v) for v in body.captured],
+        "calls": calls,
+        "result": encode(body.graph.outputs, known.__getitem__),
+    }
+
+
 def _encode_dim(dim: Any, slot: Callable[[Value], int]) -> Any:
     if not isinstance(dim, Dim):
         return dim
@@ -91,29 +107,61 @@ def _encode_leaf(x: Any) -> Any:
         raise NotEncodableError(f"{x!r} of type {type(x).__name__}") from None
 
 
-def decode(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+def decode(
+    x: Any,
+    tensors: list[Any],
+    size_of: Callable[[Any, int], Any],
+    resolve: Callable[[str], Callable[..., Any]] | None = None,
+) -> Any:
     """Turn `encode`'s JSON back into arguments.
 
     Args:
         x: The JSON.
         tensors: The tensors by slot.
         size_of: `size_of(tensor, axis)` is a size at run time.
+        resolve: The function of a name, for the calls of a body.
     """
+
+    def part(v: Any) -> Any:
+        return decode(v, tensors, size_of, resolve)
+
     if isinstance(x, list):
-        return [decode(v, tensors, size_of) for v in x]
+        return [part(v) for v in x]
     if not isinstance(x, dict):
         return x
     if "$tensor" in x:
         return tensors[x["$tensor"]]
     if "$dim" in x:
         return _decode_dim(x["$dim"], tensors, size_of)
+    if "$body" in x:
+        assert resolve is not None
+        return _decode_body(x["$body"], tensors, size_of, resolve)
     if "$tuple" in x:
-        return tuple(decode(v, tensors, size_of) for v in x["$tuple"])
+        return tuple(part(v) for v in x["$tuple"])
     if "$dict" in x:
-        return {k: decode(v, tensors, size_of) for k, v in x["$dict"]}
+        return {k: part(v) for k, v in x["$dict"]}
     if "$slice" in x:
-        return slice(*(decode(v, tensors, size_of) for v in x["$slice"]))
+        return slice(*(part(v) for v in x["$slice"]))
     return _decode_leaf(x)
+
+
+def _decode_body(
+    x: Any,
+    tensors: list[Any],
+    size_of: Callable[[Any, int], Any],
+    resolve: Callable[[str], Callable[..., Any]],
+) -> Callable[..., Any]:
+    captured = [tensors[i] for i in x["captured"]]
+    calls = [(resolve(name), arguments) for name, arguments in x["calls"]]
+
+    def body(*args: Any) -> Any:
+        known = [*keras.tree.flatten(args), *captured]
+        for function, arguments in calls:
+            call_args, call_kwargs = decode(arguments, known, size_of, resolve)
+            known += [r for r in leaves_of(function(*call_args, **call_kwargs)) if r is not None]
+        return decode(x["result"], known, size_of, resolve)
+
+    return body
 
 
 def _decode_leaf(x: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from keras import ops
 from kerasfx import codec
 from kerasfx.dims import COMPARISONS
 from kerasfx.errors import SizeGuardError, describe
-from kerasfx.trace.public_calls import resolve
+from kerasfx.functions import resolve
 
 SMALL_CONSTANT = 64
 """Constants with at most this many elements are kept in the config, larger ones with the weights."""
@@ -65,7 +65,7 @@ class Op(_Plain):
 
     def call(self, inputs: Any) -> Any:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of)
+        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of, resolve)
         return self._function(*args, **kwargs)
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -223,6 +223,9 @@ class Constant(_Plain):
 class DrawSeed(_Plain):
     """Draws a seed, an integer tensor of shape (2,), at each call.
 
+    The state of its generator is saved with the weights, so that a loaded model goes on drawing where the
+    saved one was; Keras's own layers start again.
+
     Args:
         seed: What the generator starts from.
 
@@ -245,6 +248,12 @@ class DrawSeed(_Plain):
     def compute_output_spec(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
         state = self.generator.state
         return keras.KerasTensor(state.shape, dtype=state.dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        store["state"] = ops.convert_to_numpy(self.generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        self.generator.state.assign(store["state"])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.generator.get_config()["seed"]}

@@ -47,6 +47,9 @@ Builder = Callable[[], Case]
 
 ALL: dict[str, Builder] = {}
 
+REFUSED: dict[str, tuple[Builder, str]] = {}
+"""The cases that the running backend itself refuses, each with what it says."""
+
 
 def case(builder: Builder) -> Builder:
     """Registers a builder under its own name; building is the same at every call."""
@@ -56,10 +59,27 @@ def case(builder: Builder) -> Builder:
         keras.utils.set_random_seed(1)
         return builder()
 
-    if builder.__name__ in ALL:
+    if builder.__name__ in {**ALL, **REFUSED}:
         raise ValueError(f"The zoo has two cases named {builder.__name__}.")
     ALL[builder.__name__] = build_with_fixed_seed
     return build_with_fixed_seed
+
+
+def case_refused_by(backend: str, says: str) -> Callable[[Builder], Builder]:
+    """Like `case`, but on `backend` calling the model raises, which a test of the zoo proves.
+
+    Args:
+        backend: The backend that cannot run the model.
+        says: A regular expression found in the exception that the call raises there.
+    """
+
+    def register(builder: Builder) -> Builder:
+        built = case(builder)
+        if keras.backend.backend() == backend:
+            REFUSED[builder.__name__] = ALL.pop(builder.__name__), says
+        return built
+
+    return register
 
 
 def case_since_keras(version: str) -> Callable[[Builder], Builder]:

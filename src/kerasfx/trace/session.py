@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import codec
+from kerasfx import codec, functions
 from kerasfx import keras_internals as internals
 from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to
 from kerasfx.errors import (
@@ -56,6 +56,9 @@ from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source
 
 INLINE_SIZE = 64
 """Constants with at most this many elements stay in the arguments of an op."""
+
+RANK = "keras.ops.ndim"
+"""Known while tracing, for any tensor; on JAX its result looks like a tensor."""
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
@@ -138,6 +141,7 @@ class Session:
         self.in_user_code = False
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
+        self.in_body = False
 
     @property
     def frame(self) -> Frame:
@@ -197,6 +201,7 @@ class Session:
         parent = self.frames[-1].path if self.frames else ""
         path = self.paths.of_layer(layer, parent) if self.frames else ""
         is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
+        is_leaf = is_leaf and not self.in_body
         frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
         try:
             with self._framed(frame):
@@ -252,7 +257,7 @@ class Session:
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
         is_final = getattr(error, "kerasfx_final", False)
-        return not (frame.is_leaf or is_root or is_forked or is_final)
+        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body)
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -282,6 +287,16 @@ class Session:
             yield
         finally:
             self.forked_layer = None
+
+    @contextmanager
+    def inside_body(self) -> Iterator[None]:
+        """While a body is recorded every layer is opened, and none can be kept whole."""
+        saved = self.in_body
+        self.in_body = True
+        try:
+            yield
+        finally:
+            self.in_body = saved
 
     @contextmanager
     def deciding(self, training: bool) -> Iterator[None]:
@@ -410,7 +425,7 @@ class Session:
     def _through_identity(self, x: Any, config: dict[str, Any], path: str) -> Any:
         if not isinstance(x, TracedTensor):
             return x
-        config = {**config, "dtype": x.dtype}
+        config = {**config, "dtype": x.value.dtype}
         target = LayerSpec("keras.layers.Identity", config)
         node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
         result = self.finish(node, inference.specs_like(x.value))
@@ -432,6 +447,8 @@ class Session:
 
     def record_op(self, name: str, args: Any, kwargs: Any) -> Any:
         """Record a call of the public function `name`."""
+        if name == RANK:
+            return len((*args, *kwargs.values())[0].shape)
         if name in CONVERSIONS:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
@@ -439,19 +456,27 @@ class Session:
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
-        try:
-            with self.pause():
-                specs = inference.infer_call(public_calls.resolve(name), args, kwargs)
-        except TraceError:
-            raise
-        except Exception as error:
-            raise self._inference_error(name, args, kwargs, line, error) from error
+        specs = self._infer(name, args, kwargs, line)
         if isinstance(specs[0], (int, float)):
             return self._number(name, specs)
         short = name.rpartition(".")[2]
         path = self.frame.path if self.frames else ""
         wish = f"{identifier(path)}_{short}" if path else short
         return self.finish(Node(wish, name, args, kwargs, path, line), specs)
+
+    def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
+        """What a call of the function `name` would give; nothing is recorded."""
+        args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
+        return self._infer(name, args, kwargs, source_line())
+
+    def _infer(self, name: str, args: Any, kwargs: Any, line: Any) -> list[Any]:
+        try:
+            with self.pause():
+                return inference.infer_call(functions.resolve(name), args, kwargs)
+        except TraceError:
+            raise
+        except Exception as error:
+            raise self._inference_error(name, args, kwargs, line, error) from error
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -484,6 +509,26 @@ class Session:
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
             )
         )
+
+    def traced(self, x: Any) -> TracedTensor:
+        """A tensor of the trace for a constant, or for a variable of the backend."""
+        return self.tensor_of(self._as_layer_argument(x))
+
+    def as_tensor(self, x: Any) -> Any:
+        """`x` as a tensor of the trace, a Python number converted as Keras would; None stays None."""
+        if x is None or isinstance(x, TracedTensor):
+            return x
+        return self.record_op("keras.ops.convert_to_tensor", (x,), {})
+
+    def is_traced(self, structure: Any) -> bool:
+        """Whether a call with these arguments has to be recorded."""
+        return any(_has_no_value_yet(x) for x in leaves_of(structure))
+
+    def note(self, kind: str, what: str, source: SourceLine | None, hint: str = "") -> None:
+        """Add a finding about the innermost layer, once."""
+        finding = Finding(kind, self.frame.path if self.frames else "", what, source, hint)
+        if finding not in self.findings:
+            self.findings.append(finding)
 
     def draw_seed(self, generator: Any) -> Any:
         """Record a draw from a `keras.random.SeedGenerator`."""
@@ -576,9 +621,12 @@ class Session:
         if isinstance(x, np.generic) or not _is_array(x):
             return x
         if internals.is_raw_variable(x):
-            raise self._unsupported(
-                f"A variable of the backend that is no keras.Variable is used: {type(x).__name__}.",
-                "create weights with self.add_weight(...)",
+            self.note(
+                "fixed",
+                f"{type(x).__name__} {getattr(x, 'name', '')} is no weight of the model: the prepared model "
+                "has its present value",
+                source_line(),
+                "create it with self.add_weight(...) if it is to be trained or changed",
             )
         with self.pause():
             array = np.array(x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x))
@@ -657,8 +705,13 @@ def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
     x, dtype = values["x"], values.get("dtype")
     if not isinstance(x, TracedTensor):
         return name, args, kwargs
-    dtype = x.dtype if dtype is None else internals.standardize_dtype(dtype)
-    return ("" if dtype == x.dtype else "keras.ops.cast"), (x, dtype), {}
+    dtype = x.value.dtype if dtype is None else internals.standardize_dtype(dtype)
+    return ("" if dtype == x.value.dtype else "keras.ops.cast"), (x, dtype), {}
+
+
+def _has_no_value_yet(x: Any) -> bool:
+    is_symbolic = isinstance(x, (keras.KerasTensor, Dim)) or internals.is_variable(x)
+    return is_symbolic or (_is_array(x) and internals.is_raw_variable(x))
 
 
 def _without_flag(structure: Any) -> Any:

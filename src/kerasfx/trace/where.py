@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from kerasfx.ir import SourceLine
-from kerasfx.keras_internals import Layer, own_state, sublayers
+from kerasfx.keras_internals import Layer, attributes, own_state, sublayers
 
 _SKIPPED = {
     "keras",
@@ -148,8 +148,11 @@ def join(parent: str, step: str) -> str:
 
 
 def _children(layer: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in list(vars(layer).items()):
-        if not name.startswith(_KERAS_ATTRIBUTES):
+    own = {k: v for k, v in attributes(layer).items() if not k.startswith(_KERAS_ATTRIBUTES)}
+    # Alike on all backends: a layer that is an attribute and in a list of layers goes by the attribute.
+    yield from ((name, value) for name, value in own.items() if isinstance(value, Layer))
+    for name, value in own.items():
+        if not isinstance(value, Layer):
             yield from _layers_in(value, name)
     if isinstance(layer, keras.Model):
         yield from ((child.name, child) for child in _own_layers(layer))
