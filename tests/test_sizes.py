@@ -154,7 +154,9 @@ def test_the_value_of_a_hinted_size_fixes_it():
     assert "the result works for tokens.shape[1] == 5 alone" in str(finding)
     assert not report.of_kind("warning")  # it was compared, at the size that it takes
     for batch in (2, 3):
-        np.testing.assert_allclose(prepared(sequence(5, batch)), model(sequence(5, batch)), rtol=1e-6)
+        np.testing.assert_allclose(
+            predicted(prepared, sequence(5, batch)), predicted(model, sequence(5, batch)), rtol=1e-6
+        )
     with pytest.raises(SizeGuardError, match=r"tokens\.shape\[1\] == 5"):
         prepared(sequence(6))
 
@@ -165,7 +167,7 @@ def test_sizes_as_ints_are_fixed_by_hints():
 
     layer = Calling(call)
     prepared = kerasfx.prepare_model(layer, keras.Input((None, 4), name="x"), hints={"x": (2, 6, 4)})
-    np.testing.assert_array_equal(prepared(sequence(6, 2)), layer(sequence(6, 2)))
+    np.testing.assert_array_equal(predicted(prepared, sequence(6, 2)), predicted(layer, sequence(6, 2)))
     for other in (sequence(8, 2), sequence(6, 3)):
         with pytest.raises(SizeGuardError):
             prepared(other)
@@ -176,7 +178,7 @@ def test_a_float_of_a_size_needs_a_hint():
     with pytest.raises(SizeDecisionError, match=r"float\(x\.shape\[1\]\).*\n.*\n.*t \*\* 0\.5"):
         kerasfx.prepare_model(layer, keras.Input((None, 4), name="x"))
     prepared = kerasfx.prepare_model(layer, keras.Input((None, 4), name="x"), hints={"x": (2, 6, 4)})
-    np.testing.assert_allclose(prepared(sequence(6)), layer(sequence(6)), rtol=1e-6)
+    np.testing.assert_allclose(predicted(prepared, sequence(6)), predicted(layer, sequence(6)), rtol=1e-6)
     with pytest.raises(SizeGuardError):
         prepared(sequence(7))
 
@@ -184,7 +186,7 @@ def test_a_float_of_a_size_needs_a_hint():
 def test_an_example_answers_for_its_batch():
     layer = Calling(lambda x: x * 2.0 if x.shape[0] == 3 else x)
     prepared = kerasfx.prepare_model(layer, sequence(6, batch=3))
-    np.testing.assert_array_equal(prepared(sequence(6, 3)), layer(sequence(6, 3)))
+    np.testing.assert_array_equal(predicted(prepared, sequence(6, 3)), predicted(layer, sequence(6, 3)))
     with pytest.raises(SizeGuardError):
         prepared(sequence(6, 4))
 
@@ -247,7 +249,7 @@ def test_the_check_passes_masks_on():
     model = Model()
     prepared = kerasfx.prepare_model(model, keras.Input((None,), dtype="int32", name="ids"))
     ids = np.array([[1, 2, 3, 0, 0], [4, 5, 0, 0, 0]])
-    np.testing.assert_allclose(prepared(ids), model(ids), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predicted(prepared, ids), predicted(model, ids), rtol=1e-5, atol=1e-6)
     with pytest.raises(SizeGuardError, match="> 3"):
         prepared(ids[:, :2])
 
@@ -298,7 +300,7 @@ def test_what_holds_for_all_sizes_is_not_guarded(name):
     layer = Calling(QUESTIONS_WITH_ONE_ANSWER[name])
     prepared = kerasfx.prepare_model(layer, keras.Input((None, 4), name="x"), verify=False)
     assert not kerasfx.report(prepared).of_kind("guard")
-    np.testing.assert_allclose(prepared(sequence(7)), layer(sequence(7)), rtol=1e-6)
+    np.testing.assert_allclose(predicted(prepared, sequence(7)), predicted(layer, sequence(7)), rtol=1e-6)
 
 
 def test_a_cut_at_a_limit_is_another_size():
@@ -337,7 +339,7 @@ def test_sizes_reach_through_nested_models_and_masks():
     assert not kerasfx.report(prepared).opaque
     for batch, length in ((2, 6), (3, 9)):
         x = sequence(length, batch)
-        np.testing.assert_allclose(prepared(x), model(x), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(predicted(prepared, x), predicted(model, x), rtol=1e-5, atol=1e-6)
 
 
 class Losing(keras.Model):
@@ -371,7 +373,7 @@ def test_known_sizes_stay_known_behind_layers_that_lose_them():
     assert prepared.output_shape == (None, None, 5)
     for batch, length in ((2, 6), (3, 9)):
         x = sequence(length, batch)
-        np.testing.assert_allclose(prepared(x), model(x), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(predicted(prepared, x), predicted(model, x), rtol=1e-5, atol=1e-6)
 
 
 def test_a_free_size_that_meets_a_known_one_is_fixed_and_told():
@@ -381,7 +383,7 @@ def test_a_free_size_that_meets_a_known_one_is_fixed_and_told():
     (finding,) = kerasfx.report(prepared).of_kind("fixed")
     assert "x.shape[1] is 16 in the result" in str(finding)
     assert not kerasfx.report(prepared).of_kind("warning")  # it was compared, at the size that it takes
-    np.testing.assert_array_equal(prepared(sequence(16)), layer(sequence(16)))
+    np.testing.assert_array_equal(predicted(prepared, sequence(16)), predicted(layer, sequence(16)))
     with pytest.raises(SizeGuardError, match=r"x\.shape\[1\] == 16"):
         prepared(sequence(15))
 
@@ -398,7 +400,9 @@ def test_inputs_whose_lengths_must_fit_are_found_to_fit():
     assert not kerasfx.report(prepared).of_kind("guard")
     for batch, length in ((2, 6), (3, 9)):
         x, mask = sequence(length, batch), np.tril(np.ones((batch, length, length), bool))
-        np.testing.assert_allclose(prepared({"x": x, "mask": mask}), model(x, mask), rtol=1e-5)
+        np.testing.assert_allclose(
+            predicted(prepared, {"x": x, "mask": mask}), predicted(model, x, mask), rtol=1e-5
+        )
 
 
 def test_hints_that_fit_as_they_are_fix_the_sizes():
@@ -413,7 +417,9 @@ def test_hints_that_fit_as_they_are_fix_the_sizes():
     (finding,) = kerasfx.report(prepared).of_kind("fixed")
     assert "patches.shape[1] is 12 in the result" in str(finding)
     x, patches = sequence(3), sequence(12)
-    np.testing.assert_array_equal(prepared({"x": x, "patches": patches}), model(x, patches))
+    np.testing.assert_array_equal(
+        predicted(prepared, {"x": x, "patches": patches}), predicted(model, x, patches)
+    )
 
 
 def test_a_known_size_unrolls():
