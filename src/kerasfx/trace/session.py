@@ -456,7 +456,7 @@ class Session:
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
-        specs = self._infer(name, args, kwargs, line)
+        specs = self._infer(name, args, kwargs)
         if isinstance(specs[0], (int, float)):
             return self._number(name, specs)
         short = name.rpartition(".")[2]
@@ -467,16 +467,16 @@ class Session:
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
-        return self._infer(name, args, kwargs, source_line())
+        return self._infer(name, args, kwargs)
 
-    def _infer(self, name: str, args: Any, kwargs: Any, line: Any) -> list[Any]:
+    def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         try:
             with self.pause():
                 return inference.infer_call(functions.resolve(name), args, kwargs)
         except TraceError:
             raise
         except Exception as error:
-            raise self._inference_error(name, args, kwargs, line, error) from error
+            raise self.refused(name, (args, kwargs), error) from error
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -496,15 +496,16 @@ class Session:
             )
         return specs[0]
 
-    def _inference_error(self, name: str, args: Any, kwargs: Any, line: Any, error: Exception) -> Exception:
-        self.clashes.note_refused((args, kwargs))
+    def refused(self, name: str, arguments: Any, error: Exception) -> Exception:
+        """The error for a function that does not take these arguments."""
+        self.clashes.note_refused(arguments)
         shown = ", ".join(
-            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of((args, kwargs)) if isinstance(v, Value)
+            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of(arguments) if isinstance(v, Value)
         )
         return OperationInferenceError(
             describe(
                 f"{name}({shown}) is refused: {error}",
-                where=self.locate(line),
+                where=self.locate(source_line()),
                 hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
             )
