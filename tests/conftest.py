@@ -38,7 +38,7 @@ if keras.backend.backend() == "torch":
 
     # `jit_compile=True` captures graphs as ever and runs them op by op: to generate and compile C++ for
     # them takes two minutes a model, and a compiler.
-    torch.compile = functools.partial(torch.compile, backend="aot_eager")
+    torch.compile = functools.partial(torch.compile, backend="eager")
 
 # `HYPOTHESIS_PROFILE=long` for a night; the default is the same examples at every run.
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
