@@ -6,6 +6,7 @@ same. The offending lines below end in a marker, from which the tests find their
 
 import json
 import os
+import threading
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -480,11 +481,11 @@ def test_report_of_a_model_that_was_not_prepared():
 
 
 class Holding(Cond):
-    """Its config cannot make it again."""
+    """Its config cannot make it again, and what it holds cannot be copied."""
 
-    def __init__(self, function):
+    def __init__(self, lock):
         super().__init__()
-        self.function = function
+        self.lock = lock
 
     def get_config(self):
         raise NotImplementedError("no config for this one")
@@ -507,7 +508,7 @@ class Growing(Cond):
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: Holding(len), ("Holding", "no config for this one", "get_config()")),
+        (lambda: Holding(threading.Lock()), ("Holding", "no config for this one", "get_config()")),
         (lambda: Growing(), ("Growing", "it has other weights", "[('scale', (1,)", "(4,)")),
     ],
     ids=["no config", "other weights"],

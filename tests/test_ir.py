@@ -361,7 +361,8 @@ LAYERS = (
     ("ir",),
     ("text", "report"),
     ("keras_internals", "provenance"),
-    ("inputs", "codec", "trace", "layers", "functional", "passes", "emit", "compare"),
+    ("backend_functions",),
+    ("inputs", "codec", "trace", "functions", "layers", "functional", "passes", "emit", "compare"),
     ("prepare",),
 )
 """Modules and packages from the bottom up; what is on one line may import each other."""

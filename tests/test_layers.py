@@ -257,6 +257,15 @@ def test_draw_seed_draws_another_seed_at_each_call(tmp_path):
     assert draws == again
 
 
+def test_a_loaded_draw_seed_goes_on_where_the_saved_one_was(tmp_path):
+    x = keras.Input((4,))
+    model = keras.Model(x, fx.DrawSeed(None)(x))
+    batch = np.ones((1, 4), "float32")
+    model(batch)
+    loaded = through_file(model, tmp_path)
+    np.testing.assert_array_equal(loaded(batch), model(batch))
+
+
 def test_select_by_training_follows_the_mode(tmp_path):
     x = keras.Input((2,))
     model = keras.Model(x, fx.SelectByTraining()([x, -x]))

@@ -294,6 +294,42 @@ def test_dtype_policies(weights, data, tmp_path):
         assert predicted(model, data[0]).dtype == "float32"
 
 
+# --- Layers that stay whole and have no config ------------------------------------------------------
+
+
+class Clipped(keras.layers.Layer):
+    """Kept whole because of `ops.cond`; Keras cannot make a config of the initializer."""
+
+    def __init__(self, initializer):
+        super().__init__()
+        self.dense = keras.layers.Dense(4, kernel_initializer=initializer)
+        self.dropout = keras.layers.Dropout(0.5)
+
+    def build(self, shape):
+        self.limit = self.add_weight(shape=(), initializer="ones", name="limit")
+        self.limit.trainable = False
+
+    def call(self, x, training=None):
+        x = self.dropout(self.dense(x), training=training)
+        return ops.cond(ops.max(x) > self.limit, lambda: x / 2.0, lambda: x)
+
+
+def test_a_layer_without_config_is_copied_as_it_is(data):
+    """Into an independent layer, which knows nothing of the calls in the original model."""
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(1)(Clipped(keras.initializers.Orthogonal())(x)))
+    prepared = kerasfx.prepare_model(model, verify=False)
+    [copy] = [layer for layer in prepared.layers if isinstance(layer, Clipped)]
+    [original] = [layer for layer in model.layers if isinstance(layer, Clipped)]
+    assert kerasfx.compare(model, prepared, samples=1)
+    assert len(copy._inbound_nodes) == 1
+    assert not {id(v) for v in copy.variables} & {id(v) for v in original.variables}
+    assert [v.trainable for v in copy.variables] == [v.trainable for v in original.variables]
+    start = {id(v): bits(v) for v in model.variables}
+    fit(prepared, data)
+    assert {id(v): bits(v) for v in model.variables} == start
+
+
 # --- One variable in two places --------------------------------------------------------------------
 
 

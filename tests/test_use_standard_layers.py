@@ -172,9 +172,9 @@ REFUSALS = {
         "keras.ops.reshape(%x, newshape=(x.shape[0], x.shape[1], -1, 2))",
     ),
     "reshape, unknown batch": Rule(
-        lambda m, x: ops.reshape(x, (-1, ops.shape(x)[1] * 2, 2)),
+        lambda m, x: ops.reshape(x, (-1, ops.shape(x)[1] * 2)),
         (FREE,),
-        "keras.ops.reshape(%x, newshape=(-1, (x.shape[1] * 2), 2))",
+        "keras.ops.reshape(%x, newshape=(-1, (x.shape[1] * 2)))",
     ),
     "reshape, batch that is computed": Rule(
         lambda m, x: ops.reshape(x, (ops.shape(x)[0] * 3, 4)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -224,9 +224,8 @@ class _Emitter:
         try:
             return cls.from_config({**cls.get_config(target.layer), **target.config, "name": name})
         except Exception as error:
-            copy = _made_alike(target.layer, name)
-            if copy is not None:
-                return copy
+            with suppress(Exception):
+                return _made_alike(target.layer, name) or internals.deep_copy(target.layer, name)
             raise NotCopyableError(
                 describe(
                     f"{cls.__name__} at {node.path} is kept whole and cannot be copied: {error}",

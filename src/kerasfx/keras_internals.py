@@ -17,13 +17,16 @@
 | `Layer._called`, `_parent_path`, `_losses`, `_loss_ids` | restoring a layer after calls | 3.0 |
 | `SeedGenerator._initial_seed` | on PyTorch, dropout without a seed draws elsewhere | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
+| `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
+| `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
 | `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -37,7 +40,7 @@ from keras.src.backend.common import variables as common_variables
 from keras.src.layers.layer import CallContext, Layer
 from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
-from keras.src.utils import traceback_utils
+from keras.src.utils import traceback_utils, tracking
 
 __all__ = ["Functional", "Layer", "Operation", "keras_tensor", "traceback_utils"]
 
@@ -267,6 +270,26 @@ def alias_of(layer: Any, cls: type, name: str) -> Any:
     own = {"name": name, "_inbound_nodes": [], "_outbound_nodes": []}
     alias.__dict__.update(own)
     return alias
+
+
+def deep_copy(layer: Any, name: str) -> Any:
+    """A copy of `layer` as it is, without its symbolic calls in other models.
+
+    `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
+    """
+    originals = all_layers(layer)
+    memo: dict[int, Any] = {id(module): module for module in sys.modules.values()}
+    memo |= {id(x): object.__new__(type(x)) for x in originals}
+    memo |= {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
+    with tracking.DotNotTrackScope():  # what is tracked is copied, too
+        for x in originals:
+            memo[id(x)].__dict__.update({k: copy.deepcopy(v, memo) for k, v in vars(x).items()})
+    for x in originals:
+        tracker = memo[id(x)]._tracker
+        tracker.stored_ids = {name: set(map(id, store)) for name, (_, store) in tracker.config.items()}
+    result = memo[id(layer)]
+    result.name = name
+    return result
 
 
 @contextmanager

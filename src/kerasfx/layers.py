@@ -14,7 +14,7 @@ from keras import ops
 from kerasfx import codec
 from kerasfx.dims import COMPARISONS
 from kerasfx.errors import SizeGuardError, describe
-from kerasfx.trace.public_calls import resolve
+from kerasfx.functions import resolve
 
 SMALL_CONSTANT = 64
 """Constants with at most this many elements are kept in the config, larger ones with the weights."""
@@ -65,7 +65,7 @@ class Op(_Plain):
 
     def call(self, inputs: Any) -> Any:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of)
+        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of, resolve)
         return self._function(*args, **kwargs)
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -227,6 +227,9 @@ class Constant(_Plain):
 class DrawSeed(_Plain):
     """Draws a seed, an integer tensor of shape (2,), at each call.
 
+    The state of its generator is saved with the weights, so that a loaded model goes on drawing where the
+    saved one was; Keras's own layers start again.
+
     Args:
         seed: What the generator starts from.
 
@@ -249,6 +252,12 @@ class DrawSeed(_Plain):
     def compute_output_spec(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
         state = self.generator.state
         return keras.KerasTensor(state.shape, dtype=state.dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        store["state"] = ops.convert_to_numpy(self.generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        self.generator.state.assign(store["state"])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.generator.get_config()["seed"]}
@@ -324,8 +333,11 @@ class CheckSizes(_Plain):
         for condition in self.conditions:
             sides = (codec.decode(side, tensors, _size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)
-            _require(holds == condition["answer"], condition["text"])
+            x = _if_holds(x, holds == condition["answer"], condition["text"])
         return ops.copy(x)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
@@ -334,19 +346,23 @@ class CheckSizes(_Plain):
         return {**super().get_config(), "conditions": self.conditions}
 
 
-def _require(holds: Any, text: str) -> None:
+def _if_holds(x: Any, holds: Any, text: str) -> Any:
+    """Give `x` back if `holds`, and fail otherwise before anything can use it."""
     message = describe(
         f"The model was prepared for sizes for which {text}, and is called with others.",
         hint='prepare it for these: kerasfx.prepare_model(model, hints={"<input>": (2, 128)})',
     )
-    if isinstance(holds, bool):
+    if not hasattr(holds, "graph"):
         if not holds:
             raise SizeGuardError(message)
-        return
+        return x
     # Only TensorFlow has sizes that are not known before the model runs.
     import tensorflow as tf
 
-    tf.debugging.Assert(holds, [message])
+    with tf.control_dependencies([tf.debugging.Assert(holds, [message])]):
+        # XLA leaves assertions out, and refuses an impossible reshape.
+        shape = tf.shape(x)
+        return tf.ensure_shape(tf.reshape(x, tf.where(holds, shape, tf.zeros_like(shape))), x.shape)
 
 
 @keras.saving.register_keras_serializable("kerasfx")

@@ -14,6 +14,7 @@ KINDS = {
     "warning": "warnings",
     "guard": "answers about free sizes, checked whenever the model is called",
     "fixed": "values read while tracing, fixed in the result",
+    "dropped": "left out of the result",
     "unused": "variables that no output depends on",
 }
 

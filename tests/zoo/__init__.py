@@ -8,7 +8,7 @@ attention and RNN), `training` and `frozen`.
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
 """
 
-from zoo import arguments, frozen, masks, operators, structure, training
+from zoo import arguments, control_flow, frozen, masks, operators, structure, training
 from zoo.case import ALL, REFUSED, Case
 
 IGNORED_WARNINGS = (
@@ -28,6 +28,7 @@ __all__ = [
     "REFUSED",
     "Case",
     "arguments",
+    "control_flow",
     "frozen",
     "masks",
     "operators",

@@ -27,6 +27,7 @@ class Case:
         unused: The number of weights in `model.weights` that `call` does not use.
         inert: Endings of the paths of weights that `call` uses, but that cannot change a
             result, such as the bias of attention keys (softmax does not see a shift).
+        free: What to prepare the model with, where more than the batch is free.
         untracked: Layers that `call` uses and that Keras does not track, so that
             `model.weights` lacks their weights.
     """
@@ -38,6 +39,7 @@ class Case:
     expect_opaque: tuple[str, ...] = ()
     unused: int = 0
     inert: tuple[str, ...] = ()
+    free: Any = None
     untracked: tuple[keras.layers.Layer, ...] = ()
 
 

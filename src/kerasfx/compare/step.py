@@ -106,7 +106,8 @@ def _total_loss(result: Run, seed: int) -> Any:
         ):
             random = np.random.default_rng((seed, index))
             weights = keras.ops.convert_to_tensor(random.standard_normal(tuple(leaf.shape)).astype("float32"))
-            total += keras.ops.mean(keras.ops.cast(leaf, "float32") * weights)
+            values: Any = keras.ops.cast(leaf, "float32")
+            total += keras.ops.mean(values * weights)
     for loss in result.losses:
         total += keras.ops.cast(keras.ops.sum(loss), "float32")
     return total

@@ -10,8 +10,8 @@ from kerasfx.errors import InputMismatchError, UnsupportedOperationError, descri
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, map_leaves
 from kerasfx.passes.keep_call_order import keep_call_order
-from kerasfx.report import Finding
 from kerasfx.trace.effects import tie_to_outputs
+from kerasfx.trace.guards import check_early
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
@@ -96,7 +96,7 @@ def shared_with_leaves(graph: Graph) -> list[Any]:
 
 
 def _trace_once(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session:
-    session = Session(model, policy)
+    session = Session(model, policy, hints)
     session.findings.extend(spec.findings)
     with (
         installed(),
@@ -106,8 +106,8 @@ def _trace_once(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) ->
         internals.call_context(session.training),
     ):
         _run(session, model, spec, hints)
-    for guard in dict.fromkeys(session.effects.guards):
-        session.findings.append(Finding("guard", guard.path, str(guard), guard.source))
+    check_early(session.graph, session.effects.guards)
+    session.findings.extend(dict.fromkeys(guard.finding for guard in session.effects.guards))
     session.graph.prune()
     keep_call_order(session.graph)
     session.graph.check()

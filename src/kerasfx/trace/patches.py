@@ -24,7 +24,7 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.ir import leaves_of
-from kerasfx.trace import public_calls
+from kerasfx.trace import control_flow, public_calls, raw
 from kerasfx.trace.session import Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.trace.where import source_line
@@ -64,6 +64,8 @@ def _install() -> None:
         _install_calls()
         _install_variables()
         _install_backend()
+        for owner, name, replacement in (*control_flow.patches(), *raw.patches()):
+            _patch(owner, name, replacement)
     except BaseException:
         _remove()
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import codec
+from kerasfx import codec, functions
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, Question, decisions_go_to
 from kerasfx.errors import (
@@ -39,7 +39,9 @@ from kerasfx.ir import (
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
-from kerasfx.trace.effects import Effects, Guard
+from kerasfx.trace.effects import Effects
+from kerasfx.trace.equal_sizes import equal_sizes
+from kerasfx.trace.guards import guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -53,6 +55,9 @@ from kerasfx.trace.where import Paths, failing_line, source_line
 
 INLINE_SIZE = 64
 """Constants with at most this many elements stay in the arguments of an op."""
+
+RANK = "keras.ops.ndim"
+"""Known while tracing, for any tensor; on JAX its result looks like a tensor."""
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
@@ -113,13 +118,15 @@ class Session:
     Args:
         root: The model.
         policy: Which layers stay whole.
+        hinted: Names of the inputs whose sizes the user gave.
     """
 
-    def __init__(self, root: Any, policy: LeafPolicy):
+    def __init__(self, root: Any, policy: LeafPolicy, hinted: Iterable[str] = ()):
         self.graph = Graph(root.name)
         self.policy = policy
         self.paths = Paths(root)
         self.root = root
+        self.hinted = set(hinted)
         self.findings: list[Finding] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self)
@@ -129,6 +136,7 @@ class Session:
         self.in_user_code = False
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
+        self.in_body = False
 
     @property
     def frame(self) -> Frame:
@@ -188,6 +196,7 @@ class Session:
         parent = self.frames[-1].path if self.frames else ""
         path = self.paths.of_layer(layer, parent) if self.frames else ""
         is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
+        is_leaf = is_leaf and not self.in_body
         frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
         try:
             with self._framed(frame):
@@ -243,7 +252,7 @@ class Session:
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
         is_final = getattr(error, "kerasfx_final", False)
-        return not (frame.is_leaf or is_root or is_forked or is_final)
+        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body)
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -273,6 +282,16 @@ class Session:
             yield
         finally:
             self.forked_layer = None
+
+    @contextmanager
+    def inside_body(self) -> Iterator[None]:
+        """While a body is recorded every layer is opened, and none can be kept whole."""
+        saved = self.in_body
+        self.in_body = True
+        try:
+            yield
+        finally:
+            self.in_body = saved
 
     @contextmanager
     def deciding(self, training: bool) -> Iterator[None]:
@@ -397,7 +416,7 @@ class Session:
     def _through_identity(self, x: Any, config: dict[str, Any], path: str) -> Any:
         if not isinstance(x, TracedTensor):
             return x
-        config = {**config, "dtype": x.dtype}
+        config = {**config, "dtype": x.value.dtype}
         target = LayerSpec("keras.layers.Identity", config)
         node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
         result = self.finish(node, inference.specs_like(x.value))
@@ -419,6 +438,8 @@ class Session:
 
     def record_op(self, name: str, args: Any, kwargs: Any) -> Any:
         """Record a call of the public function `name`."""
+        if name == RANK:
+            return len((*args, *kwargs.values())[0].shape)
         if name in CONVERSIONS:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
@@ -426,19 +447,27 @@ class Session:
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
-        try:
-            with self.pause():
-                specs = inference.infer_call(public_calls.resolve(name), args, kwargs)
-        except TraceError:
-            raise
-        except Exception as error:
-            raise self._inference_error(name, args, kwargs, line, error) from error
+        specs = self._infer(name, args, kwargs, line)
         if isinstance(specs[0], (int, float)):
             return self._number(name, specs)
         short = name.rpartition(".")[2]
         path = self.frame.path if self.frames else ""
         wish = f"{identifier(path)}_{short}" if path else short
         return self.finish(Node(wish, name, args, kwargs, path, line), specs)
+
+    def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
+        """What a call of the function `name` would give; nothing is recorded."""
+        args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
+        return self._infer(name, args, kwargs, source_line())
+
+    def _infer(self, name: str, args: Any, kwargs: Any, line: Any) -> list[Any]:
+        try:
+            with self.pause():
+                return inference.infer_call(functions.resolve(name), args, kwargs)
+        except TraceError:
+            raise
+        except Exception as error:
+            raise self._inference_error(name, args, kwargs, line, error) from error
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -470,6 +499,26 @@ class Session:
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
             )
         )
+
+    def traced(self, x: Any) -> TracedTensor:
+        """A tensor of the trace for a constant, or for a variable of the backend."""
+        return self.tensor_of(self._as_layer_argument(x))
+
+    def as_tensor(self, x: Any) -> Any:
+        """`x` as a tensor of the trace, a Python number converted as Keras would; None stays None."""
+        if x is None or isinstance(x, TracedTensor):
+            return x
+        return self.record_op("keras.ops.convert_to_tensor", (x,), {})
+
+    def is_traced(self, structure: Any) -> bool:
+        """Whether a call with these arguments has to be recorded."""
+        return any(_has_no_value_yet(x) for x in leaves_of(structure))
+
+    def note(self, kind: str, what: str, source: SourceLine | None, hint: str = "") -> None:
+        """Add a finding about the innermost layer, once."""
+        finding = Finding(kind, self.frame.path if self.frames else "", what, source, hint)
+        if finding not in self.findings:
+            self.findings.append(finding)
 
     def draw_seed(self, generator: Any) -> Any:
         """Record a draw from a `keras.random.SeedGenerator`."""
@@ -550,9 +599,12 @@ class Session:
         if isinstance(x, np.generic) or not _is_array(x):
             return x
         if internals.is_raw_variable(x):
-            raise self._unsupported(
-                f"A variable of the backend that is no keras.Variable is used: {type(x).__name__}.",
-                "create weights with self.add_weight(...)",
+            self.note(
+                "fixed",
+                f"{type(x).__name__} {getattr(x, 'name', '')} is no weight of the model: the prepared model "
+                "has its present value",
+                source_line(),
+                "create it with self.add_weight(...) if it is to be trained or changed",
             )
         with self.pause():
             array = np.array(x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x))
@@ -578,6 +630,7 @@ class Session:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
+        known = equal_sizes(node)
 
         def make(spec: Any) -> Any:
             other, name = next(second), next(names)
@@ -586,7 +639,7 @@ class Session:
             value = Value(name, (), spec.dtype, node)
             pairs = zip(spec.shape, other.shape, strict=True)
             value.shape = tuple(
-                a if a == b is not None else Dim.axis(value, k, (a or 11, b or 13))
+                a if a == b is not None else _free_size(value, k, (a, b), known)
                 for k, (a, b) in enumerate(pairs)
             )
             return value
@@ -606,18 +659,15 @@ class Session:
     def _answer(self, question: Question) -> None:
         """Record the answer to a question about a free size as a guard, or refuse to answer."""
         line = source_line()
-        if question.symbol != "int":
-            path = self.frame.path if self.frames else ""
-            self.effects.guards.append(Guard(question, path, line))
-            return
-        raise SizeDecisionError(
-            describe(
-                f"Python asks for {question}, and the size is free.",
-                where=self.locate(line),
-                why=f"the value for the example sizes ({question.answer}) would be wrong for others",
-                hint=f"give the dimension a size in the inputs, or {self.keep_hint()}",
-            )
-        )
+        if not may_answer(question, self.hinted):
+            raise SizeDecisionError(refusal(question, self.locate(line), self.keep_hint()))
+        path = self.frame.path if self.frames else ""
+        self.effects.guards += guards_for(question, path, line)
+
+
+def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
+    """Axis `k` of a result; a size that depends on the data has no hints of its own."""
+    return Dim.axis(value, k, (hints[0] or 11, hints[1] or 13), known(k, hints))
 
 
 def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
@@ -629,8 +679,13 @@ def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
     x, dtype = values["x"], values.get("dtype")
     if not isinstance(x, TracedTensor):
         return name, args, kwargs
-    dtype = x.dtype if dtype is None else internals.standardize_dtype(dtype)
-    return ("" if dtype == x.dtype else "keras.ops.cast"), (x, dtype), {}
+    dtype = x.value.dtype if dtype is None else internals.standardize_dtype(dtype)
+    return ("" if dtype == x.value.dtype else "keras.ops.cast"), (x, dtype), {}
+
+
+def _has_no_value_yet(x: Any) -> bool:
+    is_symbolic = isinstance(x, (keras.KerasTensor, Dim)) or internals.is_variable(x)
+    return is_symbolic or (_is_array(x) and internals.is_raw_variable(x))
 
 
 def _without_flag(structure: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from kerasfx.dims import Dim
 from kerasfx.errors import TensorAsPythonValueError, UnsupportedOperationError, describe
 from kerasfx.ir import Value
+from kerasfx.trace import raw
 from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ OPERATOR_NAMES = [
 ]
 
 
+class UnseenCallError(UnsupportedOperationError, TypeError):
+    """A TypeError lets an operator of TensorFlow ask its other side."""
+
+
 class TracedTensor(keras.KerasTensor):
     """A symbolic tensor that stands for a `Value` of the graph being traced.
 
@@ -56,20 +61,34 @@ class TracedTensor(keras.KerasTensor):
     __array_ufunc__ = None  # lets `array + tensor` reach `__radd__`
 
     def __init__(self, value: Value, session: Session):
-        static = tuple(None if isinstance(d, Dim) else d for d in value.shape)
-        super().__init__(static, dtype=value.dtype, name=value.name)
         self.value = value
         self.session = session
+        static = tuple(None if isinstance(d, Dim) else d for d in value.shape)
+        super().__init__(static, dtype=value.dtype, name=value.name)
 
     @property
     def shape(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self.session.in_user_code:
-            return self.value.shape
+            return raw.dialect().shape(self.value.shape)
         return tuple(None if isinstance(d, Dim) else d for d in self.value.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return raw.dialect().dtype(self.value.dtype) if self.session.in_user_code else self.value.dtype
+
+    @dtype.setter
+    def dtype(self, dtype: str) -> None:
+        """Keras sets it in the constructor; the Value knows it."""
 
     @property
     def ndim(self) -> int:
         return len(self.value.shape)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only reached for what a Keras tensor lacks: the attributes of the backend's own tensors.
+        if name.startswith("_") or "session" not in vars(self) or not self.session.in_user_code:
+            raise AttributeError(name)
+        return raw.dialect().attribute(self, name)
 
     def __hash__(self) -> int:
         return id(self)
@@ -78,7 +97,7 @@ class TracedTensor(keras.KerasTensor):
         return self
 
     def __invert__(self) -> Any:
-        op = "logical_not" if self.dtype == "bool" else "bitwise_not"
+        op = "logical_not" if self.value.dtype == "bool" else "bitwise_not"
         return self.session.record_op(f"keras.ops.{op}", (self,), {})
 
     def __getitem__(self, key: Any) -> Any:
@@ -100,52 +119,46 @@ class TracedTensor(keras.KerasTensor):
     def __len__(self) -> int:
         if self.value.shape and isinstance(self.value.shape[0], int):
             return self.value.shape[0]
-        raise self._no_python_value("len() or iteration", "its first dimension is not known yet")
+        raise self.no_python_value("len() or iteration", "its first dimension is not known yet")
 
     def __bool__(self) -> bool:
-        raise self._no_python_value(
+        raise self.no_python_value(
             "bool()",
             hint="use ops.where, ops.logical_and/or/not or ops.cond instead of if/and/or/not",
         )
 
     def __int__(self) -> int:
-        raise self._no_python_value("int()")
+        raise self.no_python_value("int()")
 
     def __index__(self) -> int:
-        raise self._no_python_value("int()")
+        raise self.no_python_value("int()")
 
     def __float__(self) -> float:
-        raise self._no_python_value("float()")
+        raise self.no_python_value("float()")
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise self._no_python_value(
+        raise self.no_python_value(
             "a NumPy array",
             hint="use the function of the same name in keras.ops instead of NumPy's",
         )
 
     def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
-        raise self._raw_call("TensorFlow")
-
-    def __jax_array__(self) -> Any:
-        raise self._raw_call("JAX")
-
-    def _raw_call(self, backend: str) -> UnsupportedOperationError:
-        return UnsupportedOperationError(
+        raise UnseenCallError(
             describe(
-                f"A function of {backend} is called on a tensor of the model.",
+                "A function of TensorFlow that is not recorded is called on a tensor of the model.",
                 where=self.session.locate(source_line()),
-                why="only functions of Keras are recorded",
+                why="it has a value only when the model runs",
                 hint=f"call the function of keras.ops that does the same, or {self.session.keep_hint()}",
             )
         )
 
-    def _no_python_value(
+    def no_python_value(
         self, wanted: str, why: str = "it has a value only when the model runs", hint: str = ""
     ) -> TensorAsPythonValueError:
         return TensorAsPythonValueError(
             describe(
-                f"{wanted} of the tensor {self.value.name} "
-                f"({self.dtype}, shape {tuple(map(str, self.value.shape))}) is not known while tracing.",
+                f"{wanted} of the tensor {self.value.name} ({self.value.dtype}, shape "
+                f"{tuple(map(str, self.value.shape))}) is not known while tracing.",
                 where=self.session.locate(source_line()),
                 why=why,
                 hint=hint or self.session.keep_hint(),
@@ -166,7 +179,7 @@ def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
     def method(self: TracedTensor, other: Any) -> Any:
         if not is_operand(other):
             return NotImplemented
-        name = f"logical_{op}" if self.dtype == "bool" else f"bitwise_{op}"
+        name = f"logical_{op}" if self.value.dtype == "bool" else f"bitwise_{op}"
         return _recorded(name, self, other, reflected)
 
     return method
@@ -179,7 +192,7 @@ def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
     args = (other, x) if reflected else (x, other)
     result = x.session.record_op(f"keras.ops.{op}", args, {})
     # PyTorch takes truth values of NumPy for numbers.
-    return keras.ops.cast(result, "uint8") if by_numpy and result.dtype == "bool" else result
+    return keras.ops.cast(result, "uint8") if by_numpy and result.value.dtype == "bool" else result
 
 
 def _as_numpy_takes(op: str, x: Any, array: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -187,8 +200,9 @@ def _as_numpy_takes(op: str, x: Any, array: np.ndarray) -> tuple[Any, np.ndarray
 
     A tensor of PyTorch knows no operator with an array, and leaves it to NumPy.
     """
-    common = np.result_type(x.dtype, array.dtype)
-    result = getattr(np, op)(np.ones((1, 1), x.dtype), np.ones((1, 1), array.dtype)).dtype
+    dtypes = x.value.dtype, array.dtype
+    common = np.result_type(*dtypes)
+    result = getattr(np, op)(*(np.ones((1, 1), dtype) for dtype in dtypes)).dtype
     if result != "bool":
         common = np.result_type(common, result)
     return keras.ops.cast(x, common.name), array.astype(common)

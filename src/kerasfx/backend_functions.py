@@ -1,0 +1,174 @@
+"""The functions of TensorFlow, JAX and PyTorch that a node may name.
+
+A `.keras` file that names a function calls it when it is loaded, so only pure functions of tensors are
+found: those of the namespaces listed here, less what reads or writes files, changes global state, takes
+code or compiles. A name is the way to a function as documented, `tf.math.cumsum`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kerasfx.errors import UnknownFunctionError, describe
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TF_FUNCTIONS = _words(
+    """abs acos acosh add add_n approx_top_k argmax argmin argsort as_string asin asinh atan atan2 atanh
+    batch_to_space bitcast boolean_mask broadcast_dynamic_shape broadcast_to cast clip_by_global_norm
+    clip_by_norm clip_by_value complex concat conv convert_to_tensor cos cosh cumsum divide
+    dynamic_partition dynamic_stitch edit_distance eig eigvals einsum ensure_shape equal exp expand_dims
+    extract_volume_patches eye fftnd fill fingerprint floor gather gather_nd greater greater_equal
+    guarantee_const histogram_fixed_width histogram_fixed_width_bins identity identity_n ifftnd irfftnd
+    less less_equal linspace logical_and logical_not logical_or matmul matrix_square_root maximum meshgrid
+    minimum multiply negative norm not_equal one_hot ones ones_like pad parallel_stack pow
+    random_index_shuffle range rank realdiv reduce_all reduce_any reduce_logsumexp reduce_max reduce_mean
+    reduce_min reduce_prod reduce_sum repeat required_space_to_batch_paddings reshape reverse
+    reverse_sequence rfftnd roll round saturate_cast scalar_mul scatter_nd searchsorted sequence_mask shape
+    shape_n sigmoid sign sin sinh size slice sort space_to_batch space_to_batch_nd split sqrt square squeeze
+    stack stop_gradient strided_slice subtract tan tanh tensor_scatter_nd_add tensor_scatter_nd_max
+    tensor_scatter_nd_min tensor_scatter_nd_sub tensor_scatter_nd_update tensordot tile transpose truediv
+    truncatediv truncatemod unique unique_with_counts unravel_index unstack where zeros zeros_like"""
+)
+
+_TF_V1_FUNCTIONS = _TF_FUNCTIONS | _words(
+    """accumulate_n batch_gather batch_to_space_nd betainc ceil check_numerics cholesky conj cross cumprod
+    depth_to_space diag diag_part digamma div div_no_nan erf erfc expm1 extract_image_patches
+    fake_quant_with_min_max_args fake_quant_with_min_max_vars fft fft2d fft3d floor_div floordiv floormod
+    ifft ifft2d ifft3d igamma igammac imag invert_permutation is_finite is_inf is_nan lbeta lgamma log log1p
+    log_sigmoid logical_xor matrix_band_part matrix_determinant matrix_diag matrix_diag_part matrix_inverse
+    matrix_set_diag matrix_solve matrix_transpose matrix_triangular_solve mod polygamma qr random_gamma
+    random_normal random_poisson random_shuffle random_uniform real reciprocal reverse_v2 rint rsqrt
+    scatter_nd segment_max segment_mean segment_min segment_prod segment_sum self_adjoint_eig
+    self_adjoint_eigvals setdiff1d space_to_depth squared_difference svd tensor_scatter_add
+    tensor_scatter_sub tensor_scatter_update to_double to_float to_int32 to_int64 trace
+    truncated_normal unsorted_segment_max unsorted_segment_mean unsorted_segment_min unsorted_segment_prod
+    unsorted_segment_sqrt_n unsorted_segment_sum where_v2 zeta"""
+)
+
+
+@dataclass(frozen=True)
+class _Namespace:
+    """Some functions of a module.
+
+    Attributes:
+        module: Where they are.
+        allowed: Their names; all public ones if None.
+        denied: Names that are not among them.
+    """
+
+    module: str
+    allowed: frozenset[str] | None = None
+    denied: frozenset[str] = frozenset()
+
+    def functions(self) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """Yield names and functions."""
+        module = self.load()
+        for name in sorted(self.allowed or dir(module)):
+            function = getattr(module, name, None)
+            if self.holds(name) and callable(function) and not isinstance(function, type):
+                yield name, function
+
+    def holds(self, name: str) -> bool:
+        """Whether `name` may be called."""
+        is_allowed = not name.startswith("_") if self.allowed is None else name in self.allowed
+        return is_allowed and name not in self.denied
+
+    def load(self) -> Any:
+        """The module. Submodules of TensorFlow are attributes, not modules that can be imported."""
+        root, _, rest = self.module.partition(".")
+        module = importlib.import_module(root)
+        for step in rest.split(".") if rest else ():
+            module = getattr(module, step)
+        return module
+
+
+_TF_RANDOM_STATE = frozenset(("set_seed", "create_rng_state", "get_global_generator", "set_global_generator"))
+
+_NAMESPACES: dict[str, dict[str, _Namespace]] = {
+    "tensorflow": {
+        "tf": _Namespace("tensorflow", _TF_FUNCTIONS),
+        **{
+            f"tf.{name}": _Namespace(f"tensorflow.{name}")
+            for name in ("math", "nn", "linalg", "image", "signal", "bitwise", "strings", "sets")
+        },
+        "tf.random": _Namespace("tensorflow.random", denied=_TF_RANDOM_STATE),
+        "tf.quantization": _Namespace("tensorflow.quantization"),
+        "tf.experimental.numpy": _Namespace(
+            "tensorflow.experimental.numpy", denied=frozenset(("experimental_enable_numpy_behavior",))
+        ),
+        "tf.compat.v1": _Namespace("tensorflow.compat.v1", _TF_V1_FUNCTIONS),
+        **{
+            f"tf.compat.v1.{name}": _Namespace(f"tensorflow.compat.v1.{name}")
+            for name in ("math", "nn", "linalg", "image", "signal", "bitwise")
+        },
+        "tf.compat.v1.random": _Namespace("tensorflow.compat.v1.random", denied=_TF_RANDOM_STATE),
+    },
+}
+
+
+def is_known_namespace(name: str) -> bool:
+    """Whether `name` is that of a function in one of the namespaces, of whatever backend."""
+    return any(name.rpartition(".")[0] in spaces for spaces in _NAMESPACES.values())
+
+
+def resolve(name: str) -> Callable[..., Any]:
+    """Returns the function of the running backend with that name.
+
+    Args:
+        name: For example `tf.math.cumsum`.
+
+    Raises:
+        UnknownFunctionError: It belongs to another backend, or to no namespace of pure functions of
+            tensors. Nothing is imported to find out.
+    """
+    backend = keras.backend.backend()
+    namespace, _, function_name = name.rpartition(".")
+    owner = next((b for b, spaces in _NAMESPACES.items() if namespace in spaces), None)
+    if owner is not None and owner != backend:
+        raise UnknownFunctionError(
+            describe(
+                f"{name} is a function of another backend than the running one, {backend}.",
+                why="the model calls a function that keras.ops lacks",
+                hint=f"load the model with KERAS_BACKEND={owner}",
+            )
+        )
+    space = _NAMESPACES.get(backend, {}).get(namespace)
+    function = getattr(space.load(), function_name, None) if space and space.holds(function_name) else None
+    if function is None or isinstance(function, type) or not callable(function):
+        raise UnknownFunctionError(
+            describe(
+                f"{name} is no function that a recorded call may name.",
+                why="only pure functions of tensors are called, of the namespaces that kerasfx lists",
+                hint="load the model with the versions of Keras and its backend that saved it",
+            )
+        )
+    return function
+
+
+@functools.cache
+def functions() -> Mapping[str, tuple[str, Callable[..., Any]]]:
+    """Every name of a function of the running backend: its shortest name, and the function."""
+    spaces = _NAMESPACES.get(keras.backend.backend(), {})
+    shortest: dict[int, str] = {}
+    found: dict[str, tuple[str, Callable[..., Any]]] = {}
+    for prefix, space in spaces.items():
+        for name, function in space.functions():
+            best = shortest.setdefault(id(function), f"{prefix}.{name}")
+            found[f"{prefix}.{name}"] = best, function
+    return found
+
+
+@functools.cache
+def modules() -> Mapping[str, Any]:
+    """The modules of the running backend whose functions are known, by the prefix of the names."""
+    return {prefix: space.load() for prefix, space in _NAMESPACES.get(keras.backend.backend(), {}).items()}

@@ -1,0 +1,85 @@
+"""Functions of the backend itself, `tf.*`, `jax.*` and `torch.*`, called in the user's code.
+
+One file a backend says which of its functions have a twin in `keras.ops` and which calls are no op.
+Everything else in the namespaces of `kerasfx.backend_functions` is recorded under its own name.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kerasfx import backend_functions
+from kerasfx.errors import TraceError
+from kerasfx.trace import public_calls
+from kerasfx.trace.raw.twins import Twin
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
+
+LIBRARIES = ("tensorflow", "jax", "jaxlib", "torch", "keras", "tf_keras", "numpy", "scipy", "kerasfx")
+"""Packages whose modules keep the functions that they imported: no code of users is in them."""
+
+
+@functools.cache
+def dialect() -> ModuleType:
+    """The module of this package for the running backend."""
+    return importlib.import_module(f"{__name__}.{keras.backend.backend()}")
+
+
+def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    names = {id(f): name for name, f in backend_functions.functions().values()}
+    for prefix, module in backend_functions.modules().items():
+        for name, (canonical, _) in backend_functions.functions().items():
+            owner, _, attribute = name.rpartition(".")
+            if owner == prefix:
+                yield module, attribute, functools.partial(call, canonical)
+    for module, attribute, value in _imported_by_users():
+        if id(value) in names:
+            yield module, attribute, functools.partial(call, names[id(value)])
+    yield from dialect().patches()
+
+
+def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
+    """The globals of modules that are no library."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in LIBRARIES or not isinstance(module, ModuleType):
+            continue
+        for attribute, value in list(vars(module).items()):
+            if callable(value):
+                yield module, attribute, value
+
+
+def call(name: str, session: Session, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Stand in for the function `name`."""
+    draws = name in dialect().DRAWS
+    if not session.in_user_code or not (draws or session.is_traced((args, kwargs))):
+        return original(*args, **kwargs)
+    result = dialect().special(session, name, original, args, kwargs)
+    if result is not NotImplemented:
+        return result
+    specs = session.infer_op(name, args, kwargs)
+    twin = _twin(name, original)
+    same = twin and twin.call(original, args, kwargs)
+    if same and _gives(session, same, specs):
+        return session.record_op(same.name, same.args, same.kwargs)
+    return session.record_op(name, args, kwargs)
+
+
+def _twin(name: str, function: Callable[..., Any]) -> Twin | None:
+    return dialect().twin(name, function)
+
+
+def _gives(session: Session, twin: public_calls.PublicCall, specs: Any) -> bool:
+    """Whether the twin takes these arguments and gives results of these shapes and dtypes."""
+    try:
+        return session.infer_op(twin.name, twin.args, twin.kwargs) == specs
+    except TraceError:
+        return False

@@ -1,0 +1,354 @@
+"""TensorFlow: twins of its functions in `keras.ops`, and calls that are no op."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
+from kerasfx.ir import leaves_of
+from kerasfx.trace.raw.sizes import SizeVector, TensorShape, are_sizes, is_size
+from kerasfx.trace.raw.twins import Twin, arguments_of, parse, same_named
+from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
+from kerasfx.trace.where import source_line
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
+
+TWINS = parse("""
+    tf.abs = absolute x
+    tf.acos = arccos x
+    tf.acosh = arccosh x
+    tf.asin = arcsin x
+    tf.asinh = arcsinh x
+    tf.atan = arctan x
+    tf.atanh = arctanh x
+    tf.cos tf.cosh tf.exp tf.floor tf.negative tf.sigmoid tf.sign tf.sin tf.sinh tf.sqrt tf.square = * x
+    tf.tan tf.tanh = * x
+    tf.math.erf tf.math.expm1 tf.math.log tf.math.log1p tf.math.reciprocal tf.math.rsqrt = * x
+    tf.math.ceil tf.math.conj = * x
+    tf.math.imag tf.math.real = * input:x
+    tf.math.is_finite = isfinite x
+    tf.math.is_inf = isinf x
+    tf.math.is_nan = isnan x
+    tf.add tf.divide tf.equal tf.greater tf.greater_equal tf.less tf.less_equal tf.logical_and = * x:x1 y:x2
+    tf.logical_or tf.maximum tf.minimum tf.multiply tf.not_equal tf.subtract = * x:x1 y:x2
+    tf.math.logical_xor = * x:x1 y:x2
+    tf.logical_not = * x
+    tf.pow = power x:x1 y:x2
+    tf.truediv tf.realdiv = true_divide x:x1 y:x2
+    tf.math.floordiv = floor_divide x:x1 y:x2
+    tf.math.floormod = mod x:x1 y:x2
+    tf.atan2 = arctan2 y:x1 x:x2
+    tf.matmul = matmul a:x1 b:x2
+    tf.einsum = einsum equation:subscripts inputs:operands
+    tf.tensordot = tensordot a:x1 b:x2 axes
+    tf.reduce_all = all input_tensor:x axis keepdims
+    tf.reduce_any = any input_tensor:x axis keepdims
+    tf.reduce_logsumexp = logsumexp input_tensor:x axis keepdims
+    tf.reduce_max = max input_tensor:x axis keepdims
+    tf.reduce_mean = mean input_tensor:x axis keepdims
+    tf.reduce_min = min input_tensor:x axis keepdims
+    tf.reduce_prod = prod input_tensor:x axis keepdims
+    tf.reduce_sum = sum input_tensor:x axis keepdims
+    tf.math.reduce_std = std input_tensor:x axis keepdims
+    tf.math.reduce_variance = var input_tensor:x axis keepdims
+    tf.cumsum tf.math.cumprod = * x axis
+    tf.argmax tf.argmin = * input:x axis:axis=0
+    tf.cast = * x dtype
+    tf.clip_by_value = clip t:x clip_value_min:x_min clip_value_max:x_max
+    tf.convert_to_tensor = * value:x dtype
+    tf.identity = copy input:x
+    tf.stop_gradient = * input:variable
+    tf.broadcast_to = * input:x shape
+    tf.concat = concatenate values:xs axis
+    tf.expand_dims tf.squeeze = * input:x axis
+    tf.repeat = * input:x repeats axis
+    tf.reshape = * tensor:x shape:newshape
+    tf.reverse = flip tensor:x axis
+    tf.roll = * input:x shift axis
+    tf.stack = * values:x axis
+    tf.tile = * input:x multiples:repeats
+    tf.transpose = * a:x perm:axes
+    tf.unstack = * value:x num axis
+    tf.where = * condition x:x1 y:x2
+    tf.gather = take params:x indices axis:axis=0
+    tf.one_hot = * indices:x depth:num_classes axis:axis=-1 dtype
+    tf.eye = * num_rows:N num_columns:M dtype
+    tf.fill = full dims:shape value:fill_value
+    tf.linspace = * start stop num axis
+    tf.ones tf.zeros = * shape dtype
+    tf.ones_like tf.zeros_like = * input:x dtype
+    tf.range = arange start limit:stop delta:step dtype
+    tf.linalg.cholesky tf.linalg.det tf.linalg.inv = * input:x
+    tf.linalg.trace = * x
+    tf.nn.elu tf.nn.relu tf.nn.selu tf.nn.softsign = * features:x
+    tf.nn.relu6 tf.nn.softplus = * features:x
+    tf.nn.gelu = * features:x approximate
+    tf.nn.leaky_relu = * features:x alpha:negative_slope
+    tf.nn.log_softmax tf.nn.softmax = * logits:x axis:axis=-1
+    tf.nn.moments = * x axes keepdims
+    tf.nn.silu = silu features:x
+    tf.math.top_k = * input:x k sorted
+    tf.nn.embedding_lookup = take params:x ids:indices
+""")
+
+DRAWS = frozenset(
+    (
+        *(f"tf.random.{n}" for n in ("categorical", "gamma", "normal", "poisson", "shuffle")),
+        *(f"tf.random.{n}" for n in ("truncated_normal", "uniform")),
+    )
+)
+"""Functions that draw anew at each call, whatever their arguments are."""
+
+SIZE_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "tf.add": operator.add,
+    "tf.subtract": operator.sub,
+    "tf.multiply": operator.mul,
+    "tf.math.floordiv": operator.floordiv,
+    "tf.math.floormod": operator.mod,
+    "tf.maximum": max,
+    "tf.minimum": min,
+    "tf.equal": operator.eq,
+    "tf.not_equal": operator.ne,
+    "tf.less": operator.lt,
+    "tf.less_equal": operator.le,
+    "tf.greater": operator.gt,
+    "tf.greater_equal": operator.ge,
+    "tf.reduce_prod": math.prod,
+    "tf.reduce_sum": sum,
+}
+"""What functions of sizes give, as functions of Python: a size stays a size."""
+
+CHECKS = {
+    "tf.debugging.assert_equal": operator.eq,
+    "tf.debugging.assert_none_equal": operator.ne,
+    "tf.debugging.assert_less": operator.lt,
+    "tf.debugging.assert_less_equal": operator.le,
+    "tf.debugging.assert_greater": operator.gt,
+    "tf.debugging.assert_greater_equal": operator.ge,
+}
+
+
+def shape(sizes: tuple[Any, ...]) -> TensorShape:
+    """What `x.shape` is."""
+    return TensorShape(sizes)
+
+
+def dtype(name: str) -> Any:
+    """What `x.dtype` is."""
+    import tensorflow as tf
+
+    return tf.as_dtype(name)
+
+
+def attribute(tensor: TracedTensor, name: str) -> Any:
+    """What an attribute of `tf.Tensor` is for a tensor of the trace."""
+    if name == "get_shape":
+        return lambda: tensor.shape
+    if name == "set_shape":
+        return tensor.shape.merge_with  # pyright: ignore[reportAttributeAccessIssue]
+    if name == "numpy":
+        return tensor.__array__
+    raise AttributeError(f"'Tensor' object has no attribute '{name}'")
+
+
+def twin(name: str, function: Callable[..., Any]) -> Twin | None:
+    """How to say `function` with `keras.ops`, or None."""
+    if name.startswith("tf.experimental.numpy."):
+        return same_named(function, f"keras.ops.{name.rpartition('.')[2]}")
+    return TWINS.get(name)
+
+
+def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The result of a call that is no op, or NotImplemented."""
+    given = arguments_of(original, args, kwargs)
+    values = {k: v for k, (v, _) in given.items()} if given else {}
+    if name in SPECIAL and values:
+        return SPECIAL[name](session, original, values)
+    sizes = {k: v for k, v in values.items() if k != "name" and v is not None}
+    if name in SIZE_FUNCTIONS and are_sizes(list(sizes.values())):
+        return SIZE_FUNCTIONS[name](*sizes.values())
+    return NotImplemented
+
+
+def _shape(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    x = given["input"]
+    return SizeVector(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _size(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    x = given["input"]
+    return math.prod(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _rank(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    x = given["input"]
+    return x.ndim if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _same_sizes(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    """Conversions of sizes to integers, which keep them sizes."""
+    x, *_ = given.values()
+    dtype = given.get("dtype")
+    is_integer = dtype is None or keras.backend.standardize_dtype(dtype) in ("int32", "int64")
+    if not (are_sizes(x) and is_integer):
+        return NotImplemented
+    return x if is_size(x) else SizeVector(x)
+
+
+def _concat(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    values = given["values"]
+    is_list = isinstance(values, (list, tuple)) and all(isinstance(v, (list, tuple)) for v in values)
+    return SizeVector(leaves_of(values)) if is_list and are_sizes(values) else NotImplemented
+
+
+def _stack(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    values = given["values"]
+    is_list = isinstance(values, (list, tuple)) and all(map(is_size, values))
+    return SizeVector(values) if is_list and are_sizes(values) else NotImplemented
+
+
+def _unstack(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    return list(given["value"]) if isinstance(given["value"], SizeVector) else NotImplemented
+
+
+def _gather(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    sizes, i = given["params"], given["indices"]
+    return sizes[i] if isinstance(sizes, SizeVector) and isinstance(i, int) else NotImplemented
+
+
+def _split(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    sections = given["num_or_size_splits"]
+    if isinstance(sections, (list, tuple)):
+        if not all(is_size(n) for n in sections) or any(n == -1 for n in sections if isinstance(n, int)):
+            return NotImplemented
+        sections = list(accumulate(sections))[:-1]
+    elif not isinstance(sections, int):
+        return NotImplemented
+    return session.record_op("keras.ops.split", (given["value"], sections), {"axis": given["axis"]})
+
+
+def _pad(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    paddings, mode = given["paddings"], given["mode"].lower()
+    if not isinstance(paddings, (list, tuple)) or not isinstance(given["constant_values"], (int, float)):
+        return NotImplemented
+    options = {"constant_values": given["constant_values"]} if mode == "constant" else {}
+    pairs = [tuple(p) for p in paddings]
+    return session.record_op("keras.ops.pad", (given["tensor"], pairs), {"mode": mode, **options})
+
+
+SPECIAL: dict[str, Callable[..., Any]] = {
+    "tf.shape": _shape,
+    "tf.size": _size,
+    "tf.rank": _rank,
+    "tf.cast": _same_sizes,
+    "tf.convert_to_tensor": _same_sizes,
+    "tf.identity": _same_sizes,
+    "tf.concat": _concat,
+    "tf.stack": _stack,
+    "tf.unstack": _unstack,
+    "tf.gather": _gather,
+    "tf.split": _split,
+    "tf.pad": _pad,
+}
+
+
+def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    import tensorflow as tf
+
+    for owner in (tf, tf.compat.v1):
+        yield owner, "is_tensor", _is_tensor
+        yield owner, "control_dependencies", _no_control_dependencies
+        yield owner, "cond", _cond
+        for name in ("Assert", "print"):
+            yield owner, name, functools.partial(_dropped, f"tf.{name}")
+    for owner in (tf.debugging, tf, tf.compat.v1, tf.compat.v1.debugging):
+        for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "check_numerics", "Assert"))):
+            yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
+    yield type(tf.function(lambda: None)), "__call__", _inlined
+    variable = next(c for c in type(tf.Variable(tf.zeros(()))).__mro__ if "read_value" in vars(c))
+    for owner in (tf.Tensor, variable):
+        for name in set(OPERATOR_NAMES) & set(vars(owner)):
+            yield owner, name, functools.partial(_operator, name)
+    for name in ("value", "read_value"):
+        yield variable, name, _read
+    for name in ("assign", "assign_add", "assign_sub"):
+        yield variable, name, _refuse_assign
+
+
+def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
+
+
+def _no_control_dependencies(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    # What is recorded runs in the order of the graph, and checks are not recorded.
+    return nullcontext() if session.in_user_code else original(*args, **kwargs)
+
+
+def _cond(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    given = {k: v for k, (v, _) in (arguments_of(original, args, kwargs) or {}).items()}
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    if isinstance(given.get("pred"), TracedTensor):
+        raise _unsupported(session, "tf.cond of a tensor is not recorded.")
+    return given["true_fn"]() if given["pred"] else given["false_fn"]()
+
+
+def _dropped(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """Check sizes now (the answer is guarded); leave other checks out, with a line in the report."""
+    if not session.in_user_code or not any(isinstance(x, TracedTensor) for x in leaves_of((args, kwargs))):
+        sizes = [x for x in args if is_size(x)]
+        if name in CHECKS and are_sizes(sizes) and CHECKS[name](*sizes[:2]):
+            return None
+        return original(*args, **kwargs)
+    session.note("dropped", f"{name} is left out of the prepared model", source_line())
+    return None
+
+
+def _inlined(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    function, *rest = args
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    return function.python_function(*rest, **kwargs)
+
+
+def _operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """An operator of a constant or variable, of which one side may be traced."""
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    own, *others = args
+    is_variable = hasattr(own, "assign")
+    if not is_variable and not session.is_traced(others):
+        return original(*args, **kwargs)
+    return getattr(session.traced(own), name)(*others)
+
+
+def _read(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    return session.traced(args[0]) if session.in_user_code else original(*args, **kwargs)
+
+
+def _refuse_assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    raise StateUpdateError(
+        describe(
+            f"The tf.Variable {args[0].name} is assigned, and it is no weight of the model.",
+            where=session.locate(source_line()),
+            hint=f"create it with self.add_weight(...), or {session.keep_hint()}",
+        )
+    )
+
+
+def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
+    return UnsupportedOperationError(
+        describe(what, where=session.locate(source_line()), hint=session.keep_hint())
+    )
