@@ -25,7 +25,9 @@ NOT_IN_A_GRAPH = (
 
 
 def compiled(model):
-    """`model` in one graph for all sizes on TensorFlow, compiled for each on JAX."""
+    """`model` in one graph for all sizes on TensorFlow, compiled for each on JAX, as it is on PyTorch."""
+    if keras.backend.backend() == "torch":
+        return model
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasfx import codec, functional, layers, provenance
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim
+from kerasfx.dims import Dim, hint
 from kerasfx.errors import NotCopyableError, UnsupportedOperationError, describe
 from kerasfx.ir import (
     Assignment,
@@ -91,6 +91,7 @@ class _Emitter:
             self._emit_node(node)
         outputs = map_leaves(self._output, self.graph.outputs)
         model = self._model(inputs, outputs, name)
+        self.record.sizes = {v.name: tuple(map(hint, v.shape)) for v in values_in(self.graph.inputs)}
         provenance.attach(model, self.record)
         return model
 

@@ -312,6 +312,7 @@ class CheckSizes(_Plain):
     Args:
         conditions: Each `{"sides": two encoded sizes, "symbol": a comparison, "answer": whether it
             holds, "text": what to say}`.
+        shape: The shape of the result, where the conditions make sizes known; None for that of the input.
 
     Call arguments:
         inputs: `[x, tensor, ...]`, the tensors in the order of the slots of the sizes.
@@ -320,9 +321,10 @@ class CheckSizes(_Plain):
         SizeGuardError: A comparison has another answer than it had while tracing.
     """
 
-    def __init__(self, conditions: Any, **kwargs: Any):
+    def __init__(self, conditions: Any, shape: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.conditions = list(conditions)
+        self.shape = None if shape is None else list(shape)
 
     def call(self, inputs: Any) -> Any:
         x, *tensors = inputs
@@ -330,16 +332,18 @@ class CheckSizes(_Plain):
             sides = (codec.decode(side, tensors, _size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)
             x = _if_holds(x, holds == condition["answer"], condition["text"])
+        if self.shape is not None and hasattr(x, "set_shape"):
+            x.set_shape(self.shape)
         return ops.copy(x)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+        return keras.KerasTensor(self.shape or inputs[0].shape, dtype=inputs[0].dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "conditions": self.conditions}
+        return {**super().get_config(), "conditions": self.conditions, "shape": self.shape}
 
 
 def _if_holds(x: Any, holds: Any, text: str) -> Any:

@@ -124,8 +124,27 @@ def while_loop_with_a_counter():
 
 
 @case
+def fori_loop_of_a_few_steps():
+    """A short loop is unrolled: Dropout may draw in it, and layers stay layers."""
+
+    class Repeat(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(4, activation="tanh")
+            self.dropout = keras.layers.Dropout(0.3, seed=1)
+
+        def call(self, x):
+            def step(i, y):
+                return self.dropout(self.dense(y)) + ops.cast(i, "float32") * x
+
+            return ops.fori_loop(0, 3, step, x)
+
+    return Case(Repeat(), floats(3, 4))
+
+
+@case
 def fori_loop_with_a_dense_layer():
-    """A built-in layer that is called in a loop is opened, its weights are captured."""
+    """A built-in layer that is called in a long loop is opened, its weights are captured."""
 
     class Repeat(keras.Model):
         def __init__(self):
@@ -136,7 +155,7 @@ def fori_loop_with_a_dense_layer():
             self.dense.build(input_shape)
 
         def call(self, x):
-            return ops.fori_loop(0, 2, lambda i, y: self.dense(y) + ops.cast(i, y.dtype), x)
+            return ops.fori_loop(0, 20, lambda i, y: self.dense(y) + 0.01 * ops.cast(i, "float32"), x)
 
     return Case(Repeat(), floats(3, 4))
 
@@ -191,3 +210,21 @@ def scan_with_layers():
             return ops.concatenate([h, ops.sum(out, axis=0)], axis=-1)
 
     return Case(functional(Recurrent(), floats(3, 5, 4)), floats(3, 5, 4), needs_input=False)
+
+
+@case
+def loop_beside_a_training_branch():
+    """The loop is the same in both modes; the Dense layer after the branch is called once in each."""
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(4)
+
+        def call(self, x, training=None):
+            y = ops.fori_loop(0, 20, lambda i, y: ops.tanh(y) + x, x)
+            if training:
+                y = y * 2.0
+            return self.dense(y)
+
+    return Case(Net(), floats(3, 4))

@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from kerasfx import keras_internals as internals
+from kerasfx.dims import Dim
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Body, Graph, Input, Node, Value, map_leaves, map_values, values_in
 from kerasfx.trace.raw.twins import arguments_of
@@ -22,7 +24,11 @@ from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:
+    from kerasfx.trace.effects import Effects
     from kerasfx.trace.session import Session
+
+UNROLLED = 16
+"""A loop of at most so many steps, whose number is known, is unrolled: the layers in it stay layers."""
 
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
@@ -64,6 +70,10 @@ def while_loop(session: Session, cond: Any, body: Any, loop_vars: Any, maximum_i
 
 
 def _fori_loop(session: Session, lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Any:
+    if type(lower) is type(upper) is int and upper - lower <= UNROLLED:
+        with session.pause():
+            counters = [keras.ops.convert_to_tensor(i, "int32") for i in range(lower, upper)]
+        return functools.reduce(lambda state, i: body_fun(i, state), counters, init_val)
     init_val = map_leaves(session.as_tensor, init_val)
     counter = keras.KerasTensor((), "int32")
     body = body_of(session, body_fun, (counter, init_val))
@@ -130,10 +140,19 @@ def body_of(session: Session, function: Callable[..., Any], arguments: Any) -> B
     with session.inside_body():
         result = function(*tensors)
         outputs = map_leaves(lambda x: _result(session, x), result)
-    if session.effects != before:
-        raise _unsupported(session, "A body draws random numbers, asks about its sizes or changes state.")
+    nodes = graph.nodes[start:]
     flat = [t.value for t in keras.tree.flatten(tensors) if t is not None]
+    own = {*flat, *(v for node in nodes for v in node.results)}
+    _require_no_effect(session, before, own)
     return _closed(session, flat, graph.take(start), outputs)
+
+
+def _require_no_effect(session: Session, before: Effects, own: set[Value]) -> None:
+    """A body may ask about sizes from outside, whose answers are checked there, and nothing else."""
+    asked = session.effects.guards[len(before.guards) :]
+    inside = any(v in own for guard in asked for v in values_in(guard.sizes()))
+    if inside or replace(session.effects, guards=before.guards) != before:
+        raise _unsupported(session, "A body draws random numbers, asks about its sizes or changes state.")
 
 
 def _parameter(session: Session, x: Any) -> TracedTensor:
@@ -156,7 +175,7 @@ def _closed(session: Session, parameters: list[Value], nodes: list[Node], output
     own = {*parameters, *(v for node in nodes for v in node.results)}
     used = [v for n in nodes for v in n.inputs] + list(values_in(outputs))
     captured = tuple(dict.fromkeys(v for v in used if v not in own))
-    inner = {v: Value(v.name, v.shape, v.dtype, Input(v.name)) for v in captured}
+    inner = {v: _inner(v) for v in captured}
     graph = Graph(session.graph.name)
     graph.inputs = (tuple(parameters), tuple(inner.values()))
 
@@ -168,6 +187,15 @@ def _closed(session: Session, parameters: list[Value], nodes: list[Node], output
         graph.append(node)
     graph.outputs = map_values(swap, outputs)
     return Body(graph.check(), captured)
+
+
+def _inner(outer: Value) -> Value:
+    """What stands for a captured Value inside: it has sizes of its own."""
+    value = Value(outer.name, (), outer.dtype, Input(outer.name))
+    value.shape = tuple(
+        Dim.axis(value, k, d.hints) if isinstance(d, Dim) else d for k, d in enumerate(outer.shape)
+    )
+    return value
 
 
 def _unsupported(session: Session, what: str) -> UnsupportedOperationError:

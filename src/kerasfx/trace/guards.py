@@ -10,7 +10,7 @@ from typing import Any
 from kerasfx import codec
 from kerasfx.dims import COMPARISONS, Dim, Question
 from kerasfx.errors import describe
-from kerasfx.ir import Graph, Input, LayerSpec, Node, SourceLine, Value, foreign_masks, values_in
+from kerasfx.ir import Graph, Input, LayerSpec, Node, SourceLine, Value, foreign_masks, map_leaves, values_in
 from kerasfx.report import Finding
 
 
@@ -112,9 +112,21 @@ def _inputs_behind(dim: Dim) -> Iterator[Value]:
             yield value
 
 
+def fixed_sizes(value: Value, sizes: dict[int, int]) -> Node:
+    """A check that some axes of an input have the sizes given, which its result has for certain."""
+    guards = [Guard(Question(_axis(value, k, n), "==", n, True), value.name, None) for k, n in sizes.items()]
+    shape = [sizes.get(k, None if isinstance(d, Dim) else d) for k, d in enumerate(value.shape)]
+    config = {"conditions": [g.condition([value]) for g in guards], "shape": shape}
+    return Node(f"{value.name}_fixed", LayerSpec("kerasfx.layers.CheckSizes", config), ([value, value],), {})
+
+
+def _axis(value: Value, k: int, n: int) -> Dim:
+    return Dim.axis(value, k, (n, n))
+
+
 def check_early(graph: Graph, guards: list[Guard]) -> None:
     """Put `CheckSizes` layers in front of everything that uses the tensors whose sizes were asked about."""
-    groups: dict[Value, list[Guard]] = defaultdict(list)
+    groups: dict[Value | None, list[Guard]] = defaultdict(list)
     needed = _needed(graph)
     for guard in {str(g): g for g in guards}.values():
         groups[_anchor(graph, guard, needed)].append(guard)
@@ -131,32 +143,34 @@ def _needed(graph: Graph) -> set[Value]:
     return needed
 
 
-def _anchor(graph: Graph, guard: Guard, needed: set[Value]) -> Value:
-    """The Value that is handed on by the check: computed last of those asked about, and needed."""
+def _anchor(graph: Graph, guard: Guard, needed: set[Value]) -> Value | None:
+    """The Value that the check holds back: the last of those asked about, if an output needs it."""
     values = list(values_in(guard.sizes()))
     last = max(_position(graph, v) for v in values)
-    found = [v for v in values if v in needed and _position(graph, v) == last]
-    if found:
-        return found[0]
-    # What was asked about has no other use: hold back something that comes later.
     inputs = values_in(graph.inputs) if last < 0 else ()
-    return next(v for v in (*inputs, *values_in(graph.outputs)) if v in needed)
+    candidates = [v for v in values if _position(graph, v) == last]
+    return next((v for v in (*candidates, *inputs) if v in needed), None)
 
 
 def _position(graph: Graph, value: Value) -> int:
     return graph.nodes.index(value.producer) if isinstance(value.producer, Node) else -1
 
 
-def _insert_check(graph: Graph, anchor: Value, guards: list[Guard]) -> None:
+def _insert_check(graph: Graph, anchor: Value | None, guards: list[Guard]) -> None:
+    held = next(iter(values_in(graph.outputs))) if anchor is None else anchor
     values = list(dict.fromkeys(v for g in guards for v in values_in(g.sizes())))
     conditions = [g.condition(values) for g in guards]
     target = LayerSpec("kerasfx.layers.CheckSizes", {"conditions": conditions})
-    node = Node(graph.unique_name(f"{anchor.name}_check_sizes"), target, ([anchor, *values],), {})
-    checked = Value(node.name, (), anchor.dtype, node)
+    node = Node(graph.unique_name(f"{held.name}_check_sizes"), target, ([held, *values],), {})
+    node.outputs = checked = Value(node.name, (), held.dtype, node)
     checked.shape = tuple(
-        Dim.axis(checked, k, d.hints, d) if isinstance(d, Dim) else d for k, d in enumerate(anchor.shape)
+        Dim.axis(checked, k, d.hints, d) if isinstance(d, Dim) else d for k, d in enumerate(held.shape)
     )
-    checked.mask = anchor.mask
-    node.outputs = checked
-    graph.replace_uses(anchor, checked)
-    graph.insert(_position(graph, anchor) + 1, node)
+    checked.mask = held.mask
+    if anchor is None:
+        graph.append(node)
+        graph.outputs = map_leaves(lambda v: checked if v is held else v, graph.outputs)
+        graph.output_masks[checked] = graph.output_masks.pop(held, None)
+    else:
+        graph.replace_uses(anchor, checked)
+        graph.insert(_position(graph, anchor) + 1, node)

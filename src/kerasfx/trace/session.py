@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasfx import codec, functions
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim, Question, decisions_go_to
+from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to
 from kerasfx.errors import (
     KerasFxError,
     OperationInferenceError,
@@ -41,7 +41,8 @@ from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.equal_sizes import equal_sizes
-from kerasfx.trace.guards import guards_for, may_answer, refusal
+from kerasfx.trace.example_sizes import Clashes
+from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -51,7 +52,7 @@ from kerasfx.trace.leaves import (
     is_plain_leaf,
 )
 from kerasfx.trace.tensor import TracedTensor
-from kerasfx.trace.where import Paths, failing_line, source_line
+from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
 
 INLINE_SIZE = 64
 """Constants with at most this many elements stay in the arguments of an op."""
@@ -119,14 +120,18 @@ class Session:
         root: The model.
         policy: Which layers stay whole.
         hinted: Names of the inputs whose sizes the user gave.
+        clashes: Notes the ops that are refused for the example sizes.
     """
 
-    def __init__(self, root: Any, policy: LeafPolicy, hinted: Iterable[str] = ()):
+    def __init__(
+        self, root: Any, policy: LeafPolicy, hinted: Iterable[str] = (), clashes: Clashes | None = None
+    ):
         self.graph = Graph(root.name)
         self.policy = policy
         self.paths = Paths(root)
         self.root = root
         self.hinted = set(hinted)
+        self.clashes = clashes or Clashes()
         self.findings: list[Finding] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self)
@@ -318,7 +323,11 @@ class Session:
         with self.pause():
             plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
             masks = map_leaves(self._as_layer_argument, _without_flag(plain))
-            specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
+            try:
+                specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
+            except Exception:
+                self.clashes.note_refused((args, kwargs))
+                raise
         activation = self._split_activation(frame)
         config = {"activation": "linear"} if activation else {}
         target = LayerCall(layer, self._why_kept(frame), config)
@@ -488,6 +497,7 @@ class Session:
         return specs[0]
 
     def _inference_error(self, name: str, args: Any, kwargs: Any, line: Any, error: Exception) -> Exception:
+        self.clashes.note_refused((args, kwargs))
         shown = ", ".join(
             f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of((args, kwargs)) if isinstance(v, Value)
         )
@@ -569,6 +579,18 @@ class Session:
         value = self.graph.add_input(name, (), dtype)
         value.shape = tuple(Dim.axis(value, k, hints[k]) if d is None else d for k, d in enumerate(shape))
         return self.tensor_of(value)
+
+    def with_fixed_sizes(self, tensor: TracedTensor, sizes: dict[int, int]) -> TracedTensor:
+        """`tensor` behind a check that some axes have the sizes given, which are known from then on."""
+        node = fixed_sizes(tensor.value, sizes)
+        for k, n in sizes.items():
+            what = f"{tensor.value.name}.shape[{k}] is {n} in the result: other sizes tried do not fit"
+            self.findings.append(Finding("fixed", "", what))
+        first, second = inference.specs_like(tensor.value)
+        shape = [sizes.get(k, d) for k, d in enumerate(first.shape)]
+        other = [sizes.get(k, d) for k, d in enumerate(second.shape)]
+        dtype = tensor.value.dtype
+        return self.finish(node, [inference.Spec(tuple(s), dtype) for s in (shape, other)])
 
     def value_of(self, x: Any) -> Any:
         """The Value of an output of the model; None stays None."""
@@ -659,8 +681,12 @@ class Session:
     def _answer(self, question: Question) -> None:
         """Record the answer to a question about a free size as a guard, or refuse to answer."""
         line = source_line()
+        if asked_for_a_warning():
+            return
         if not may_answer(question, self.hinted):
             raise SizeDecisionError(refusal(question, self.locate(line), self.keep_hint()))
+        if question.symbol not in COMPARISONS:
+            self.clashes.note_read(question.dim)
         path = self.frame.path if self.frames else ""
         self.effects.guards += guards_for(question, path, line)
 

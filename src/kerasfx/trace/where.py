@@ -46,6 +46,12 @@ _KERAS_ATTRIBUTES = (
 """Beginnings of attributes in which Keras keeps layers itself."""
 
 
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_KERAS = os.path.dirname(keras.__file__) + os.sep
+_WARNING_FUNCTIONS = ("softmax",)
+"""It warns that the softmax of a lone number is 1; the result is right for any size."""
+
+
 def source_line() -> SourceLine | None:
     """The innermost line on the stack that is neither Keras's, a backend's nor ours."""
     frame = sys._getframe(1)
@@ -54,6 +60,16 @@ def source_line() -> SourceLine | None:
             return _line(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def asked_for_a_warning() -> bool:
+    """Whether the innermost code that is not ours is a function of Keras that asks about a size to warn."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    if frame is None or not frame.f_code.co_filename.startswith(_KERAS):
+        return False
+    return frame.f_code.co_name in _WARNING_FUNCTIONS
 
 
 def failing_line(error: BaseException) -> SourceLine | None:
