@@ -57,7 +57,11 @@ def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any
         if function is keras.ops.slice:
             # Its shape is an argument; PyTorch would cut what is too long for the example sizes.
             return _specs(call(*tensors))
-        return _specs(_as_backend_or_keras_says(call, tensors))
+        specs = _specs(_as_backend_or_keras_says(call, tensors))
+        if not tensors and any(None in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
+            # TensorFlow loses the sizes of some functions of Python numbers, `tf.linspace` for one.
+            specs = _specs(call())
+        return specs
 
     return _for_both(run, (args, kwargs))
 

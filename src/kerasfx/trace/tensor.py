@@ -67,6 +67,13 @@ class TracedTensor(keras.KerasTensor):
         super().__init__(static, dtype=value.dtype, name=value.name)
 
     @property
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # `isinstance(x, tf.Tensor)` chooses the code that runs on real tensors. `type(x)` stays ours,
+        # and so does what `isinstance` finds by it.
+        seen = raw.dialect().tensor_class() if vars(self)["session"].in_user_code else None
+        return seen or TracedTensor
+
+    @property
     def shape(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self.session.in_user_code:
             return raw.dialect().shape(self.value.shape)
@@ -152,6 +159,9 @@ class TracedTensor(keras.KerasTensor):
             )
         )
 
+    def __tf_tracing_type__(self, context: Any) -> Any:
+        return self.__tf_tensor__()
+
     def no_python_value(
         self, wanted: str, why: str = "it has a value only when the model runs", hint: str = ""
     ) -> TensorAsPythonValueError:
@@ -190,7 +200,7 @@ def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
     if by_numpy:
         x, other = _as_numpy_takes(op, x, other)
     args = (other, x) if reflected else (x, other)
-    result = x.session.record_op(f"keras.ops.{op}", args, {})
+    result = raw.operator(x.session, op, args)
     # PyTorch takes truth values of NumPy for numbers.
     return keras.ops.cast(result, "uint8") if by_numpy and result.value.dtype == "bool" else result
 
