@@ -15,7 +15,7 @@ from zoo import arguments, control_flow, frozen, masks, operators, structure, tr
 from zoo.case import ALL, REFUSED, Case
 
 if keras.backend.backend() == "tensorflow":
-    from zoo import raw_tensorflow  # noqa: F401 (registers its cases)
+    from zoo import raw_tensorflow, raw_tensorflow_control_flow  # noqa: F401 (registers cases)
 
 IGNORED_WARNINGS = (
     # A sublayer is never called, and so never built.
