@@ -3,6 +3,7 @@
 #   make demo                                   KERAS_BACKEND=jax make demo
 #   make test                                   make test PYTEST_ARGS="-k masks"
 #   make test ENVIRONMENTS=newest BACKENDS=jax  make test PYTHON=python3.13 ENVIRONMENTS=newest
+#   make zoo                                    make zoo BACKENDS=jax ENTRIES="hub_t5 bf_unet"
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,10 +11,12 @@ SHELL := bash
 
 PYTHON ?= python3.11
 ENVIRONMENTS ?= newest oldest
-BACKENDS ?= tensorflow jax
+BACKENDS ?= tensorflow jax torch
 PYTEST_ARGS ?=
-# Test processes at a time.
+# Processes at a time, of `make test` and `make zoo`.
 JOBS ?= 2
+# The third-party models of `make zoo`, by name; all of them when empty.
+ENTRIES ?=
 # The backend of the demo and the benchmarks.
 KERAS_BACKEND ?= tensorflow
 
@@ -23,6 +26,7 @@ python-version := $(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:3],
 env-path = $(KERASFX_ENVS)/$(1)-py$(python-version)-$(shell cat requirements/$(1)*.txt | cksum | cut -d' ' -f1)
 newest := $(call env-path,newest)
 oldest := $(call env-path,oldest)
+zoo := $(call env-path,zoo)
 
 # JAX spends most of the tests compiling small functions: optimising them less makes that 3x faster.
 test-xla-flags := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
@@ -36,13 +40,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo test lint bench clean $(addprefix run-,$(runs))
+.PHONY: help demo test lint bench zoo clean $(addprefix run-,$(runs))
 
 help:
 	@echo "make demo    prepares models and proves the results equal to the originals"
 	@echo "make test    runs the whole suite on $(ENVIRONMENTS) x $(BACKENDS)"
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make bench   measures time and memory of prepare_model as models grow"
+	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
 
@@ -51,6 +56,10 @@ demo: $(newest)/ready
 
 bench: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/scaling.py
+
+zoo: $(zoo)/ready
+	@XLA_FLAGS="$(test-xla-flags)" $(zoo)/bin/python -m benchmarks.zoo \
+	    --backends $(BACKENDS) --jobs $(JOBS) --entries $(ENTRIES)
 
 lint: $(newest)/ready
 	$(newest)/bin/python -m ruff check

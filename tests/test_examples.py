@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from predicting import predicted
 
 import kerasfx
 from examples import models
@@ -61,7 +62,7 @@ def test_example(name, elsewhere, tmp_path):
     inputs = inputs_for(prepared)
     prepared.save(tmp_path / "prepared.keras")
     outputs = elsewhere.run(tmp_path / "prepared.keras", inputs)
-    expected = keras.tree.flatten(prepared(inputs, training=False))
+    expected = keras.tree.flatten(predicted(prepared, inputs, training=False))
     for ours, theirs in zip(expected, outputs, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert not [m for m in elsewhere.modules if m.startswith(("keras_hub", "examples"))]
@@ -74,4 +75,6 @@ def test_sequence_length_stays_free():
     for length in (3, 16):
         ids = np.ones((2, length), "int32")
         inputs = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": ids}
-        np.testing.assert_allclose(model(inputs), prepared(inputs), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            predicted(model, inputs), predicted(prepared, inputs), rtol=1e-5, atol=1e-6
+        )

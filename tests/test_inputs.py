@@ -6,6 +6,7 @@ from collections import namedtuple
 import keras
 import numpy as np
 import pytest
+from predicting import predicted
 
 import kerasfx
 from kerasfx.errors import InputMismatchError, InputRequiredError
@@ -162,7 +163,7 @@ class TestStructures:
 
         arrays = np.ones((8, 4), "float32"), np.full((8, 4), 2.0, "float32")
         prepared = kerasfx.prepare_model(Total(), given(*arrays))
-        np.testing.assert_array_equal(prepared(given(*arrays)), np.full((8, 4), 3.0))
+        np.testing.assert_array_equal(predicted(prepared, given(*arrays)), np.full((8, 4), 3.0))
 
     def test_two_inputs_of_one_name_get_two(self):
         class Total(keras.Model):
@@ -224,7 +225,7 @@ class TestArguments:
         x, y, c = (np.full((2, 4), n, "float32") for n in (2, 3, 5))
         inputs = kerasfx.Inputs(x, y, context=c, inverse=True)
         prepared = kerasfx.prepare_model(Affine(), inputs)
-        found = prepared({"x": x, "others_0": y, "context": c})
+        found = predicted(prepared, {"x": x, "others_0": y, "context": c})
         np.testing.assert_array_equal(found, np.full((2, 4), -13.0))
 
     def test_that_do_not_fit_the_signature_are_refused(self):

@@ -64,6 +64,11 @@ def _slices(layer, x, y, n):
     return ops.concatenate([x[:, k:], y[:, :k, ::-1]], axis=1)
 
 
+def _slices_forwards(layer, x, y, n):
+    k = n % (TIME - 1) + 1
+    return ops.concatenate([x[:, k:], ops.flip(y[:, :k], axis=-1)], axis=1)
+
+
 def _class_token(layer, x, y, n):
     token = ops.broadcast_to(layer.token, (ops.shape(x)[0], 1, WIDTH))
     return ops.concatenate([token, x], axis=1)[:, :-1, ...]
@@ -110,6 +115,11 @@ STEPS = {
     "inner": lambda layer, x, y, n: layer.inner[n % len(layer.inner)](x) if layer.inner else x,
     "inner of two": lambda layer, x, y, n: layer.inner[n % len(layer.inner)](x, y) if layer.inner else y,
 }
+
+if keras.backend.backend() == "torch":
+    # Without what PyTorch itself refuses (see the zoo): an array on the left, a negative step.
+    STEPS["constant"] = lambda layer, x, y, n: x / (n + 1) + ops.linspace(0, 1, WIDTH)
+    STEPS["slices"] = _slices_forwards
 
 
 class Random(keras.layers.Layer):

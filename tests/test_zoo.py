@@ -5,9 +5,8 @@ import functools
 import keras
 import numpy as np
 import pytest
-from zoo import ALL, IGNORED_WARNINGS, Case
-
-from kerasfx.compare.run import plain_tensorflow
+from predicting import predicting
+from zoo import ALL, IGNORED_WARNINGS, REFUSED, Case
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in IGNORED_WARNINGS]
 
@@ -24,7 +23,8 @@ class Observed:
 
     def __init__(self, case: Case):
         self.case = case
-        case.model(case.inputs, **case.call_kwargs)
+        with predicting():
+            case.model(case.inputs, **case.call_kwargs)
         untracked = (weight for layer in case.untracked for weight in layer.weights)
         self.weights = [*case.model.weights, *untracked]
         self._compiled = compiled_once(self._run)
@@ -36,9 +36,8 @@ class Observed:
         values = [weight.value for weight in self.weights]
         if changed is not None:
             values[changed] = perturbed(self.weights[changed])
-        with plain_tensorflow():
-            outputs = self._compiled(values, training)
-        return [keras.ops.convert_to_numpy(leaf) for leaf in outputs]
+        with predicting():
+            return [keras.ops.convert_to_numpy(leaf) for leaf in self._compiled(values, training)]
 
     def _run(self, values: list, training: bool) -> list:
         state = list(zip(self.weights, values, strict=True))
@@ -119,6 +118,15 @@ def test_every_weight_influences_an_output(observed):
     silent = [weight.path for index, weight in weights if not influences(observed, index)]
     undeclared = [path for path in silent if not path.endswith(observed.case.inert)]
     assert len(undeclared) == observed.case.unused, undeclared
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_the_backend_refuses_a_case_that_is_left_out(name):
+    """A case is left out only where the user's own model does not run."""
+    builder, says = REFUSED[name]
+    refused = builder()
+    with predicting(), pytest.raises(Exception, match=says):
+        refused.model(refused.inputs, **refused.call_kwargs)
 
 
 def test_building_a_case_twice_gives_equal_weights():

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from kerasfx.dims import OPERATORS, Dim
-from kerasfx.ir import Value
+from kerasfx.ir import Body, Value, leaves_of, values_in
 from kerasfx.keras_internals import standardize_dtype
 
 
@@ -29,6 +29,8 @@ def encode(x: Any, slot: Callable[[Value], int]) -> Any:
         return {"$tensor": slot(x)}
     if isinstance(x, Dim):
         return {"$dim": _encode_dim(x, slot)}
+    if isinstance(x, Body):
+        return {"$body": _encode_body(x, slot)}
     if isinstance(x, tuple):
         return {"$tuple": [encode(v, slot) for v in x]}
     if isinstance(x, list):
@@ -62,6 +64,20 @@ def decode_structure(x: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
     return leaf(x)
 
 
+def _encode_body(body: Body, slot: Callable[[Value], int]) -> Any:
+    """Its Values are numbered: arguments, captured ones, then the results of its calls in order."""
+    known = {v: i for i, v in enumerate(values_in(body.graph.inputs))}
+    calls = []
+    for node in body.graph.nodes:
+        calls.append([str(node.target), encode([node.args, node.kwargs], known.__getitem__)])
+        known.update({v: len(known) + i for i, v in enumerate(node.results)})
+    return {
+        "captured": [slot(v) for v in body.captured],
+        "calls": calls,
+        "result": encode(body.graph.outputs, known.__getitem__),
+    }
+
+
 def _encode_dim(dim: Any, slot: Callable[[Value], int]) -> Any:
     if not isinstance(dim, Dim):
         return dim
@@ -91,29 +107,61 @@ def _encode_leaf(x: Any) -> Any:
         raise NotEncodableError(f"{x!r} of type {type(x).__name__}") from None
 
 
-def decode(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+def decode(
+    x: Any,
+    tensors: list[Any],
+    size_of: Callable[[Any, int], Any],
+    resolve: Callable[[str], Callable[..., Any]] | None = None,
+) -> Any:
     """Turn `encode`'s JSON back into arguments.
 
     Args:
         x: The JSON.
         tensors: The tensors by slot.
         size_of: `size_of(tensor, axis)` is a size at run time.
+        resolve: The function of a name, for the calls of a body.
     """
+
+    def part(v: Any) -> Any:
+        return decode(v, tensors, size_of, resolve)
+
     if isinstance(x, list):
-        return [decode(v, tensors, size_of) for v in x]
+        return [part(v) for v in x]
     if not isinstance(x, dict):
         return x
     if "$tensor" in x:
         return tensors[x["$tensor"]]
     if "$dim" in x:
         return _decode_dim(x["$dim"], tensors, size_of)
+    if "$body" in x:
+        assert resolve is not None
+        return _decode_body(x["$body"], tensors, size_of, resolve)
     if "$tuple" in x:
-        return tuple(decode(v, tensors, size_of) for v in x["$tuple"])
+        return tuple(part(v) for v in x["$tuple"])
     if "$dict" in x:
-        return {k: decode(v, tensors, size_of) for k, v in x["$dict"]}
+        return {k: part(v) for k, v in x["$dict"]}
     if "$slice" in x:
-        return slice(*(decode(v, tensors, size_of) for v in x["$slice"]))
+        return slice(*(part(v) for v in x["$slice"]))
     return _decode_leaf(x)
+
+
+def _decode_body(
+    x: Any,
+    tensors: list[Any],
+    size_of: Callable[[Any, int], Any],
+    resolve: Callable[[str], Callable[..., Any]],
+) -> Callable[..., Any]:
+    captured = [tensors[i] for i in x["captured"]]
+    calls = [(resolve(name), arguments) for name, arguments in x["calls"]]
+
+    def body(*args: Any) -> Any:
+        known = [*keras.tree.flatten(args), *captured]
+        for function, arguments in calls:
+            call_args, call_kwargs = decode(arguments, known, size_of, resolve)
+            known += [r for r in leaves_of(function(*call_args, **call_kwargs)) if r is not None]
+        return decode(x["result"], known, size_of, resolve)
+
+    return body
 
 
 def _decode_leaf(x: dict[str, Any]) -> Any:
@@ -140,26 +188,37 @@ def _dtype(name: str) -> Any:
 
 
 def _decode_dim(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+    number = _computed(x, tensors, size_of)
+    if not _is_float_tensor(number):
+        return number
+    # Python's floats take the precision of the tensors that they meet.
+    dtypes = [standardize_dtype(t.dtype) for t in tensors if hasattr(t, "dtype")]
+    return keras.ops.cast(number, next((d for d in dtypes if "float" in d), keras.config.floatx()))
+
+
+def _computed(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
     if not isinstance(x, list):
         return x
     op, *args = x
     if op == "axis":
         return size_of(tensors[args[0]], args[1])
-    return SIZE_OPERATORS[op](*(_decode_dim(a, tensors, size_of) for a in args))
+    return _applied(op, [_computed(a, tensors, size_of) for a in args])
 
 
-def _larger(a: Any, b: Any) -> Any:
-    return _either(a, b, max, "maximum")
+def _applied(op: str, args: list[Any]) -> Any:
+    """An operator of Python, also on sizes that are tensors, as TensorFlow's are inside a graph."""
+    if not any(hasattr(a, "dtype") for a in args):
+        return OPERATORS[op](*args)
+    ops = keras.ops
+    if op in ("/", *ROUNDING) or any(type(a) is float or _is_float_tensor(a) for a in args):
+        args = [ops.cast(a, "float64") if hasattr(a, "dtype") else float(a) for a in args]
+    if op in ROUNDING:
+        return ops.cast(getattr(ops, op)(*args), "int32")
+    return {"max": ops.maximum, "min": ops.minimum}.get(op, OPERATORS[op])(*args)
 
 
-def _smaller(a: Any, b: Any) -> Any:
-    return _either(a, b, min, "minimum")
+def _is_float_tensor(x: Any) -> bool:
+    return hasattr(x, "dtype") and "float" in standardize_dtype(x.dtype)
 
 
-def _either(a: Any, b: Any, of_ints: Callable[..., int], op: str) -> Any:
-    if type(a) is int and type(b) is int:
-        return of_ints(a, b)
-    return getattr(keras.ops, op)(a, b)
-
-
-SIZE_OPERATORS = {**OPERATORS, "max": _larger, "min": _smaller}
+ROUNDING = ("floor", "ceil", "round")

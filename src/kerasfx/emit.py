@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasfx import codec, functional, layers, provenance
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim
+from kerasfx.dims import Dim, hint
 from kerasfx.errors import NotCopyableError, UnsupportedOperationError, describe
 from kerasfx.ir import (
     Assignment,
@@ -64,10 +64,11 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
 
 @contextmanager
 def _global_random_state() -> Iterator[None]:
-    """Give Python's and NumPy's random states back: initializers of copies draw their seeds from them."""
+    """Give the random states back: initializers of copies draw their seeds from Python's and NumPy's."""
     saved = random.getstate(), np.random.get_state()
     try:
-        yield
+        with internals.backend_random_state():
+            yield
     finally:
         random.setstate(saved[0])
         np.random.set_state(saved[1])
@@ -91,6 +92,7 @@ class _Emitter:
             self._emit_node(node)
         outputs = map_leaves(self._output, self.graph.outputs)
         model = self._model(inputs, outputs, name)
+        self.record.sizes = {v.name: tuple(map(hint, v.shape)) for v in values_in(self.graph.inputs)}
         provenance.attach(model, self.record)
         return model
 
@@ -223,9 +225,8 @@ class _Emitter:
         try:
             return cls.from_config({**cls.get_config(target.layer), **target.config, "name": name})
         except Exception as error:
-            copy = _made_alike(target.layer, name)
-            if copy is not None:
-                return copy
+            with suppress(Exception):
+                return _made_alike(target.layer, name) or internals.deep_copy(target.layer, name)
             raise NotCopyableError(
                 describe(
                     f"{cls.__name__} at {node.path} is kept whole and cannot be copied: {error}",
@@ -274,6 +275,7 @@ class _Emitter:
             variable.trainable,
             variable.regularizer,
             variable.constraint,
+            self._is_assigned(value),
             name=self._name(value.name),
         )
         if self.share:
@@ -284,6 +286,9 @@ class _Emitter:
         self.record.variables.append((variable, layer.weight))
         self.parameters[value] = layer
         return layer
+
+    def _is_assigned(self, parameter: Value) -> bool:
+        return any(isinstance(node.target, Assignment) for node in parameter.users)
 
     def _constant(self, value: Value) -> Any:
         array = value.producer.array  # pyright: ignore[reportAttributeAccessIssue]

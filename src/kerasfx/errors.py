@@ -124,12 +124,26 @@ class WeightAsPythonValueError(TraceError, TypeError):
 
 
 class SizeDecisionError(TraceError, TypeError):
-    """Python asks for the value of a dimension that is free: `int(t)`, `range(t)`, `np.zeros(t)`.
+    """Python asks for the value of a dimension that is free: `int(t)`, `range(t)`, `math.sqrt(t)`.
 
     A comparison (`if t > 4:`) is answered for the example sizes and checked whenever the prepared model
     is called (`SizeGuardError`); a value would make the model work for one size only.
-    Give the dimension a size in the inputs (`keras.Input((128,))`), or keep the layer whole
-    (`leaves=[...]`).
+
+    >>> import keras, kerasfx
+    >>> class Net(keras.Model):
+    ...     def call(self, x):
+    ...         return sum(x[:, t] for t in range(x.shape[1]))
+    >>> kerasfx.prepare_model(Net(), keras.Input((None, 4), name="x"))
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.SizeDecisionError: ...
+
+    Say that it is meant for one size, with `hints`, or give the dimension a size in the inputs
+    (`keras.Input((3, 4))`), or keep the layer whole (`leaves=[...]`):
+
+    >>> prepared = kerasfx.prepare_model(Net(), keras.Input((None, 4), name="x"), hints={"x": (2, 3, 4)})
+    >>> prepared.output_shape
+    (None, 4)
     """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -30,11 +30,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input: its shape with None for free sizes, dtype, and the name it should get."""
+    """One input: its shape with None for free sizes, dtype, the name it should get, an example's batch."""
 
     shape: tuple[int | None, ...]
     dtype: str
     name: str
+    batch: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,8 @@ def _one(x: Any, name: str) -> Any:
         array = np.asarray(x) if not hasattr(x, "dtype") else x
         shape = tuple(array.shape)
         free = (None, *shape[1:]) if shape else shape
-        return InputSpec(free, internals.standardize_dtype(array.dtype), name)
+        batch = shape[0] if shape else None
+        return InputSpec(free, internals.standardize_dtype(array.dtype), name, batch)
     raise InputMismatchError(
         describe(
             f"input_layer holds {x!r} of type {type(x).__name__}.",

@@ -313,6 +313,12 @@ class Graph:
             self._detach(node)
         del self.nodes[length:]
 
+    def take(self, start: int) -> list[Node]:
+        """Remove the Nodes from position `start` on and return them; nothing that stays may use them."""
+        taken = self.nodes[start:]
+        self.truncate(start)
+        return taken
+
     def prune(self) -> bool:
         """Remove every Node, parameter and constant that no output needs. Returns whether any was."""
         needed = self._needed_by_outputs()
@@ -408,6 +414,25 @@ class Graph:
         return to_text(self)
 
 
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A function among the arguments of a Node: a branch of a `cond`, the body of a loop.
+
+    It stands where the user's function stood. Its graph calls functions only, no layers.
+
+    Attributes:
+        graph: What it does; its inputs are the pair (arguments, captured), flat tuples of Values.
+        captured: The Values of the outer graph that the function uses, in the order of the second tuple.
+    """
+
+    graph: Graph
+    captured: tuple[Value, ...]
+
+    def with_captured(self, mapping: Callable[[Value], Any]) -> Body:
+        """The same function, of other outer Values."""
+        return Body(self.graph, tuple(mapping(v) for v in self.captured))
+
+
 def _same_array(a: Any, b: Any) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
@@ -421,8 +446,10 @@ def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     """Apply `function` to everything inside tuples, lists, dicts and slices."""
     if isinstance(structure, tuple):
         items = [map_leaves(function, s) for s in structure]
-        is_named = hasattr(structure, "_fields")
-        return type(structure)(*items) if is_named else tuple(items)
+        if hasattr(structure, "_fields"):
+            return type(structure)(*items)
+        # What `torch.topk` returns is a tuple of a class of its own, made of a sequence like all of its kind.
+        return type(structure)(items) if hasattr(structure, "n_sequence_fields") else tuple(items)
     if isinstance(structure, list):
         return [map_leaves(function, s) for s in structure]
     if isinstance(structure, dict):
@@ -447,23 +474,27 @@ def leaves_of(structure: Any) -> Iterator[Any]:
 
 
 def map_values(function: Callable[[Value], Any], structure: Any) -> Any:
-    """Replace every Value of a structure, those inside dimensions included."""
+    """Replace every Value of a structure, those inside dimensions and bodies included."""
 
     def leaf(x: Any) -> Any:
         if isinstance(x, Value):
             return function(x)
+        if isinstance(x, Body):
+            return x.with_captured(function)
         return x.substitute(function) if isinstance(x, Dim) else x
 
     return map_leaves(leaf, structure)
 
 
 def values_in(structure: Any) -> Iterable[Value]:
-    """Yield every Value of a structure, those inside dimensions included."""
+    """Yield every Value of a structure, those inside dimensions and bodies included."""
     for leaf in leaves_of(structure):
         if isinstance(leaf, Value):
             yield leaf
         elif isinstance(leaf, Dim):
             yield from leaf.values()
+        elif isinstance(leaf, Body):
+            yield from leaf.captured
 
 
 def identifier(path: str) -> str:

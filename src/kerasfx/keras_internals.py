@@ -13,15 +13,20 @@
 | `global_state` attributes `current_call_ctx`, `object_name_uids` | nothing is left behind | 3.0 |
 | `Layer._layers`, `_flatten_layers`, `_seed_generators` | walking the layers of a model | 3.0 |
 | `Layer._trainable_variables`, `_non_trainable_variables` | pairing the weights of layer and copy | 3.0 |
+| `torch.nn.Module._modules` | on PyTorch, attributes that are layers are kept apart from the others | 3.0 |
 | `Layer._called`, `_parent_path`, `_losses`, `_loss_ids` | restoring a layer after calls | 3.0 |
+| `SeedGenerator._initial_seed` | on PyTorch, dropout without a seed draws elsewhere | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
+| `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
+| `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
 | `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -35,7 +40,7 @@ from keras.src.backend.common import variables as common_variables
 from keras.src.layers.layer import CallContext, Layer
 from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
-from keras.src.utils import traceback_utils
+from keras.src.utils import traceback_utils, tracking
 
 __all__ = ["Functional", "Layer", "Operation", "keras_tensor", "traceback_utils"]
 
@@ -129,6 +134,44 @@ def _call_context_is(context: Any) -> Iterator[None]:
         global_state.set_global_attribute("current_call_ctx", saved)
 
 
+@contextmanager
+def backend_random_state(seed: int | None = None) -> Iterator[None]:
+    """Give the random state of the backend itself back after the block, which starts from `seed`.
+
+    Only PyTorch has one. There, dropout without a seed and the fallback of Keras's shape inference, which
+    runs code on real tensors, draw from it.
+    """
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    saved = torch.random.get_rng_state()
+    try:
+        if seed is not None:
+            torch.random.manual_seed(seed)
+        yield
+    finally:
+        torch.random.set_rng_state(saved)
+
+
+@contextmanager
+def generators_are_seeded(layers: list[Any]) -> Iterator[None]:
+    """Let every seed generator of `layers` be the one that draws, as on the other backends.
+
+    On PyTorch, dropout ignores a generator that was made without a seed and draws from the state of the
+    process, which is in no variable.
+    """
+    unseeded = [g for x in layers for g in getattr(x, "_seed_generators", []) if g._initial_seed is None]
+    for generator in unseeded:
+        generator._initial_seed = 0
+    try:
+        yield
+    finally:
+        for generator in unseeded:
+            generator._initial_seed = None
+
+
 def takes_training(layer: Any) -> bool:
     """Whether the `call` of `layer` has a `training` argument."""
     return bool(getattr(layer, "_call_has_training_arg", False))
@@ -149,6 +192,11 @@ def own_state(layer: Any) -> list[Any]:
     """The variables that belong to `layer` itself, in the order in which its code made them."""
     seeds = [g.state for g in getattr(layer, "_seed_generators", [])]
     return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds]
+
+
+def attributes(layer: Any) -> dict[str, Any]:
+    """The attributes of a layer by name; those that are layers, which PyTorch keeps apart, come first."""
+    return {**vars(layer).get("_modules", {}), **vars(layer)}
 
 
 def sublayers(layer: Any) -> list[Any]:
@@ -222,6 +270,26 @@ def alias_of(layer: Any, cls: type, name: str) -> Any:
     own = {"name": name, "_inbound_nodes": [], "_outbound_nodes": []}
     alias.__dict__.update(own)
     return alias
+
+
+def deep_copy(layer: Any, name: str) -> Any:
+    """A copy of `layer` as it is, without its symbolic calls in other models.
+
+    `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
+    """
+    originals = all_layers(layer)
+    memo: dict[int, Any] = {id(module): module for module in sys.modules.values()}
+    memo |= {id(x): object.__new__(type(x)) for x in originals}
+    memo |= {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
+    with tracking.DotNotTrackScope():  # what is tracked is copied, too
+        for x in originals:
+            memo[id(x)].__dict__.update({k: copy.deepcopy(v, memo) for k, v in vars(x).items()})
+    for x in originals:
+        tracker = memo[id(x)]._tracker
+        tracker.stored_ids = {name: set(map(id, store)) for name, (_, store) in tracker.config.items()}
+    result = memo[id(layer)]
+    result.name = name
+    return result
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class Op(_Plain):
 
     def call(self, inputs: Any) -> Any:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of)
+        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of, resolve)
         return self._function(*args, **kwargs)
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -90,6 +90,7 @@ class Parameter(_Plain):
         shape, weight_dtype: Of the weight.
         weight_trainable: Whether the weight is trained.
         regularizer, constraint: Of the weight.
+        assigned: Whether the model assigns the weight. What is read then is a copy: PyTorch assigns in place.
 
     Call arguments:
         inputs: Any tensor of the model; it only ties the layer to the graph. To assign the weight,
@@ -104,9 +105,11 @@ class Parameter(_Plain):
         weight_trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
+        assigned: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.assigned = assigned
         self.weight_shape = tuple(shape)
         self.weight_dtype = weight_dtype
         self.weight_trainable = weight_trainable
@@ -131,7 +134,7 @@ class Parameter(_Plain):
 
     def call(self, inputs: Any, update: bool = False) -> Any:
         if not update:
-            return ops.convert_to_tensor(self.weight)
+            return ops.copy(self.weight) if self.assigned else ops.convert_to_tensor(self.weight)
         x, new_value = inputs
         self.weight.assign(new_value)
         return ops.copy(x)
@@ -148,6 +151,7 @@ class Parameter(_Plain):
             "weight_trainable": self.weight_trainable,
             "regularizer": keras.regularizers.serialize(self.regularizer),
             "constraint": keras.constraints.serialize(self.constraint),
+            "assigned": self.assigned,
         }
         return {**super().get_config(), **own}
 
@@ -223,6 +227,9 @@ class Constant(_Plain):
 class DrawSeed(_Plain):
     """Draws a seed, an integer tensor of shape (2,), at each call.
 
+    The state of its generator is saved with the weights, so that a loaded model goes on drawing where the
+    saved one was; Keras's own layers start again.
+
     Args:
         seed: What the generator starts from.
 
@@ -245,6 +252,12 @@ class DrawSeed(_Plain):
     def compute_output_spec(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
         state = self.generator.state
         return keras.KerasTensor(state.shape, dtype=state.dtype)
+
+    def save_own_variables(self, store: Any) -> None:
+        store["state"] = ops.convert_to_numpy(self.generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        self.generator.state.assign(store["state"])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.generator.get_config()["seed"]}
@@ -303,6 +316,7 @@ class CheckSizes(_Plain):
     Args:
         conditions: Each `{"sides": two encoded sizes, "symbol": a comparison, "answer": whether it
             holds, "text": what to say}`.
+        shape: The shape of the result, where the conditions make sizes known; None for that of the input.
 
     Call arguments:
         inputs: `[x, tensor, ...]`, the tensors in the order of the slots of the sizes.
@@ -311,38 +325,48 @@ class CheckSizes(_Plain):
         SizeGuardError: A comparison has another answer than it had while tracing.
     """
 
-    def __init__(self, conditions: Any, **kwargs: Any):
+    def __init__(self, conditions: Any, shape: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.conditions = list(conditions)
+        self.shape = None if shape is None else list(shape)
 
     def call(self, inputs: Any) -> Any:
         x, *tensors = inputs
         for condition in self.conditions:
             sides = (codec.decode(side, tensors, _size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)
-            _require(holds == condition["answer"], condition["text"])
+            x = _if_holds(x, holds == condition["answer"], condition["text"])
+        if self.shape is not None and hasattr(x, "set_shape"):
+            x.set_shape(self.shape)
         return ops.copy(x)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
+
     def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+        return keras.KerasTensor(self.shape or inputs[0].shape, dtype=inputs[0].dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "conditions": self.conditions}
+        return {**super().get_config(), "conditions": self.conditions, "shape": self.shape}
 
 
-def _require(holds: Any, text: str) -> None:
+def _if_holds(x: Any, holds: Any, text: str) -> Any:
+    """Give `x` back if `holds`, and fail otherwise before anything can use it."""
     message = describe(
         f"The model was prepared for sizes for which {text}, and is called with others.",
         hint='prepare it for these: kerasfx.prepare_model(model, hints={"<input>": (2, 128)})',
     )
-    if isinstance(holds, bool):
+    if not hasattr(holds, "graph"):
         if not holds:
             raise SizeGuardError(message)
-        return
+        return x
     # Only TensorFlow has sizes that are not known before the model runs.
     import tensorflow as tf
 
-    tf.debugging.Assert(holds, [message])
+    with tf.control_dependencies([tf.debugging.Assert(holds, [message])]):
+        # XLA leaves assertions out, and refuses an impossible reshape.
+        shape = tf.shape(x)
+        return tf.ensure_shape(tf.reshape(x, tf.where(holds, shape, tf.zeros_like(shape))), x.shape)
 
 
 @keras.saving.register_keras_serializable("kerasfx")

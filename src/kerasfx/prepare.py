@@ -54,7 +54,8 @@ def prepare_model(
         strict: Raise instead of keeping a custom layer whole.
         verify: Compare the result with the original before it is returned.
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
-            is answered for these, and the result checks the answers whenever it is called.
+            is answered for these, and the result checks the answers whenever it is called. Code that reads
+            the number (`range(t)`) is answered, too; the result then works for this size alone.
 
     Returns:
         A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model

@@ -17,6 +17,7 @@ class Provenance:
         unused: Variables of the original that no output depends on.
         constants: Variables of the prepared model that hold constants.
         layers: Pairs (layer of the original, layer of the prepared model), in order of execution.
+        sizes: Shape of each input, by name, with the sizes that it was traced with.
         call: `call(model, inputs)` calls the original with inputs in the structure of the prepared model.
     """
 
@@ -24,6 +25,7 @@ class Provenance:
     unused: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
     layers: list[tuple[Any, Any]] = field(default_factory=list)
+    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     call: Callable[..., Any] = field(default=lambda model, inputs, **kwargs: model(inputs, **kwargs))
     _original: Any = None
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from kerasfx.dims import Dim
-from kerasfx.ir import Assignment, Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, values_in
+from kerasfx.ir import (
+    Assignment,
+    Body,
+    Graph,
+    LayerCall,
+    LayerSpec,
+    Node,
+    SeedDraw,
+    Value,
+    leaves_of,
+    values_in,
+)
 
 NEIGHBOURS = 3
 MAX_ITEM = 60
@@ -17,9 +28,21 @@ def to_text(graph: Graph) -> str:
     lines = [f"graph {graph.name}({inputs}):"]
     lines += [f"  {_typed(v)} = parameter {v.producer.path}" for v in graph.parameters]  # pyright: ignore
     lines += [f"  {_typed(v)} = constant {_array(v.producer.array)}" for v in graph.constants]  # pyright: ignore
-    lines += [f"  {line_of(node)}" for node in graph.nodes]
-    lines.append(f"  return {_structure(graph.outputs)}")
+    lines += _calls(graph)
     return "\n".join(lines)
+
+
+def _calls(graph: Graph) -> list[str]:
+    """The nodes and the result; the bodies that a node takes follow it, indented."""
+    lines: list[str] = []
+    for node in graph.nodes:
+        lines.append(f"  {line_of(node)}")
+        for body in leaves_of((node.args, node.kwargs)):
+            if isinstance(body, Body):
+                arguments, captured = body.graph.inputs
+                names = ", ".join(_typed(v) for v in (*arguments, *captured))
+                lines += [f"    {line}" for line in (f"body({names}):", *_calls(body.graph))]
+    return [*lines, f"  return {_structure(graph.outputs)}"]
 
 
 def line_of(node: Node) -> str:
@@ -71,6 +94,8 @@ def _structure(x: Any) -> str:
         return f"%{x.name}"
     if isinstance(x, Dim):
         return str(x)
+    if isinstance(x, Body):
+        return f"body({', '.join(f'%{v.name}' for v in x.captured)})"
     if isinstance(x, (tuple, list)):
         left, right = "()" if isinstance(x, tuple) else "[]"
         comma = "," if isinstance(x, tuple) and len(x) == 1 else ""

@@ -136,7 +136,7 @@ class Case:
             call is compared with the function alone, which is what an untraced model runs.
         backends: Where the call works at all.
         since: The first Keras in which it works, where that is not told by the signature.
-        values: False for tensors that are not initialised.
+        values: False for tensors that are not initialised, or differ between equal calls.
     """
 
     name: str
@@ -146,6 +146,11 @@ class Case:
     backends: tuple = ("tensorflow", "jax", "torch")
     since: tuple = (3, 0)
     values: bool = True
+
+    @property
+    def writes(self):
+        """Tells whether the function writes into its arguments."""
+        return BACKEND == "torch" and self.name == "image.affine_transform"
 
     def exists(self):
         """Tells whether the installed Keras has the function with these arguments."""
@@ -188,11 +193,16 @@ def each(names, *args, **kwargs):
 
 TENSORFLOW = ("tensorflow",)
 JAX = ("jax",)
+NOT_JAX = ("tensorflow", "torch")
+NOT_TENSORFLOW = ("jax", "torch")
+NOT_TORCH = ("tensorflow", "jax")
+ONE_AXIS = "the operation names three axes, and PyTorch knows only `axis`" * (BACKEND == "torch")
 UNHASHABLE = "the operation hands `axis=[1]` to a function that JAX compiles" * (BACKEND == "jax")
 
 ELEMENTWISE = [
     *each("abs absolute fabs angle arcsinh arctan cbrt ceil conj conjugate copy cos", f(2, 3)),
-    *each("cosh deg2rad rad2deg exp exp2 expm1 floor i0 imag isfinite isinf isnan", f(2, 3)),
+    *each("cosh deg2rad rad2deg exp exp2 expm1 floor i0 isfinite isinf isnan", f(2, 3)),
+    replace(call("imag", f(2, 3)), backends=NOT_TORCH),
     *each("isneginf isposinf isreal negative real reciprocal sign signbit sin sinc", f(2, 3)),
     *each("sinh square tan tanh trunc erf erfc ravel size ndim nonzero", f(2, 3)),
     *each("fliplr flipud zeros_like ones_like", f(2, 3)),
@@ -267,7 +277,7 @@ REDUCTIONS = [
     call("cumprod", i(2, 3), axis=0, dtype="float32"),
     call("average", f(2, 3)),
     call("average", f(2, 3), axis=1, weights=unit(2, 3)),
-    call("average", f(2, 3), axis=0, weights=np.array([0.25, 0.75], "float32")),
+    replace(call("average", f(2, 3), axis=0, weights=np.array([0.25, 0.75], "float32")), backends=NOT_TORCH),
     *[
         call(f"{nan}{name}", *args)
         for nan, x in (("", f(4, 5)), ("nan", holes(4, 5)))
@@ -382,7 +392,7 @@ INDEXING = [
     call("get_item", f(3, 4), (slice(None), slice(1, None, 2))),
     call("get_item", f(3, 4), (..., None, 0)),
     call("get_item", f(5, 4), (slice(None), i())),
-    replace(call("get_item", f(5, 4), i(2)), backends=JAX),
+    replace(call("get_item", f(5, 4), i(2)), backends=NOT_TENSORFLOW),
     call("take", f(3, 4), i(2)),
     call("take", f(5, 4), [0, 2], axis=1),
     call("take", np.ones((4, 2), "float32"), i(2, 3), axis=0),
@@ -426,13 +436,13 @@ INDEXING = [
     call("slice", f(4, 5), start_indices=i(2), shape=[1, 2]),
     call("slice_update", f(4, 5), [1, 2], f(2, 2)),
     *[
-        replace(case, backends=TENSORFLOW)
+        replace(case, backends=NOT_JAX)
         for case in each("segment_sum segment_max segment_min segment_prod", f(5, 2), segments(5))
     ],
     *each("segment_sum segment_max segment_min segment_prod", f(5, 2), i(5), num_segments=6),
     *[
         replace(case, backends=backends)
-        for backends, extra in ((JAX, {"num_segments": 4}), (TENSORFLOW, {}))
+        for backends, extra in ((NOT_TENSORFLOW, {"num_segments": 4}), (NOT_JAX, {}))
         for case in each("segment_sum segment_max", f(5, 2), segments(5), sorted=True, **extra)
         + each("segment_min segment_prod", f(5, 2), segments(5), sorted=True, **extra)
     ],
@@ -454,11 +464,12 @@ CREATION = [
         call("full", shape=[2, 3], fill_value=f(), dtype="float16"),
     ),
     call("linspace", f(), 3.0),
-    call("linspace", f(2), f(2), num=4, endpoint=False, dtype="float16", axis=1),
+    replace(call("linspace", f(2), f(2), num=4, endpoint=False, dtype="float16", axis=1), backends=NOT_TORCH),
+    call("linspace", f(2), f(2), num=4, endpoint=False, dtype="float16"),
     call("linspace", f(2), f(2), num=4, retstep=True),
     *each("logspace geomspace", unit(), 3.0),
     *each("logspace geomspace", unit(), large(), num=4, endpoint=False, dtype="float16"),
-    call("logspace", unit(2), large(2), num=4, axis=1),
+    replace(call("logspace", unit(2), large(2), num=4, axis=1), backends=NOT_TORCH),
     replace(call("geomspace", unit(2), large(2), num=4, axis=1), backends=JAX),
     call("logspace", unit(2), large(2), num=3, base=2),
     call("full_like", f(2, 3), 2),
@@ -501,8 +512,8 @@ PRODUCTS = [
     *each("outer vdot", f(3), f(3)),
     *each("kron", f(2, 3), f(3, 2)),
     *each("cross", f(2, 3), f(2, 3)),
-    call("cross", f(3, 2), f(3, 2), axis=0),
-    call("cross", f(3, 2), f(2, 3), axisa=0, axisb=1, axisc=0),
+    replace(call("cross", f(3, 2), f(3, 2), axis=0), eager_only=ONE_AXIS),
+    replace(call("cross", f(3, 2), f(2, 3), axisa=0, axisb=1, axisc=0), backends=NOT_TORCH),
     call("tensordot", f(2, 3, 4), f(3, 4, 5)),
     call("tensordot", f(2, 3, 4), f(4, 5), axes=1),
     call("tensordot", f(2, 3, 4), f(4, 3), axes=[[1, 2], [1, 0]]),
@@ -522,8 +533,9 @@ PRODUCTS = [
     call("solve", spd(3, 3), b=f(3)),
     call("solve_triangular", lower(3, 3), f(3, 2), lower=True),
     call("solve_triangular", spd(3, 3), f(3, 2)),
-    call("lstsq", f(4, 3), f(4)),
-    call("lstsq", f(4, 3), f(4, 2), rcond=0.9),
+    # On PyTorch two equal calls differ in the last bits.
+    replace(call("lstsq", f(4, 3), f(4)), values=BACKEND != "torch"),
+    replace(call("lstsq", f(4, 3), f(4, 2), rcond=0.9), values=BACKEND != "torch"),
     call("cdist", f(2, 3), f(4, 3)),
     call("dot_product_attention", f(1, 3, 2, 4), f(1, 5, 2, 4), f(1, 5, 2, 4)),
     call(
@@ -547,9 +559,9 @@ PRODUCTS = [
 
 CHANNELS_FIRST = {"data_format": "channels_first"}
 NETWORKS = [
-    replace(call("max_pool", f(1, 4, 4, 2), 2), backends=TENSORFLOW),
+    replace(call("max_pool", f(1, 4, 4, 2), 2), backends=NOT_JAX),
     call("max_pool", f(1, 5, 5, 2), (2, 3), strides=1, padding="SAME", data_format="channels_last"),
-    replace(call("average_pool", f(1, 4, 4, 2), 2), backends=TENSORFLOW),
+    replace(call("average_pool", f(1, 4, 4, 2), 2), backends=NOT_JAX),
     call("average_pool", f(1, 5, 2), pool_size=3, strides=2, padding="same"),
     *each("adaptive_max_pool adaptive_average_pool", f(1, 6, 6, 2), 3),
     *each(
@@ -572,16 +584,18 @@ NETWORKS = [
         for case in [
             call("conv_transpose", f(1, 4, 4, 2), f(3, 3, 5, 2), strides=2),
             call("conv_transpose", f(1, 4, 4, 2), f(3, 3, 5, 2), 2, padding="same", output_padding=0),
-            replace(call("conv_transpose", f(1, 4, 2), f(3, 5, 2), 1, dilation_rate=2), backends=JAX),
+            replace(
+                call("conv_transpose", f(1, 4, 2), f(3, 5, 2), 1, dilation_rate=2), backends=NOT_TENSORFLOW
+            ),
             replace(
                 call("conv_transpose", f(1, 2, 4), f(3, 5, 2), strides=2, **CHANNELS_FIRST),
-                backends=JAX,
+                backends=NOT_TENSORFLOW,
             ),
         ]
     ],
     # TensorFlow has no channels first on the CPU.
     *[
-        replace(case, backends=JAX)
+        replace(case, backends=NOT_TENSORFLOW)
         for case in [
             *each("max_pool average_pool", f(1, 2, 4, 4), 2, 2, "valid", **CHANNELS_FIRST),
             call("conv", f(1, 2, 5, 5), f(3, 3, 2, 4), **CHANNELS_FIRST),
@@ -600,7 +614,7 @@ NETWORKS = [
     call("layer_normalization", f(2, 3, 4), f(3, 4), beta=f(3, 4), axis=(1, 2), epsilon=0.1),
     call("layer_normalization", f(2, 3), gamma=f(3), rms_scaling=True),
     call("rms_normalization", f(2, 3)),
-    call("rms_normalization", f(2, 3), scale=f(2, 1), axis=0, epsilon=0.1),
+    replace(call("rms_normalization", f(2, 3), scale=f(2, 1), axis=0, epsilon=0.1), backends=NOT_TORCH),
     call("binary_crossentropy", unit(2, 3), unit(2, 3)),
     call("binary_crossentropy", unit(2, 3), f(2, 3), from_logits=True),
     call("categorical_crossentropy", unit(2, 3), unit(2, 3)),
@@ -613,7 +627,7 @@ NETWORKS = [
     call("ctc_decode", f(2, 5, 6), np.array([5, 4]), merge_repeated=False, mask_index=5),
     replace(  # JAX compiles this one for 16 seconds
         call("ctc_decode", f(2, 5, 6), np.array([5, 4]), "beam_search", beam_width=4, top_paths=2),
-        backends=TENSORFLOW,
+        backends=NOT_JAX,
     ),
     call("psnr", unit(2, 3), unit(2, 3), 1.0),
     call("psnr", unit(2, 3), f(2, 3), max_val=2),
@@ -638,7 +652,7 @@ SIGNALS = [
     replace(
         call("view_as_complex", f(3, 2, dtype="float64")),
         eager_only="the function gives complex64, the operation complex128",
-        backends=TENSORFLOW,
+        backends=NOT_JAX,
     ),
     *since(
         (3, 14),
@@ -651,7 +665,7 @@ SIGNALS = [
 IMAGES = [
     *each("image.rgb_to_grayscale image.rgb_to_hsv image.hsv_to_rgb", unit(1, 4, 4, 3)),
     *each("image.rgb_to_grayscale image.rgb_to_hsv", unit(1, 3, 4, 4), **CHANNELS_FIRST),
-    replace(call("image.extract_patches", f(1, 3, 6, 6), 2, **CHANNELS_FIRST), backends=JAX),
+    replace(call("image.extract_patches", f(1, 3, 6, 6), 2, **CHANNELS_FIRST), backends=NOT_TENSORFLOW),
     *each("image.hsv_to_rgb", unit(1, 3, 4, 4), **CHANNELS_FIRST),
     call("image.resize", f(1, 4, 4, 3), (6, 5)),
     call("image.resize", image(1, 4, 4, 3), [6, 5], interpolation="bicubic", antialias=True),
@@ -713,17 +727,21 @@ IMAGES = [
     ),
     replace(call("image.gaussian_blur", f(1, 5, 5, 3), sigma=(0.5, 2.0)), backends=TENSORFLOW),
     call("image.gaussian_blur", f(1, 3, 5, 5), (5, 3), sigma=(0.5, 2.0), **CHANNELS_FIRST),
-    call("image.elastic_transform", f(1, 5, 5, 3), seed=7),
-    call(
-        "image.elastic_transform",
-        f(1, 3, 5, 5),
-        alpha=3.0,
-        sigma=2.0,
-        interpolation="nearest",
-        fill_mode="constant",
-        fill_value=1.0,
-        seed=7,
-        **CHANNELS_FIRST,
+    # On PyTorch it does not look at its seed.
+    replace(call("image.elastic_transform", f(1, 5, 5, 3), seed=7), values=BACKEND != "torch"),
+    replace(
+        call(
+            "image.elastic_transform",
+            f(1, 3, 5, 5),
+            alpha=3.0,
+            sigma=2.0,
+            interpolation="nearest",
+            fill_mode="constant",
+            fill_value=1.0,
+            seed=7,
+            **CHANNELS_FIRST,
+        ),
+        values=BACKEND != "torch",
     ),
     call("image.scale_and_translate", f(4, 4, 2), (6, 6, 2), large(2), f(2), (0, 1), "linear"),
     call(
@@ -818,14 +836,21 @@ def map_leaves(function, value):
 class Traced:
     """The arguments of a case, symbolic and concrete, and the translation between them."""
 
-    def __init__(self):
+    def __init__(self, copying=False):
+        self.copying = copying
         self.concrete_of = {}
 
     def symbolic(self, value):
         return map_leaves(self._make_symbolic, value)
 
     def concrete(self, value):
-        return map_leaves(lambda leaf: self.concrete_of.get(id(leaf), (leaf, leaf))[1], value)
+        return map_leaves(self._make_concrete, value)
+
+    def _make_concrete(self, leaf):
+        if id(leaf) not in self.concrete_of:
+            return leaf
+        tensor = self.concrete_of[id(leaf)][1]
+        return keras.ops.copy(tensor) if self.copying else tensor
 
     def _make_symbolic(self, leaf):
         if not isinstance(leaf, Tensor):
@@ -876,9 +901,12 @@ def converted(intercepted):
 
 @pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`")
 @pytest.mark.filterwarnings("ignore:The newshape argument of jax.numpy.reshape")  # Keras 3.5
+@pytest.mark.filterwarnings("ignore:Using torch.cross without specifying the dim arg:UserWarning")
+@pytest.mark.filterwarnings("ignore:Tensor.T is deprecated on 0-D tensors:UserWarning")
+@pytest.mark.filterwarnings("ignore:The use of `x.T` on tensors of dimension other than 2:UserWarning")
 @pytest.mark.parametrize("case", CASES, ids=table_id)
 def test_public_call_computes_what_the_operation_computes(case, intercepted):
-    traced = Traced()
+    traced = Traced(copying=case.writes)
     symbolic_args, symbolic_kwargs = traced.symbolic(case.args), traced.symbolic(case.kwargs)
     PUBLIC[case.name](*symbolic_args, **symbolic_kwargs)
     operation, args, kwargs, public = converted(intercepted)
@@ -891,6 +919,19 @@ def test_public_call_computes_what_the_operation_computes(case, intercepted):
         make_stored_tensors_concrete(operation, traced)
         expected = operation.call(*traced.concrete(args), **traced.concrete(kwargs))
         assert_same(result, expected, case.values)
+
+
+# `gaussian_blur` without a data format runs, but cannot be told: see its own test.
+LEFT_OUT = [c for c in TABLE if BACKEND == "torch" not in c.backends and c.name != "image.gaussian_blur"]
+
+
+@pytest.mark.parametrize("case", LEFT_OUT, ids=table_id)
+def test_a_call_that_is_left_out_is_refused_by_pytorch(case):
+    """The user's code fails as well."""
+    traced = Traced()
+    symbolic_args, symbolic_kwargs = traced.symbolic(case.args), traced.symbolic(case.kwargs)
+    with pytest.raises(Exception, match=r"\w"):
+        PUBLIC[case.name](*traced.concrete(symbolic_args), **traced.concrete(symbolic_kwargs))
 
 
 def make_stored_tensors_concrete(operation, traced):
@@ -1041,7 +1082,7 @@ def test_istft_is_refused_where_keras_forgets_its_length(intercepted):
 @pytest.mark.skipif("image.gaussian_blur" not in PUBLIC, reason="this Keras has no gaussian_blur")
 def test_gaussian_blur_is_refused_where_keras_hides_the_data_format(intercepted):
     keras.ops.image.gaussian_blur(f(1, 5, 5, 3).symbolic())
-    assert (public_call(*intercepted[-1]) is None) == (BACKEND == "jax")
+    assert (public_call(*intercepted[-1]) is None) == (BACKEND != "tensorflow")
 
 
 RELU_ARGUMENTS = {

@@ -1,20 +1,21 @@
 """Small models, each with one difficulty: every one must be prepared faithfully.
 
 `ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
-weights at every call. The files follow the lists of the main issue: `structure`,
-`arguments`, `operators`, `masks` (with attention and RNN), `training` and `frozen`; `raw_tensorflow`
-only where that backend runs.
+weights at every call; `REFUSED` holds those that the backend itself cannot run. The files
+follow the lists of the main issue: `structure`, `arguments`, `operators`, `masks` (with
+attention and RNN), `training` and `frozen`; `control_flow`; `raw_tensorflow` only where
+that backend runs.
 
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
 """
 
 import keras
 
-from zoo import arguments, frozen, masks, operators, structure, training
-from zoo.case import ALL, Case
+from zoo import arguments, control_flow, frozen, masks, operators, structure, training
+from zoo.case import ALL, REFUSED, Case
 
 if keras.backend.backend() == "tensorflow":
-    from zoo import raw_tensorflow  # noqa: F401 (registers its cases)
+    from zoo import raw_tensorflow, raw_tensorflow_control_flow  # noqa: F401 (registers cases)
 
 IGNORED_WARNINGS = (
     # A sublayer is never called, and so never built.
@@ -23,13 +24,17 @@ IGNORED_WARNINGS = (
     r"ignore:Layer .* does not support masking:UserWarning",
     # Keras 3.5 on JAX hands a list of variables to `jax.numpy`.
     r"ignore:in the future the .\.dtype. attribute:DeprecationWarning",
+    # PyTorch lets NumPy compute with an array, also what is no number.
+    r"ignore:.*invalid value encountered in power:RuntimeWarning",
 )
 
 __all__ = [
     "ALL",
     "IGNORED_WARNINGS",
+    "REFUSED",
     "Case",
     "arguments",
+    "control_flow",
     "frozen",
     "masks",
     "operators",

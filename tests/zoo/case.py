@@ -27,6 +27,7 @@ class Case:
         unused: The number of weights in `model.weights` that `call` does not use.
         inert: Endings of the paths of weights that `call` uses, but that cannot change a
             result, such as the bias of attention keys (softmax does not see a shift).
+        free: What to prepare the model with, where more than the batch is free.
         untracked: Layers that `call` uses and that Keras does not track, so that
             `model.weights` lacks their weights.
     """
@@ -38,12 +39,16 @@ class Case:
     expect_opaque: tuple[str, ...] = ()
     unused: int = 0
     inert: tuple[str, ...] = ()
+    free: Any = None
     untracked: tuple[keras.layers.Layer, ...] = ()
 
 
 Builder = Callable[[], Case]
 
 ALL: dict[str, Builder] = {}
+
+REFUSED: dict[str, tuple[Builder, str]] = {}
+"""The cases that the running backend itself refuses, each with what it says."""
 
 
 def case(builder: Builder) -> Builder:
@@ -54,10 +59,27 @@ def case(builder: Builder) -> Builder:
         keras.utils.set_random_seed(1)
         return builder()
 
-    if builder.__name__ in ALL:
+    if builder.__name__ in {**ALL, **REFUSED}:
         raise ValueError(f"The zoo has two cases named {builder.__name__}.")
     ALL[builder.__name__] = build_with_fixed_seed
     return build_with_fixed_seed
+
+
+def case_refused_by(backend: str, says: str) -> Callable[[Builder], Builder]:
+    """Like `case`, but on `backend` calling the model raises, which a test of the zoo proves.
+
+    Args:
+        backend: The backend that cannot run the model.
+        says: A regular expression found in the exception that the call raises there.
+    """
+
+    def register(builder: Builder) -> Builder:
+        built = case(builder)
+        if keras.backend.backend() == backend:
+            REFUSED[builder.__name__] = ALL.pop(builder.__name__), says
+        return built
+
+    return register
 
 
 def case_since_keras(version: str) -> Callable[[Builder], Builder]:

@@ -1,5 +1,6 @@
 """Gradients: the only part of the oracle that speaks to a backend."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,18 @@ def value_and_gradient(loss: Loss, values: Sequence[Any]) -> tuple[Any, list[Any
     if backend not in _GRADIENTS:
         raise NotImplementedError(f"The Keras backend '{backend}' has no gradients.")
     return _GRADIENTS[backend](loss, list(values))
+
+
+def without_gradients() -> contextlib.AbstractContextManager[Any]:
+    """A block in which nothing is recorded for gradients, as in `predict`.
+
+    Only PyTorch records when nobody asks for it, and refuses to hand such tensors to NumPy.
+    """
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()
 
 
 def _tensorflow(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:

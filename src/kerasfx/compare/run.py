@@ -19,8 +19,15 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
+from kerasfx.compare.gradients import without_gradients
 from kerasfx.compare.measure import leaves
-from kerasfx.keras_internals import all_layers, call_context, mask_of
+from kerasfx.keras_internals import (
+    all_layers,
+    backend_random_state,
+    call_context,
+    generators_are_seeded,
+    mask_of,
+)
 
 Call = Callable[[keras.Layer, Any], Any]
 State = dict[int, tuple[keras.Variable, Any]]
@@ -58,7 +65,15 @@ def present_state(variables: Sequence[keras.Variable]) -> State:
     return {id(v): (v, keras.ops.copy(v.value)) for v in variables}
 
 
-def run(model: keras.Layer, inputs: Any, state: State, *, training: bool, call: Call = call_directly) -> Run:
+def run(
+    model: keras.Layer,
+    inputs: Any,
+    state: State,
+    *,
+    training: bool,
+    call: Call = call_directly,
+    differentiable: bool = False,
+) -> Run:
     """Calls a model as if its variables had the values of `state`; writes nothing to it.
 
     Args:
@@ -68,11 +83,13 @@ def run(model: keras.Layer, inputs: Any, state: State, *, training: bool, call: 
         training: The training mode of the call, given by Keras's call context so that a `call`
             without a `training` argument passes it on, too.
         call: How the model is called.
+        differentiable: Whether gradients of the results are wanted.
 
     Raises:
         Exception: Whatever the model raises.
     """
-    with undisturbed(model), _equal_randomness(), plain_tensorflow():
+    recording = contextlib.nullcontext() if differentiable else without_gradients()
+    with recording, undisturbed(model), _equal_randomness(model), plain_tensorflow():
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
         with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
@@ -128,8 +145,8 @@ def _restore(now: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _equal_randomness() -> Iterator[None]:
-    """Starts Python, NumPy and Keras randomness alike for each run; puts it back after."""
+def _equal_randomness(model: keras.Layer) -> Iterator[None]:
+    """Starts Python, NumPy, Keras and backend randomness alike for each run; puts it back after."""
     python, numpy_state = random.getstate(), np.random.get_state()
     generator = global_state.get_global_attribute(_GLOBAL_SEED)
     random.seed(0)
@@ -137,7 +154,8 @@ def _equal_randomness() -> Iterator[None]:
     fresh = keras.random.SeedGenerator(0, name="kerasfx_compare_seed")
     global_state.set_global_attribute(_GLOBAL_SEED, fresh)
     try:
-        yield
+        with backend_random_state(0), generators_are_seeded(all_layers(model)):
+            yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy_state)

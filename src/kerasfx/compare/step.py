@@ -65,7 +65,9 @@ class _Descent:
     def loss(self, replaced: State) -> Any:
         """The total loss, a float32 tensor of shape (), with some variables replaced."""
         state = {**self.state, **replaced}
-        result = run(self.model, self.sample.inputs, state, training=True, call=self.call)
+        result = run(
+            self.model, self.sample.inputs, state, training=True, call=self.call, differentiable=True
+        )
         return _total_loss(result, self.seed)
 
     def gradients(self, variables: Sequence[keras.Variable]) -> tuple[Any, list[Any]]:
@@ -103,8 +105,9 @@ def _total_loss(result: Run, seed: int) -> Any:
             keras.backend.standardize_dtype(leaf.dtype)
         ):
             random = np.random.default_rng((seed, index))
-            weights = random.standard_normal(tuple(leaf.shape)).astype("float32")
-            total += keras.ops.mean(keras.ops.cast(leaf, "float32") * weights)
+            weights = keras.ops.convert_to_tensor(random.standard_normal(tuple(leaf.shape)).astype("float32"))
+            values: Any = keras.ops.cast(leaf, "float32")
+            total += keras.ops.mean(values * weights)
     for loss in result.losses:
         total += keras.ops.cast(keras.ops.sum(loss), "float32")
     return total

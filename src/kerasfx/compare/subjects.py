@@ -1,9 +1,10 @@
 """The two models under comparison, and the inputs on which they are run."""
 
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from kerasfx.compare.inputs import (
     NO_INPUTS,
     Range,
     Sample,
+    Slot,
     given_samples,
     input_structure,
     padding_value,
@@ -25,6 +27,7 @@ from kerasfx.compare.pairing import Pairing, aligned
 from kerasfx.compare.run import Run, State, attempt, call_directly, present_state
 from kerasfx.errors import SizeGuardError
 from kerasfx.keras_internals import all_layers
+from kerasfx.provenance import provenance_of
 
 ORIGINAL_RAISES = (
     "The original '{a}' raises on every input that kerasfx.compare tried, the last time with\n"
@@ -178,16 +181,30 @@ def _candidates(
         raise ValueError(NO_INPUTS.format(b=subjects.b.name))
     slots = slots_of(subjects.b, ranges)
     free = any(dim is None for slot in slots for dim in slot.shape[1:])
+    make = functools.partial(
+        random_samples,
+        subjects.b,
+        batch_sizes=options.batch_sizes,
+        count=options.samples,
+        seed=options.seed,
+        padding=padding_value(subjects.a),
+    )
     for lengths in LENGTHS if free else LENGTHS[:1]:
-        yield random_samples(
-            subjects.b,
-            slots,
-            batch_sizes=options.batch_sizes,
-            lengths=lengths,
-            count=options.samples,
-            seed=options.seed,
-            padding=padding_value(subjects.a),
-        )
+        yield make(slots, lengths=lengths)
+    for first_axis in (1, 0):
+        traced = _as_traced(subjects.b, slots, first_axis)
+        if traced != slots:
+            yield make(traced, lengths=LENGTHS[0])
+
+
+def _as_traced(model: Any, slots: list[Slot], first_axis: int) -> list[Slot]:
+    """The slots with the sizes that the model was traced with, which may be the only ones that it takes."""
+    record = provenance_of(model)
+    sizes = record.sizes if record else {}
+    return [
+        replace(s, shape=(*s.shape[:first_axis], *sizes[s.name][first_axis:])) if s.name in sizes else s
+        for s in slots
+    ]
 
 
 def first_line(error: BaseException | None) -> str:

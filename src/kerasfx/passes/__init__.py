@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasfx.ir import Graph
+from kerasfx.passes.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.use_standard_layers import use_standard_layers
 
 
@@ -15,4 +16,4 @@ def lower(graph: Graph) -> bool:
     return changed
 
 
-PASSES = (use_standard_layers,)
+PASSES = (use_standard_layers, ask_fewer_sizes)

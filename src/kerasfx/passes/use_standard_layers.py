@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from kerasfx.dims import Dim, Size
-from kerasfx.ir import Graph, LayerSpec, Node, Value
+from kerasfx.dims import Dim, Size, hint
+from kerasfx.ir import Graph, LayerSpec, Node, Value, leaves_of
 
 Replacement = tuple[LayerSpec, Any]
 Rule = Callable[[Node], Replacement | None]
@@ -55,7 +55,8 @@ def use_standard_layers(graph: Graph) -> bool:
 
 def _is_plain(node: Node) -> bool:
     """Whether all tensors are of one float dtype and none carries a mask."""
-    values = [*node.inputs, *node.results]
+    # Not those of which only a size is asked.
+    values = [*(x for x in leaves_of((node.args, node.kwargs)) if isinstance(x, Value)), *node.results]
     dtypes = {v.dtype for v in values}
     return len(dtypes) == 1 and "float" in dtypes.pop() and all(v.mask is None for v in values)
 
@@ -128,23 +129,24 @@ def _reshape(node: Node) -> Replacement | None:
     is_known = all(isinstance(d, Dim) or type(d) is int for d in rest)
     if not rest or not is_known or not _keeps_batch(x, shape[0], rest):
         return None
-    free = [k for k, d in enumerate(rest) if isinstance(d, Dim)]
-    if len(free) + rest.count(-1) > 1:
-        return None
     # One size follows from the number of elements.
     target = tuple(-1 if isinstance(d, Dim) else d for d in rest)
+    if target.count(-1) > 1:
+        return None
     return _layer(node, "keras.layers.Reshape", target_shape=target), x
 
 
 def _keeps_batch(x: Value, first: Any, rest: list[Any]) -> bool:
     """Whether the first dimension of the new shape is that of `x` for all sizes."""
-    if isinstance(first, Dim) and first.same_as(x.shape[0]):
+    batch = x.shape[0]
+    assert isinstance(batch, Dim)
+    if isinstance(first, Dim) and batch.same_as(first):
         return True
-    sizes = [*x.shape[1:], *rest]
-    if not all(type(d) is int and d > 0 for d in sizes):
+    if not isinstance(first, Dim) and first != -1:
         return False
-    same_count = math.prod(x.shape[1:]) == math.prod(rest)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return same_count and (isinstance(first, Dim) or first == -1)
+    count = math.prod(rest)
+    # What is left for the first dimension is the batch; a second -1 leaves that open.
+    return hint(count) > 0 and batch.same_as(math.prod(x.shape) // count)
 
 
 def _transpose(node: Node) -> Replacement | None:

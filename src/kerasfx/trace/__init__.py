@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kerasfx import keras_internals as internals
-from kerasfx.errors import InputMismatchError, UnsupportedOperationError, describe
+from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
-from kerasfx.ir import Graph, SeedDraw, map_leaves
+from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
 from kerasfx.passes.keep_call_order import keep_call_order
-from kerasfx.report import Finding
 from kerasfx.trace.effects import tie_to_outputs
+from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
+from kerasfx.trace.guards import check_early
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
-
-BATCH_HINTS = (5, 7)
-"""Example sizes of a free first dimension."""
-
-Hints = Mapping[str, Sequence[int]]
-"""Example sizes by input name."""
 
 
 def trace(
@@ -58,12 +53,31 @@ def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | Non
     Returns:
         The session: its graph, what was opened, what was found.
     """
+    clashes = Clashes()
+    outcomes: list[Session | Exception] = []
+    for sizes in attempts(list(leaves_of(spec.struct)), hints or {}, clashes):
+        clashes.refused = 0
+        try:
+            outcomes.append(_trace_until_settled(model, spec, policy.afresh(), sizes, clashes))
+        except Exception as error:
+            outcomes.append(error)
+        if not clashes.refused:
+            break
+    sessions = [x for x in outcomes if isinstance(x, Session)]
+    if not sessions:
+        raise next(x for x in outcomes if isinstance(x, Exception))
+    return sessions[-1] if not clashes.refused else sessions[0]
+
+
+def _trace_until_settled(
+    model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes
+) -> Session:
     while True:
-        session = _trace_once(model, spec, policy, hints or {})
-        clashes = shared_with_leaves(session.graph)
-        if not clashes:
+        session = _trace_once(model, spec, policy, sizes, clashes)
+        shared = shared_with_leaves(session.graph)
+        if not shared:
             return session
-        _open_instead(session, clashes)
+        _open_instead(session, shared)
 
 
 def _open_instead(session: Session, layers: list[Any]) -> None:
@@ -95,8 +109,10 @@ def shared_with_leaves(graph: Graph) -> list[Any]:
     return list({id(x): x for x in clashes}.values())
 
 
-def _trace_once(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session:
-    session = Session(model, policy)
+def _trace_once(
+    model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes
+) -> Session:
+    session = Session(model, policy, sizes.hints, clashes)
     session.findings.extend(spec.findings)
     with (
         installed(),
@@ -105,43 +121,33 @@ def _trace_once(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) ->
         session.recording(),
         internals.call_context(session.training),
     ):
-        _run(session, model, spec, hints)
-    for guard in dict.fromkeys(session.effects.guards):
-        session.findings.append(Finding("guard", guard.path, str(guard), guard.source))
+        _run(session, model, spec, sizes)
+    check_early(session.graph, session.effects.guards)
+    session.findings.extend(dict.fromkeys(guard.finding for guard in session.effects.guards))
     session.graph.prune()
     keep_call_order(session.graph)
     session.graph.check()
     return session
 
 
-def _run(session: Session, model: Any, spec: CallSpec, hints: Hints) -> None:
+def _run(session: Session, model: Any, spec: CallSpec, sizes: ExampleSizes) -> None:
     made: dict[int, Any] = {}
 
     def make(x: Any) -> Any:
         if not isinstance(x, InputSpec):
             return x
         if id(x) not in made:
-            made[id(x)] = session.input_tensor(x.name, x.shape, x.dtype, _hints(x, hints))
+            made[id(x)] = session.input_tensor(x.name, x.shape, x.dtype, sizes.of(x))
         return made[id(x)]
 
+    def checked(x: Any) -> Any:
+        fixed = sizes.fixed_axes(x) if isinstance(x, InputSpec) else {}
+        return session.with_fixed_sizes(make(x), fixed) if fixed else make(x)
+
     struct = map_leaves(make, spec.struct)
-    args, kwargs = map_leaves(make, (spec.args, spec.kwargs))
     session.graph.inputs = map_leaves(lambda t: t.value, struct)
+    args, kwargs = map_leaves(checked, (spec.args, spec.kwargs))
     outputs = model(*args, **kwargs)
     session.graph.outputs = map_leaves(session.value_of, outputs)
     session.graph.output_masks = session.masks_of(outputs)
     tie_to_outputs(session)
-
-
-def _hints(spec: InputSpec, given: Hints) -> list[tuple[int, int]]:
-    """A pair of example sizes for each axis; by default multiples of 32, which windows and strides divide."""
-    if spec.name not in given:
-        rank = len(spec.shape)
-        return [BATCH_HINTS, *((32 * (k + 2), 32 * (2 * k + 4)) for k in range(1, rank))]
-    sizes = given[spec.name]
-    if len(sizes) != len(spec.shape):
-        raise InputMismatchError(
-            describe(f"hints for '{spec.name}' have {len(sizes)} sizes, its shape is {spec.shape}.")
-        )
-    # Twice the size keeps what divides it; a batch is seldom divided.
-    return [(n, n + 2 if k == 0 else 2 * n) for k, n in enumerate(sizes)]

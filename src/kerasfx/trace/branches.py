@@ -7,16 +7,18 @@ Where the results differ, a `SelectByTraining` layer chooses when the model is c
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerasfx import codec
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
-from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_values
+from kerasfx.ir import Body, Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_values
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
@@ -130,6 +132,8 @@ def _frozen(x: Any) -> Any:
         return type(x).__name__, str(x.dtype), x.shape, x.tobytes()
     if isinstance(x, Dim):
         return "dim", x.op, _frozen(x.args)
+    if isinstance(x, Body):
+        return "body", json.dumps(codec.encode(x, x.captured.index)), _frozen(x.captured)
     is_plain = x is None or isinstance(x, (bool, int, float, complex, str))
     return (type(x).__name__, x) if is_plain else id(x)
 
@@ -151,8 +155,16 @@ def _confine(graph: Graph, node: Node, training: bool) -> None:
         )
     if not isinstance(target, LayerCall):
         return
-    if not training and internals.takes_training(target.layer):
+    if not training and _trains_differently(target.layer):
         graph.set_arguments(node, node.args, {**node.kwargs, "training": False})
+
+
+def _trains_differently(layer: Any) -> bool:
+    """Whether what `layer` does may depend on `training`: it draws, updates its state, or is custom."""
+    if not internals.takes_training(layer):
+        return False
+    is_custom = any(builtin_class(type(x)) is None for x in internals.all_layers(layer))
+    return is_custom or bool(layer.non_trainable_variables)
 
 
 def _acts_in_both_modes(target: Any) -> str:

@@ -1,35 +1,16 @@
-"""What a `call` does besides returning results: draws, assignments, losses, questions about sizes."""
+"""What a `call` does besides returning results: draws, assignments, losses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kerasfx import codec
-from kerasfx.dims import Dim, Question
-from kerasfx.ir import Assignment, LayerSpec, Node, SourceLine, Value, map_leaves, values_in
+from kerasfx.ir import Assignment, LayerSpec, Node, Value, map_leaves, values_in
+from kerasfx.trace.guards import Guard
 from kerasfx.trace.inference import specs_like
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
-
-
-@dataclass(frozen=True)
-class Guard:
-    """A question about a free size, whose answer must be the same whenever the model is called.
-
-    Attributes:
-        question: The question with its answer.
-        path: Path of the layer whose code asked.
-        source: The line that asked.
-    """
-
-    question: Question
-    path: str
-    source: SourceLine | None
-
-    def __str__(self) -> str:
-        return f"{self.question} is {self.question.answer}"
 
 
 @dataclass
@@ -70,31 +51,10 @@ def tie_to_outputs(session: Session) -> None:
         values, when = zip(*effects.losses, strict=True)
         target = LayerSpec("kerasfx.layers.AddLoss", {"when": list(when)})
         tied = _finished(session, Node("add_loss", target, ([tied, *values],), {}), tied)
-    if effects.guards:
-        tied = _finished(session, _size_checks(tied, effects.guards), tied)
     if tied is output:
         return
     graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)
     graph.output_masks[tied] = graph.output_masks.pop(output, None)
-
-
-def _size_checks(tied: Value, guards: list[Guard]) -> Node:
-    dims = [d for g in guards for d in (g.question.dim, g.question.other) if isinstance(d, Dim)]
-    values = list(dict.fromkeys(v for d in dims for v in d.values()))
-    conditions = {str(g): _condition(g, values) for g in guards}
-    target = LayerSpec("kerasfx.layers.CheckSizes", {"conditions": list(conditions.values())})
-    return Node("check_sizes", target, ([tied, *values],), {})
-
-
-def _condition(guard: Guard, values: list[Value]) -> dict[str, Any]:
-    question = guard.question
-    sides = [codec.encode(side, values.index) for side in (question.dim, question.other)]
-    return {
-        "sides": sides,
-        "symbol": question.symbol,
-        "answer": question.answer,
-        "text": f"{guard} ({guard.source or guard.path})",
-    }
 
 
 def _finished(session: Session, node: Node, like: Value) -> Value:

@@ -14,9 +14,10 @@ from typing import Any
 import keras
 from keras.src import backend
 
-from kerasfx.dims import hint
+from kerasfx import codec, functions
+from kerasfx.dims import Dim, hint
 from kerasfx.errors import OutputNotTensorError, describe
-from kerasfx.ir import Value, leaves_of, map_leaves
+from kerasfx.ir import Body, Value, leaves_of, map_leaves, values_in
 from kerasfx.keras_internals import standardize_dtype
 
 
@@ -50,11 +51,12 @@ def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any
         template = example((args, kwargs), which, tensors)
 
         def call(*flat: Any) -> Any:
-            call_args, call_kwargs = map_leaves(
-                lambda x: flat[x.index] if isinstance(x, _Slot) else x, template
-            )
+            call_args, call_kwargs = map_leaves(lambda x: _filled(x, flat), template)
             return function(*call_args, **call_kwargs)
 
+        if function is keras.ops.slice:
+            # Its shape is an argument; PyTorch would cut what is too long for the example sizes.
+            return _specs(call(*tensors))
         specs = _specs(_as_backend_or_keras_says(call, tensors))
         if not tensors and any(None in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
             # TensorFlow loses the sizes of some functions of Python numbers, `tf.linspace` for one.
@@ -98,10 +100,33 @@ class _Slot:
     index: int
 
 
+@dataclass(frozen=True)
+class _BodySlots:
+    """A body that captures the tensors of these slots."""
+
+    body: Body
+    slots: tuple[_Slot, ...]
+
+
+def _filled(x: Any, tensors: Any) -> Any:
+    if isinstance(x, _Slot):
+        return tensors[x.index]
+    return _callable(x, tensors) if isinstance(x, _BodySlots) else x
+
+
+def _callable(x: _BodySlots, tensors: Any) -> Callable[..., Any]:
+    """The body as the function that a saved model makes of it."""
+    encoded = codec.encode(x.body, x.body.captured.index)
+    captured = [tensors[s.index] for s in x.slots]
+    return codec.decode(encoded, captured, lambda tensor, axis: tensor.shape[axis], functions.resolve)
+
+
 def example(structure: Any, which: int, tensors: list[Any]) -> Any:
     """Replace Values by slots, their tensors of example sizes being appended to `tensors`."""
 
     def leaf(x: Any) -> Any:
+        if isinstance(x, Body):
+            return _BodySlots(x, tuple(leaf(v) for v in x.captured))
         if not isinstance(x, Value):
             return hint(x, which)
         tensors.append(keras.KerasTensor([hint(d, which) for d in x.shape], dtype=x.dtype))
@@ -116,11 +141,8 @@ def _for_both(run: Callable[[int], Any], structure: Any) -> list[Any]:
 
 
 def _is_free(structure: Any) -> bool:
-    for leaf in leaves_of(structure):
-        sizes = leaf.shape if isinstance(leaf, Value) else (leaf,)
-        if any(hint(d, 0) is not d for d in sizes):
-            return True
-    return False
+    sizes = [d for value in values_in(structure) for d in value.shape]
+    return any(isinstance(d, Dim) for d in (*sizes, *leaves_of(structure)))
 
 
 def _specs(result: Any) -> Any:

@@ -114,6 +114,10 @@ class LeafPolicy:
         self.kept: dict[int, str] = {}
         self.forced_open: set[int] = set()
 
+    def afresh(self) -> LeafPolicy:
+        """The policy as the user gave it, without what a trace has found out."""
+        return LeafPolicy(self._leaves, self._opened)
+
     def keep(self, layer: Any, reason: str) -> None:
         """Keep `layer` whole from now on, because of `reason`."""
         self.kept[id(layer)] = reason

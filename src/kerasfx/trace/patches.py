@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
@@ -23,7 +24,7 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.ir import leaves_of
-from kerasfx.trace import public_calls, raw
+from kerasfx.trace import control_flow, public_calls, raw
 from kerasfx.trace.session import Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.trace.where import source_line
@@ -63,7 +64,7 @@ def _install() -> None:
         _install_calls()
         _install_variables()
         _install_backend()
-        for owner, name, replacement in raw.patches():
+        for owner, name, replacement in (*control_flow.patches(), *raw.patches()):
             _patch(owner, name, replacement)
     except BaseException:
         _remove()
@@ -190,6 +191,8 @@ def _patch_property(cls: type, name: str) -> None:
 
 def _variable_operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     variable, *rest = args
+    # Keras makes a tensor of an array; a tensor's own operator may do something else with it.
+    rest = [keras.ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x for x in rest]
     return getattr(session.parameter(variable), name)(*rest, **kwargs)
 
 

@@ -116,6 +116,8 @@ def public_call(
     called = _called_values(recipe, args, kwargs)
     if _holds_callable([stored, called]):
         return None
+    if cls.__name__ == "Cross":
+        stored = _with_one_axis(stored)
     return recipe.spell(stored, called)
 
 
@@ -334,6 +336,12 @@ def _stored_values(operation: keras.Operation, recipe: _Recipe) -> dict[str, Any
     if any(name not in attributes for name in recipe.constructor) or _has_lost_argument(operation):
         return None
     return {recipe.parameter(name): _unwrapped(name, attributes[name]) for name in recipe.constructor}
+
+
+def _with_one_axis(axes: dict[str, Any]) -> dict[str, Any]:
+    """The axes of `cross` as its one `axis` where they are equal: PyTorch takes no others."""
+    axis, *others = axes.values()
+    return {"axis": axis} if axis != -1 and others == [axis, axis] else axes
 
 
 def _unwrapped(name: str, value: Any) -> Any:

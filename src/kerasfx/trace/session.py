@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasfx import codec, functions
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim, Question, decisions_go_to
+from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to
 from kerasfx.errors import (
     KerasFxError,
     OperationInferenceError,
@@ -39,7 +39,10 @@ from kerasfx.ir import (
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls
 from kerasfx.trace.branches import trace_both_modes
-from kerasfx.trace.effects import Effects, Guard
+from kerasfx.trace.effects import Effects
+from kerasfx.trace.equal_sizes import equal_sizes
+from kerasfx.trace.example_sizes import Clashes
+from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
     LeafPolicy,
     applies_activation_last,
@@ -49,10 +52,13 @@ from kerasfx.trace.leaves import (
     is_plain_leaf,
 )
 from kerasfx.trace.tensor import TracedTensor
-from kerasfx.trace.where import Paths, failing_line, source_line
+from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
 
 INLINE_SIZE = 64
 """Constants with at most this many elements stay in the arguments of an op."""
+
+RANK = "keras.ops.ndim"
+"""Known while tracing, for any tensor; on JAX its result looks like a tensor."""
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
@@ -113,13 +119,19 @@ class Session:
     Args:
         root: The model.
         policy: Which layers stay whole.
+        hinted: Names of the inputs whose sizes the user gave.
+        clashes: Notes the ops that are refused for the example sizes.
     """
 
-    def __init__(self, root: Any, policy: LeafPolicy):
+    def __init__(
+        self, root: Any, policy: LeafPolicy, hinted: Iterable[str] = (), clashes: Clashes | None = None
+    ):
         self.graph = Graph(root.name)
         self.policy = policy
         self.paths = Paths(root)
         self.root = root
+        self.hinted = set(hinted)
+        self.clashes = clashes or Clashes()
         self.findings: list[Finding] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self)
@@ -129,6 +141,7 @@ class Session:
         self.in_user_code = False
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
+        self.in_body = False
 
     @property
     def frame(self) -> Frame:
@@ -188,6 +201,7 @@ class Session:
         parent = self.frames[-1].path if self.frames else ""
         path = self.paths.of_layer(layer, parent) if self.frames else ""
         is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
+        is_leaf = is_leaf and not self.in_body
         frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
         try:
             with self._framed(frame):
@@ -243,7 +257,7 @@ class Session:
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
         is_final = getattr(error, "kerasfx_final", False)
-        return not (frame.is_leaf or is_root or is_forked or is_final)
+        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body)
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -275,6 +289,16 @@ class Session:
             self.forked_layer = None
 
     @contextmanager
+    def inside_body(self) -> Iterator[None]:
+        """While a body is recorded every layer is opened, and none can be kept whole."""
+        saved = self.in_body
+        self.in_body = True
+        try:
+            yield
+        finally:
+            self.in_body = saved
+
+    @contextmanager
     def deciding(self, training: bool) -> Iterator[None]:
         """Answer Python code that asks whether the model trains."""
         self.mode_decided = training
@@ -299,7 +323,11 @@ class Session:
         with self.pause():
             plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
             masks = map_leaves(self._as_layer_argument, _without_flag(plain))
-            specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
+            try:
+                specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
+            except Exception:
+                self.clashes.note_refused((args, kwargs))
+                raise
         activation = self._split_activation(frame)
         config = {"activation": "linear"} if activation else {}
         target = LayerCall(layer, self._why_kept(frame), config)
@@ -419,6 +447,8 @@ class Session:
 
     def record_op(self, name: str, args: Any, kwargs: Any) -> Any:
         """Record a call of the public function `name`."""
+        if name == RANK:
+            return len((*args, *kwargs.values())[0].shape)
         if name in CONVERSIONS:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
@@ -426,7 +456,7 @@ class Session:
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
-        specs = self._infer(name, args, kwargs, line)
+        specs = self._infer(name, args, kwargs)
         if isinstance(specs[0], (int, float)):
             return self._number(name, specs)
         short = name.rpartition(".")[2]
@@ -437,16 +467,16 @@ class Session:
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
-        return self._infer(name, args, kwargs, source_line())
+        return self._infer(name, args, kwargs)
 
-    def _infer(self, name: str, args: Any, kwargs: Any, line: Any) -> list[Any]:
+    def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         try:
             with self.pause():
                 return inference.infer_call(functions.resolve(name), args, kwargs)
         except TraceError:
             raise
         except Exception as error:
-            raise self._inference_error(name, args, kwargs, line, error) from error
+            raise self.refused(name, (args, kwargs), error) from error
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -466,14 +496,16 @@ class Session:
             )
         return specs[0]
 
-    def _inference_error(self, name: str, args: Any, kwargs: Any, line: Any, error: Exception) -> Exception:
+    def refused(self, name: str, arguments: Any, error: Exception) -> Exception:
+        """The error for a function that does not take these arguments."""
+        self.clashes.note_refused(arguments)
         shown = ", ".join(
-            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of((args, kwargs)) if isinstance(v, Value)
+            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of(arguments) if isinstance(v, Value)
         )
         return OperationInferenceError(
             describe(
                 f"{name}({shown}) is refused: {error}",
-                where=self.locate(line),
+                where=self.locate(source_line()),
                 hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
             )
@@ -482,6 +514,12 @@ class Session:
     def traced(self, x: Any) -> TracedTensor:
         """A tensor of the trace for a constant, or for a variable of the backend."""
         return self.tensor_of(self._as_layer_argument(x))
+
+    def as_tensor(self, x: Any) -> Any:
+        """`x` as a tensor of the trace, a Python number converted as Keras would; None stays None."""
+        if x is None or isinstance(x, TracedTensor):
+            return x
+        return self.record_op("keras.ops.convert_to_tensor", (x,), {})
 
     def is_traced(self, structure: Any) -> bool:
         """Whether a call with these arguments has to be recorded."""
@@ -543,6 +581,18 @@ class Session:
         value.shape = tuple(Dim.axis(value, k, hints[k]) if d is None else d for k, d in enumerate(shape))
         return self.tensor_of(value)
 
+    def with_fixed_sizes(self, tensor: TracedTensor, sizes: dict[int, int]) -> TracedTensor:
+        """`tensor` behind a check that some axes have the sizes given, which are known from then on."""
+        node = fixed_sizes(tensor.value, sizes)
+        for k, n in sizes.items():
+            what = f"{tensor.value.name}.shape[{k}] is {n} in the result: other sizes tried do not fit"
+            self.findings.append(Finding("fixed", "", what))
+        first, second = inference.specs_like(tensor.value)
+        shape = [sizes.get(k, d) for k, d in enumerate(first.shape)]
+        other = [sizes.get(k, d) for k, d in enumerate(second.shape)]
+        dtype = tensor.value.dtype
+        return self.finish(node, [inference.Spec(tuple(s), dtype) for s in (shape, other)])
+
     def value_of(self, x: Any) -> Any:
         """The Value of an output of the model; None stays None."""
         return None if x is None else self._as_layer_argument(x)
@@ -603,6 +653,7 @@ class Session:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
+        known = equal_sizes(node)
 
         def make(spec: Any) -> Any:
             other, name = next(second), next(names)
@@ -611,7 +662,7 @@ class Session:
             value = Value(name, (), spec.dtype, node)
             pairs = zip(spec.shape, other.shape, strict=True)
             value.shape = tuple(
-                a if a == b is not None else Dim.axis(value, k, (a or 11, b or 13))
+                a if a == b is not None else _free_size(value, k, (a, b), known)
                 for k, (a, b) in enumerate(pairs)
             )
             return value
@@ -631,18 +682,19 @@ class Session:
     def _answer(self, question: Question) -> None:
         """Record the answer to a question about a free size as a guard, or refuse to answer."""
         line = source_line()
-        if question.symbol != "int":
-            path = self.frame.path if self.frames else ""
-            self.effects.guards.append(Guard(question, path, line))
+        if asked_for_a_warning():
             return
-        raise SizeDecisionError(
-            describe(
-                f"Python asks for {question}, and the size is free.",
-                where=self.locate(line),
-                why=f"the value for the example sizes ({question.answer}) would be wrong for others",
-                hint=f"give the dimension a size in the inputs, or {self.keep_hint()}",
-            )
-        )
+        if not may_answer(question, self.hinted):
+            raise SizeDecisionError(refusal(question, self.locate(line), self.keep_hint()))
+        if question.symbol not in COMPARISONS:
+            self.clashes.note_read(question.dim)
+        path = self.frame.path if self.frames else ""
+        self.effects.guards += guards_for(question, path, line)
+
+
+def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
+    """Axis `k` of a result; a size that depends on the data has no hints of its own."""
+    return Dim.axis(value, k, (hints[0] or 11, hints[1] or 13), known(k, hints))
 
 
 def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:

@@ -180,9 +180,7 @@ def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
     def method(self: TracedTensor, other: Any) -> Any:
         if not is_operand(other):
             return NotImplemented
-        other = as_operand(other)
-        args = (other, self) if reflected else (self, other)
-        return raw.operator(self.session, op, args)
+        return _recorded(op, self, as_operand(other), reflected)
 
     return method
 
@@ -192,10 +190,32 @@ def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
         if not is_operand(other):
             return NotImplemented
         name = f"logical_{op}" if self.value.dtype == "bool" else f"bitwise_{op}"
-        args = (other, self) if reflected else (self, other)
-        return self.session.record_op(f"keras.ops.{name}", args, {})
+        return _recorded(name, self, other, reflected)
 
     return method
+
+
+def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
+    by_numpy = isinstance(other, np.ndarray) and keras.backend.backend() == "torch"
+    if by_numpy:
+        x, other = _as_numpy_takes(op, x, other)
+    args = (other, x) if reflected else (x, other)
+    result = raw.operator(x.session, op, args)
+    # PyTorch takes truth values of NumPy for numbers.
+    return keras.ops.cast(result, "uint8") if by_numpy and result.value.dtype == "bool" else result
+
+
+def _as_numpy_takes(op: str, x: Any, array: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Both sides of an operator in the dtype in which NumPy computes it.
+
+    A tensor of PyTorch knows no operator with an array, and leaves it to NumPy.
+    """
+    dtypes = x.value.dtype, array.dtype
+    common = np.result_type(*dtypes)
+    result = getattr(np, op)(*(np.ones((1, 1), dtype) for dtype in dtypes)).dtype
+    if result != "bool":
+        common = np.result_type(common, result)
+    return keras.ops.cast(x, common.name), array.astype(common)
 
 
 def _unary(op: str) -> Callable[[TracedTensor], Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from kerasfx.ir import SourceLine
-from kerasfx.keras_internals import Layer, own_state, sublayers
+from kerasfx.keras_internals import Layer, attributes, own_state, sublayers
 
 _SKIPPED = {
     "keras",
@@ -46,6 +46,12 @@ _KERAS_ATTRIBUTES = (
 """Beginnings of attributes in which Keras keeps layers itself."""
 
 
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_KERAS = os.path.dirname(keras.__file__) + os.sep
+_WARNING_FUNCTIONS = ("softmax",)
+"""It warns that the softmax of a lone number is 1; the result is right for any size."""
+
+
 def source_line() -> SourceLine | None:
     """The innermost line on the stack that is neither Keras's, a backend's nor ours."""
     frame = sys._getframe(1)
@@ -54,6 +60,16 @@ def source_line() -> SourceLine | None:
             return _line(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def asked_for_a_warning() -> bool:
+    """Whether the innermost code that is not ours is a function of Keras that asks about a size to warn."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    if frame is None or not frame.f_code.co_filename.startswith(_KERAS):
+        return False
+    return frame.f_code.co_name in _WARNING_FUNCTIONS
 
 
 def failing_line(error: BaseException) -> SourceLine | None:
@@ -132,8 +148,11 @@ def join(parent: str, step: str) -> str:
 
 
 def _children(layer: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in list(vars(layer).items()):
-        if not name.startswith(_KERAS_ATTRIBUTES):
+    own = {k: v for k, v in attributes(layer).items() if not k.startswith(_KERAS_ATTRIBUTES)}
+    # Alike on all backends: a layer that is an attribute and in a list of layers goes by the attribute.
+    yield from ((name, value) for name, value in own.items() if isinstance(value, Layer))
+    for name, value in own.items():
+        if not isinstance(value, Layer):
             yield from _layers_in(value, name)
     if isinstance(layer, keras.Model):
         yield from ((child.name, child) for child in _own_layers(layer))

@@ -1,0 +1,51 @@
+"""Real third-party models, built tiny with random weights: does `prepare_model` do them right?
+
+`python -m benchmarks.zoo` prepares and judges each on each backend; nothing is downloaded.
+"""
+
+ENTRIES = {
+    "keras_hub": (
+        "hub_bert_classifier",
+        "hub_deberta_v3",
+        "hub_fnet",
+        "hub_roformer_v2",
+        "hub_t5",
+        "hub_bart_seq2seq",
+        "hub_gpt2_causal_lm",
+        "hub_llama3_causal_lm",
+        "hub_gemma_causal_lm",
+        "hub_mistral",
+        "hub_mixtral_moe",
+        "hub_rwkv7",
+        "hub_whisper",
+        "hub_vit_classifier",
+        "hub_swin",
+        "hub_dinov2",
+        "hub_segformer",
+        "hub_efficientnet",
+        "hub_retinanet",
+        "hub_sam",
+        "hub_clip",
+        "hub_sd3_mmdit",
+        "hub_vae",
+        "hub_flux",
+        "hub_cached_mha",
+    ),
+    "keras_rs": (
+        "rs_dcn_v2",
+        "rs_dlrm",
+        "rs_bruteforce_retrieval",
+        "rs_embed_reduce",
+    ),
+    "bayesflow": (
+        "bf_coupling_flow_affine",
+        "bf_flow_matching",
+        "bf_set_transformer",
+        "bf_time_series_net",
+        "bf_unet",
+        "bf_fusion_network",
+    ),
+}
+"""The functions of `from_<package>.py`, by package."""
+
+PACKAGE_OF = {name: package for package, names in ENTRIES.items() for name in names}

@@ -1,0 +1,196 @@
+"""The judgement of one prepared model: is it equal to the original, whole, and free of the original's code?
+
+python -m benchmarks.zoo.judge hub_t5          judges one entry in this process, as JSON
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import kerasfx
+from benchmarks.zoo import PACKAGE_OF
+from benchmarks.zoo.example import Axis, Example, Sizes
+from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
+from kerasfx.compare.measure import Difference, Tolerance, structure_difference
+from kerasfx.provenance import provenance_of
+
+LOAD_SECONDS = 300
+
+Prepare = Callable[..., keras.Model]
+
+
+def judge(
+    name: str, example: Example, blocked: str = "", prepare: Prepare = kerasfx.prepare_model
+) -> Verdict:
+    """Prepares the model of `example` and asks every question about the result.
+
+    Args:
+        name: Name of the entry.
+        example: The model and its inputs.
+        blocked: The package that the result must not need when it is loaded.
+        prepare: What to judge.
+    """
+    verdict = Verdict(name, keras.backend.backend())
+    example.call({})
+    start = time.perf_counter()
+    try:
+        prepared = prepare(example.model, example.input_layer())
+    except Exception as error:
+        verdict.error = _shown(error)
+        return verdict
+    verdict.seconds = time.perf_counter() - start
+    _judge_layers(verdict, prepared)
+    _judge_variables(verdict, example, prepared)
+    _compare(verdict, example, prepared)
+    verdict.batch_free = _equal_at(example, prepared, "batch")
+    verdict.length_free = _equal_at_lengths(example, prepared)
+    verdict.loads = _equal_elsewhere(example, prepared, blocked)
+    return verdict
+
+
+def _judge_layers(verdict: Verdict, prepared: keras.Model) -> None:
+    verdict.layers = len(prepared.layers)
+    verdict.opaque = [_one_line(finding) for finding in kerasfx.report(prepared).opaque]
+
+
+def _judge_variables(verdict: Verdict, example: Example, prepared: keras.Model) -> None:
+    record = provenance_of(prepared)
+    kept = {id(v) for v, _ in record.variables} if record else set()
+    dropped = [v for v in example.model.variables if id(v) not in kept]
+    named = [finding.what for finding in kerasfx.report(prepared).of_kind("unused")]
+    unnamed = [v for v in dropped if not any(what.startswith(v.name) for what in named)]
+    is_proven = not dropped or _without_influence(example, dropped)
+    verdict.lost = [v.path for v in (unnamed if is_proven else dropped)]
+    verdict.unused = len(dropped) - len(verdict.lost)
+
+
+def _without_influence(example: Example, variables: list[keras.Variable]) -> bool:
+    """Whether the outputs of the original stay bit for bit the same when all of `variables` change."""
+    changed = [(v, keras.ops.add(v.value, keras.ops.ones_like(v.value))) for v in variables]
+    takes_training = "training" in inspect.signature(example.model.call).parameters
+    return all(
+        _difference(*(_outcome(example, mapping, mode) for mapping in ([], changed))).exact
+        for mode in ({}, {"training": True})[: 1 + takes_training]
+    )
+
+
+def _outcome(example: Example, mapping: list[Any], mode: dict[str, bool]) -> Any:
+    """Outputs and losses with other values of some variables; the message where the original raises."""
+    keras.utils.set_random_seed(0)
+    try:
+        with keras.StatelessScope(state_mapping=mapping):
+            return example.call({}, **mode), list(example.model.losses)
+    except Exception as error:
+        return _shown(error)
+
+
+def _compare(verdict: Verdict, example: Example, prepared: keras.Model) -> None:
+    try:
+        comparison = kerasfx.compare(example.model, prepared, inputs=example.prepared_inputs({}))
+    except Exception as error:
+        verdict.different = [_shown(error)]
+        return
+    verdict.exact = comparison.exact
+    verdict.difference = comparison.max_abs_difference
+    verdict.different = [f"{c.name}: {c.detail}" for c in comparison.checks if not c.passed]
+
+
+def _difference(expected: Any, received: Any) -> Difference:
+    return structure_difference(expected, received, Tolerance())
+
+
+def _equal_at(example: Example, prepared: keras.Model, axis: str) -> str:
+    """Whether both models agree at each other size of an axis that the original accepts."""
+    accepted = list(_accepted(example, next(a for a in example.axes() if a.name == axis)))
+    for sizes, expected in accepted:
+        try:
+            found = _difference(expected, prepared(example.prepared_inputs(sizes)))
+        except Exception as error:
+            return f"{sizes}: {_shown(error)}"
+        if not found.within:
+            return f"{sizes}: {found.reason}"
+    return YES if accepted else NOT_APPLICABLE
+
+
+def _accepted(example: Example, axis: Axis) -> Iterator[tuple[Sizes, Any]]:
+    """Sizes at which the original works, with what it returns."""
+    for size in axis.tried():
+        sizes = {axis.name: size}
+        try:
+            expected = example.call(sizes)
+        except Exception:  # it has no such freedom: nothing to compare
+            continue
+        yield sizes, expected
+
+
+def _equal_at_lengths(example: Example, prepared: keras.Model) -> str:
+    answers = [_equal_at(example, prepared, a.name) for a in example.axes() if a.name != "batch"]
+    failures = [a for a in answers if a not in (YES, NOT_APPLICABLE)]
+    if failures:
+        return failures[0]
+    return YES if YES in answers else NOT_APPLICABLE
+
+
+def _equal_elsewhere(example: Example, prepared: keras.Model, blocked: str) -> str:
+    """Whether the saved model gives the same in a process that cannot import the package."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        try:
+            prepared.save(directory / "prepared.keras")
+        except Exception as error:
+            return f"saving: {_shown(error)}"
+        inputs = keras.tree.flatten(example.prepared_inputs({}))
+        np.savez(directory / "inputs.npz", *inputs)
+        script = Path(__file__).with_name("loaded.py")
+        done = subprocess.run(
+            [sys.executable, "-P", script, directory, blocked],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LOAD_SECONDS,
+        )
+        if done.returncode:
+            return f"loading: {_one_line(done.stderr.strip().splitlines()[-1])}"
+        with np.load(directory / "outputs.npz") as stored:
+            received = list(stored.values())
+        found = _difference(_flat(prepared(example.prepared_inputs({}))), received)
+        return YES if found.within else f"loaded: {found.reason}"
+
+
+def _flat(outputs: Any) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs) if x is not None]
+
+
+def _shown(error: BaseException) -> str:
+    return _one_line(f"{type(error).__name__}: {error}")
+
+
+def _one_line(text: Any) -> str:
+    """`text` without line breaks and without the place where packages are installed."""
+    return re.sub(r"\S*/site-packages/", "", " ".join(str(text).split()))
+
+
+def main(name: str) -> None:
+    """Judges one entry and prints the verdict as the last line."""
+    package = PACKAGE_OF[name]
+    build = getattr(importlib.import_module(f"benchmarks.zoo.from_{package}"), name)
+    keras.utils.set_random_seed(0)
+    verdict = judge(name, build(), blocked=package)
+    print(json.dumps(verdict.as_json()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,218 @@
+"""Functions that take functions: the branches of a `cond`, the bodies of loops, become bodies of the graph.
+
+A body calls functions only. The layers called in it are opened, built-in ones too; weights and tensors from
+outside are captured. Whatever else a body does (draw, assign, add a loss) cannot be told apart from doing it
+once, so the layer around stays whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kerasfx import keras_internals as internals
+from kerasfx.dims import Dim, hint
+from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.ir import Body, Graph, Input, Node, Value, map_leaves, map_values, values_in
+from kerasfx.trace.raw.twins import arguments_of
+from kerasfx.trace.tensor import TracedTensor
+from kerasfx.trace.where import source_line
+
+if TYPE_CHECKING:
+    from kerasfx.trace.effects import Effects
+    from kerasfx.trace.session import Session
+
+UNROLLED = 16
+"""A loop of at most so many steps, whose number is known, is unrolled: the layers in it stay layers."""
+
+
+def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    for name, recorder in RECORDERS.items():
+        function = getattr(keras.ops, name)
+        for module in list(sys.modules.values()):
+            if getattr(module, "__dict__", {}).get(name) is function:
+                yield module, name, functools.partial(_stand_in, recorder)
+
+
+def _stand_in(recorder: Callable[..., Any], session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    given = arguments_of(original, args, kwargs)
+    if not session.in_user_code or given is None:
+        return original(*args, **kwargs)
+    return recorder(session, **{name: value for name, (value, _) in given.items()})
+
+
+def cond(session: Session, pred: Any, true_fn: Any, false_fn: Any, name: str = "keras.ops.cond") -> Any:
+    """Record `cond`; a predicate that is known now takes its branch."""
+    if not session.is_traced(pred):
+        return true_fn() if pred else false_fn()
+    bodies = body_of(session, true_fn, ()), body_of(session, false_fn, ())
+    _require_alike(session, name, *bodies)
+    return session.record_op(name, (pred, *bodies), {})
+
+
+def _require_alike(session: Session, name: str, one: Body, other: Body) -> None:
+    """TensorFlow gives unlike results of branches an unknown shape; they do not fit what comes after."""
+    results = list(values_in(one.graph.outputs)), list(values_in(other.graph.outputs))
+    for a, b in zip(*results, strict=False):
+        if any([hint(d, i) for d in a.shape] != [hint(d, i) for d in b.shape] for i in (0, 1)):
+            raise session.refused(name, (a, b), ValueError("the branches give results of unlike shapes"))
+
+
+def _switch(session: Session, index: Any, branches: Any, operands: Any) -> Any:
+    bodies = [body_of(session, branch, operands) for branch in branches]
+    return session.record_op("keras.ops.switch", (index, bodies, *operands), {})
+
+
+def while_loop(session: Session, cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any) -> Any:
+    """Record `while_loop`."""
+    loop_vars = map_leaves(session.as_tensor, loop_vars)
+    arguments = tuple(loop_vars) if isinstance(loop_vars, (tuple, list)) else (loop_vars,)
+    bodies = body_of(session, cond, arguments), body_of(session, body, arguments)
+    options = {"maximum_iterations": maximum_iterations}
+    return session.record_op("keras.ops.while_loop", (*bodies, loop_vars), options)
+
+
+def _fori_loop(session: Session, lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Any:
+    if type(lower) is type(upper) is int and upper - lower <= UNROLLED:
+        with session.pause():
+            counters = [keras.ops.convert_to_tensor(i, "int32") for i in range(lower, upper)]
+        return functools.reduce(lambda state, i: body_fun(i, state), counters, init_val)
+    init_val = map_leaves(session.as_tensor, init_val)
+    counter = keras.KerasTensor((), "int32")
+    body = body_of(session, body_fun, (counter, init_val))
+    return session.record_op("keras.ops.fori_loop", (lower, upper, body, init_val), {})
+
+
+def map_over(session: Session, f: Any, xs: Any) -> Any:
+    """Record `map`."""
+    body = body_of(session, f, (map_leaves(_element, xs),))
+    return session.record_op("keras.ops.map", (body, xs), {})
+
+
+def vectorized_map(session: Session, function: Any, elements: Any) -> Any:
+    """Record `vectorized_map`."""
+    body = body_of(session, function, (map_leaves(_element, elements),))
+    return session.record_op("keras.ops.vectorized_map", (body, elements), {})
+
+
+def _scan(session: Session, f: Any, init: Any, xs: Any, length: Any, reverse: Any, unroll: Any) -> Any:
+    init = map_leaves(session.as_tensor, init)
+    body = body_of(session, f, (init, None if xs is None else map_leaves(_element, xs)))
+    options = {"length": length, "reverse": reverse, "unroll": unroll}
+    return session.record_op("keras.ops.scan", (body, init, xs), options)
+
+
+RECORDERS: dict[str, Callable[..., Any]] = {
+    "cond": cond,
+    "switch": _switch,
+    "while_loop": while_loop,
+    "fori_loop": _fori_loop,
+    "map": map_over,
+    "vectorized_map": vectorized_map,
+    "scan": _scan,
+}
+
+
+class _Element:
+    """What a body gets of a tensor that is gone through along its first axis."""
+
+    def __init__(self, shape: tuple[Any, ...], dtype: str):
+        self.shape, self.dtype = shape, dtype
+
+
+def _element(x: Any) -> Any:
+    shape = x.value.shape if isinstance(x, TracedTensor) else tuple(x.shape)
+    dtype = x.value.dtype if isinstance(x, TracedTensor) else internals.standardize_dtype(x.dtype)
+    return _Element(shape[1:], dtype)
+
+
+def body_of(session: Session, function: Callable[..., Any], arguments: Any) -> Body:
+    """Run `function` on tensors like `arguments` and write down what it does.
+
+    Args:
+        session: The trace.
+        function: The user's function.
+        arguments: A tuple of structures of tensors (only their shapes and dtypes matter).
+
+    Raises:
+        UnsupportedOperationError: It does more than calling functions of tensors.
+    """
+    graph, before = session.graph, session.effects.copy()
+    start = len(graph.nodes)
+    tensors = map_leaves(lambda x: x if x is None else _parameter(session, x), arguments)
+    with session.inside_body():
+        result = function(*tensors)
+        outputs = map_leaves(lambda x: _result(session, x), result)
+    nodes = graph.nodes[start:]
+    flat = [t.value for t in keras.tree.flatten(tensors) if t is not None]
+    own = {*flat, *(v for node in nodes for v in node.results)}
+    _require_no_effect(session, before, own)
+    return _closed(session, flat, graph.take(start), outputs)
+
+
+def _require_no_effect(session: Session, before: Effects, own: set[Value]) -> None:
+    """A body may ask about sizes from outside, whose answers are checked there, and nothing else."""
+    asked = session.effects.guards[len(before.guards) :]
+    inside = any(v in own for guard in asked for v in values_in(guard.sizes()))
+    if inside or replace(session.effects, guards=before.guards) != before:
+        raise _unsupported(session, "A body draws random numbers, asks about its sizes or changes state.")
+
+
+def _parameter(session: Session, x: Any) -> TracedTensor:
+    shape = x.value.shape if isinstance(x, TracedTensor) else tuple(x.shape)
+    dtype = x.value.dtype if isinstance(x, TracedTensor) else internals.standardize_dtype(x.dtype)
+    name = session.graph.unique_name("argument")
+    return session.tensor_of(Value(name, shape, dtype, Input(name)))
+
+
+def _result(session: Session, x: Any) -> Any:
+    is_plain = x is None or isinstance(x, (bool, int, float))
+    return x if is_plain else session.value_of(x)
+
+
+def _closed(session: Session, parameters: list[Value], nodes: list[Node], outputs: Any) -> Body:
+    """A body whose outer Values are replaced by inputs of its own."""
+    for node in nodes:
+        if not isinstance(node.target, str):
+            raise _unsupported(session, f"A body does something that is no function: {node.name}.")
+    own = {*parameters, *(v for node in nodes for v in node.results)}
+    used = [v for n in nodes for v in n.inputs] + list(values_in(outputs))
+    captured = tuple(dict.fromkeys(v for v in used if v not in own))
+    inner = {v: _inner(v) for v in captured}
+    graph = Graph(session.graph.name)
+    graph.inputs = (tuple(parameters), tuple(inner.values()))
+
+    def swap(value: Value) -> Value:
+        return inner.get(value, value)
+
+    for node in nodes:
+        node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
+        graph.append(node)
+    graph.outputs = map_values(swap, outputs)
+    return Body(graph.check(), captured)
+
+
+def _inner(outer: Value) -> Value:
+    """What stands for a captured Value inside: it has sizes of its own."""
+    value = Value(outer.name, (), outer.dtype, Input(outer.name))
+    value.shape = tuple(
+        Dim.axis(value, k, d.hints) if isinstance(d, Dim) else d for k, d in enumerate(outer.shape)
+    )
+    return value
+
+
+def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
+    return UnsupportedOperationError(
+        describe(
+            what,
+            where=session.locate(source_line()),
+            why="how often a body runs is known only when the model runs",
+            hint=session.keep_hint(),
+        )
+    )
