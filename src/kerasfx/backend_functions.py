@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from kerasfx.array_updates import NAMES as ARRAY_UPDATES
 from kerasfx.errors import UnknownFunctionError, describe
 
 
@@ -115,10 +116,11 @@ class _Namespace:
 
     def load(self) -> Any:
         """The module. Submodules of TensorFlow are attributes, not modules that can be imported."""
-        root, _, rest = self.module.partition(".")
-        module = importlib.import_module(root)
+        path, _, rest = self.module.partition(".")
+        module = importlib.import_module(path)
         for step in rest.split(".") if rest else ():
-            module = getattr(module, step)
+            path = f"{path}.{step}"
+            module = getattr(module, step, None) or importlib.import_module(path)
         return module
 
 
@@ -136,6 +138,41 @@ _TF_DRAWS = _words(
     image.random_flip_up_down image.random_hue image.random_jpeg_quality image.random_saturation
     image.sample_distorted_bounding_box nn.dropout nn.fractional_avg_pool nn.fractional_max_pool
     nn.nce_loss nn.sampled_softmax_loss"""
+)
+
+_JNP_DENIED = _words(
+    """load save savez fromfile frombuffer fromiter fromstring from_dlpack fromfunction frompyfunc vectorize
+    apply_along_axis apply_over_axes piecewise set_printoptions get_printoptions printoptions array_repr
+    array_str can_cast isdtype issubdtype iterable promote_types einsum_path broadcast_shapes
+    fill_diagonal place put"""
+)
+"""What reads or writes files or foreign memory, takes functions, sets how arrays are printed, gives no
+tensor or, as `jnp.place`, tries to change its argument."""
+
+_LAX_FUNCTIONS = _words(
+    """abs acos acosh add approx_max_k approx_min_k argmax argmin asin asinh atan atan2 atanh batch_matmul
+    bessel_i0e bessel_i1e betainc bitcast_convert_type bitwise_and bitwise_not bitwise_or bitwise_xor
+    broadcast broadcast_in_dim broadcast_to_rank broadcasted_iota cbrt ceil clamp clz collapse complex
+    concatenate conj conv conv_general_dilated conv_general_dilated_local conv_general_dilated_patches
+    conv_transpose conv_with_general_padding convert_element_type cos cosh cumlogsumexp cummax cummin
+    cumprod cumsum digamma div dot dot_general dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim
+    dynamic_update_index_in_dim dynamic_update_slice dynamic_update_slice_in_dim eq erf erf_inv erfc exp
+    exp2 expand_dims expm1 fft floor full full_like ge gt igamma igammac imag index_in_dim index_take
+    integer_pow iota is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter
+    optimization_barrier pad polygamma population_count pow real reciprocal reduce_and reduce_max
+    reduce_min reduce_or reduce_precision reduce_prod reduce_sum reduce_xor rem reshape rev round rsqrt
+    select select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim
+    sort sort_key_val split sqrt square squeeze stop_gradient sub tan tanh tile top_k transpose zeta"""
+)
+
+_JAX_RANDOM_DENIED = _words("PRNGKey clone key key_data key_dtype key_impl wrap_key_data")
+"""Typed keys are no tensors that a model could hand on."""
+
+_SCIPY = "fft linalg ndimage signal special stats"
+_DISTRIBUTIONS = (
+    "bernoulli beta betabinom binom cauchy chi2 dirichlet expon gamma gennorm geom gumbel_l gumbel_r "
+    "laplace logistic multinomial multivariate_normal nbinom norm pareto poisson t truncnorm uniform "
+    "vonmises wrapcauchy"
 )
 
 _NAMESPACES: dict[str, dict[str, _Namespace]] = {
@@ -156,6 +193,19 @@ _NAMESPACES: dict[str, dict[str, _Namespace]] = {
             for name in ("math", "nn", "linalg", "image", "signal", "bitwise")
         },
         "tf.compat.v1.random": _Namespace("tensorflow.compat.v1.random", denied=_TF_DENIED),
+    },
+    "jax": {
+        "jax.numpy": _Namespace("jax.numpy", denied=_JNP_DENIED),
+        "jax.numpy.linalg": _Namespace("jax.numpy.linalg"),
+        "jax.numpy.fft": _Namespace("jax.numpy.fft"),
+        "jax.nn": _Namespace("jax.nn", denied=frozenset(("get_scaled_dot_general_config",))),
+        "jax.lax": _Namespace("jax.lax", _LAX_FUNCTIONS),
+        "jax.lax.linalg": _Namespace("jax.lax.linalg"),
+        "jax.image": _Namespace("jax.image"),
+        "jax.random": _Namespace("jax.random", denied=_JAX_RANDOM_DENIED),
+        **{f"jax.scipy.{n}": _Namespace(f"jax.scipy.{n}", denied=_words("funm")) for n in _SCIPY.split()},
+        **{f"jax.scipy.stats.{n}": _Namespace(f"jax.scipy.stats.{n}") for n in _DISTRIBUTIONS.split()},
+        "jax.Array.at": _Namespace("kerasfx.array_updates", _words(ARRAY_UPDATES)),
     },
 }
 

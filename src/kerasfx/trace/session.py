@@ -37,7 +37,7 @@ from kerasfx.ir import (
     map_leaves,
 )
 from kerasfx.report import Finding
-from kerasfx.trace import inference, public_calls
+from kerasfx.trace import inference, public_calls, raw
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.equal_sizes import equal_sizes
@@ -142,6 +142,7 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.may_be_weak: dict[int, Value] = {}
 
     @property
     def frame(self) -> Frame:
@@ -246,7 +247,7 @@ class Session:
             return self._record_leaf(frame, kwargs)
         self.opened.setdefault(frame.path, type(layer).__name__)
         quantized = getattr(layer, "quantization_mode", None) is not None
-        with self.mode(in_user_code=True):
+        with self.mode(in_user_code=True), raw.following_attributes(self, layer):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
         outputs = self._checked_outputs(outputs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
@@ -340,7 +341,7 @@ class Session:
         if activation is None:
             return outputs
         with self.mode(in_user_code=True):
-            return activation(outputs)
+            return raw.followed(self, activation)(outputs)
 
     def _split_activation(self, frame: Frame) -> Any:
         """The activation that becomes nodes of its own, because it is a function of other code."""

@@ -149,6 +149,11 @@ class TracedTensor(keras.KerasTensor):
             hint="use the function of the same name in keras.ops instead of NumPy's",
         )
 
+    @property
+    def __jax_array__(self) -> Any:
+        # Keras raises a ValueError here; an AttributeError lets `array + tensor` reach `__radd__`.
+        raise AttributeError("__jax_array__")
+
     def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
         raise UnseenCallError(
             describe(
@@ -228,7 +233,10 @@ def is_operand(x: Any) -> bool:
 
 
 def as_operand(x: Any) -> Any:
-    """A NumPy scalar as the Python number that backends take it for in an operator."""
+    """The other side of an operator as the backend takes it: to most a NumPy scalar is a Python number."""
+    operand = getattr(raw.dialect(), "operand", None)
+    if operand:
+        return operand(x)
     return x.item() if isinstance(x, np.generic) else x
 
 

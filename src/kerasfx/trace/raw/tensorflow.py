@@ -377,6 +377,10 @@ SPECIAL: dict[str, Callable[..., Any]] = {
 }
 
 
+def recorded(session: Any, result: Any) -> None:
+    """What else to do when a function was recorded."""
+
+
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     import tensorflow as tf

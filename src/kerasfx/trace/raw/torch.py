@@ -34,6 +34,10 @@ def argument(x: Any) -> Any:
     return x
 
 
+def recorded(session: Any, result: Any) -> None:
+    """What else to do when a function was recorded."""
+
+
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What else is replaced while tracing."""
     return iter(())
