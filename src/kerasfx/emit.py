@@ -145,7 +145,7 @@ class _Emitter:
     def _call_op(self, node: Node) -> Any:
         values = list(node.inputs)
         arguments = codec.encode([node.args, node.kwargs], values.index)
-        output = codec.encode_structure(node.outputs, lambda v: {"shape": list(_static(v)), "dtype": v.dtype})
+        output = codec.encode_structure(node.outputs, _result_spec)
         layer = layers.Op(str(node.target), arguments, output, name=self._name(node.name))
         tensors = [self._tensor(v) for v in values] or [self._anchor()]
         return layer(tensors[0] if len(tensors) == 1 else tensors)
@@ -319,6 +319,10 @@ class _Emitter:
             name = f"{wish}_{count}"
         self.names.add(name)
         return name
+
+
+def _result_spec(value: Value | None) -> Any:
+    return value and {"shape": list(_static(value)), "dtype": value.dtype}
 
 
 def _made_alike(layer: Any, name: str) -> Any:

@@ -70,7 +70,7 @@ class Op(_Plain):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return codec.decode_structure(
-            self.output_template, lambda x: keras.KerasTensor(x["shape"], dtype=x["dtype"])
+            self.output_template, lambda x: x and keras.KerasTensor(x["shape"], dtype=x["dtype"])
         )
 
     def get_config(self) -> dict[str, Any]:

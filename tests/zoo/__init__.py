@@ -17,7 +17,7 @@ from zoo.case import ALL, REFUSED, Case
 if keras.backend.backend() == "tensorflow":
     from zoo import raw_tensorflow, raw_tensorflow_control_flow  # noqa: F401 (registers cases)
 if keras.backend.backend() == "jax":
-    from zoo import raw_jax  # noqa: F401 (registers cases)
+    from zoo import raw_jax, raw_jax_control_flow  # noqa: F401 (registers cases)
 
 IGNORED_WARNINGS = (
     # A sublayer is never called, and so never built.
