@@ -40,7 +40,7 @@ from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls, raw
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
-from kerasfx.trace.equal_sizes import equal_sizes
+from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
 from kerasfx.trace.example_sizes import Clashes
 from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
@@ -654,7 +654,7 @@ class Session:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
-        known = equal_sizes(node)
+        known, cut = equal_sizes(node), cut_axes(node)
 
         def make(spec: Any) -> Any:
             other, name = next(second), next(names)
@@ -662,10 +662,7 @@ class Session:
                 return None
             value = Value(name, (), spec.dtype, node)
             pairs = zip(spec.shape, other.shape, strict=True)
-            value.shape = tuple(
-                a if a == b is not None else _free_size(value, k, (a, b), known)
-                for k, (a, b) in enumerate(pairs)
-            )
+            value.shape = tuple(_size(value, k, pair, known, is_cut=k in cut) for k, pair in enumerate(pairs))
             return value
 
         node.outputs = map_leaves(make, specs[0])
@@ -693,9 +690,15 @@ class Session:
         self.effects.guards += guards_for(question, path, line)
 
 
-def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
-    """Axis `k` of a result; a size that depends on the data has no hints of its own."""
-    return Dim.axis(value, k, (hints[0] or 11, hints[1] or 13), known(k, hints))
+def _size(value: Value, k: int, pair: Any, known: Callable[..., Dim | None], is_cut: bool) -> Any:
+    """Axis `k` of a result, which is free unless its two example sizes are alike."""
+    a, b = pair
+    if is_cut and a == b and a > 1:
+        b = a - 1
+    if a == b is not None:
+        return a
+    # A size that depends on the data has no hints of its own.
+    return Dim.axis(value, k, (a or 11, b or 13), known(k, (a, b)))
 
 
 def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
