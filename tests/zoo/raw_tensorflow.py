@@ -1611,3 +1611,15 @@ def tf_lookup_table_is_kept_whole():
     inputs = keras.Input((None,), dtype="int32")
     model = keras.Model(inputs, Lookup()(inputs))
     return Case(model, tokens(3, 7), needs_input=False, expect_opaque=("Lookup",))
+
+
+@case
+def tf_while_loop_and_map_fn():
+    """`tf.while_loop` and `tf.map_fn` take functions of tensors."""
+
+    class Loop(layers.Layer):
+        def call(self, x):
+            doubled = tf.map_fn(lambda row: row * 2.0, x)
+            return tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.tanh(y)), [0, doubled])[1]
+
+    return free_case(Loop(), floats(3, 5, 4))
