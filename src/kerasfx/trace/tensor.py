@@ -201,26 +201,26 @@ def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
 
 
 def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
-    by_numpy = isinstance(other, np.ndarray) and keras.backend.backend() == "torch"
-    if by_numpy:
-        x, other = _as_numpy_takes(op, x, other)
+    if isinstance(other, np.ndarray) and op != "equal" and keras.backend.backend() == "torch":
+        return _recorded_as_numpy(op, x, other, reflected)
     args = (other, x) if reflected else (x, other)
-    result = raw.operator(x.session, op, args)
-    # PyTorch takes truth values of NumPy for numbers.
-    return keras.ops.cast(result, "uint8") if by_numpy and result.value.dtype == "bool" else result
+    return raw.operator(x.session, op, args)
 
 
-def _as_numpy_takes(op: str, x: Any, array: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Both sides of an operator in the dtype in which NumPy computes it.
+def _recorded_as_numpy(op: str, x: Any, array: np.ndarray, reflected: bool) -> Any:
+    """Record an operator in the dtypes of NumPy.
 
-    A tensor of PyTorch knows no operator with an array, and leaves it to NumPy.
+    A tensor of PyTorch knows no operator with an array but `==`. It leaves the others to NumPy, and takes
+    truth values that come back for numbers.
     """
-    dtypes = x.value.dtype, array.dtype
-    common = np.result_type(*dtypes)
-    result = getattr(np, op)(*(np.ones((1, 1), dtype) for dtype in dtypes)).dtype
-    if result != "bool":
-        common = np.result_type(common, result)
-    return keras.ops.cast(x, common.name), array.astype(common)
+    ones = [np.ones((1, 1), dtype) for dtype in (x.value.dtype, array.dtype)]
+    expected = getattr(np, op)(*ones).dtype
+    is_truth = expected == "bool"
+    common = np.result_type(*ones) if is_truth else np.result_type(*ones, expected)
+    sides = keras.ops.cast(x, common.name), array.astype(common)
+    args = sides[::-1] if reflected else sides
+    result = x.session.record_op(f"keras.ops.{op}", args, {})
+    return keras.ops.cast(result, "uint8" if is_truth else expected.name)
 
 
 def _unary(op: str) -> Callable[[TracedTensor], Any]:
