@@ -231,6 +231,7 @@ def serve_one(keras_file: str, inputs_npz: str, outputs_npz: str) -> None:
         lambda array: keras.ops.convert_to_tensor(array, dtype=array.dtype.name),
         load_structure(Path(inputs_npz)),
     )
+    keras.utils.set_random_seed(0)  # where dropout draws from the process, as `predicting` lets it
     outputs = keras.tree.flatten(model(inputs, training=False))
     save_structure(
         Path(outputs_npz),

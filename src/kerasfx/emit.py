@@ -64,10 +64,11 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
 
 @contextmanager
 def _global_random_state() -> Iterator[None]:
-    """Give Python's and NumPy's random states back: initializers of copies draw their seeds from them."""
+    """Give the random states back: initializers of copies draw their seeds from Python's and NumPy's."""
     saved = random.getstate(), np.random.get_state()
     try:
-        yield
+        with internals.backend_random_state():
+            yield
     finally:
         random.setstate(saved[0])
         np.random.set_state(saved[1])
@@ -274,6 +275,7 @@ class _Emitter:
             variable.trainable,
             variable.regularizer,
             variable.constraint,
+            self._is_assigned(value),
             name=self._name(value.name),
         )
         if self.share:
@@ -284,6 +286,9 @@ class _Emitter:
         self.record.variables.append((variable, layer.weight))
         self.parameters[value] = layer
         return layer
+
+    def _is_assigned(self, parameter: Value) -> bool:
+        return any(isinstance(node.target, Assignment) for node in parameter.users)
 
     def _constant(self, value: Value) -> Any:
         array = value.producer.array  # pyright: ignore[reportAttributeAccessIssue]

@@ -90,6 +90,7 @@ class Parameter(_Plain):
         shape, weight_dtype: Of the weight.
         weight_trainable: Whether the weight is trained.
         regularizer, constraint: Of the weight.
+        assigned: Whether the model assigns the weight. What is read then is a copy: PyTorch assigns in place.
 
     Call arguments:
         inputs: Any tensor of the model; it only ties the layer to the graph. To assign the weight,
@@ -104,9 +105,11 @@ class Parameter(_Plain):
         weight_trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
+        assigned: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.assigned = assigned
         self.weight_shape = tuple(shape)
         self.weight_dtype = weight_dtype
         self.weight_trainable = weight_trainable
@@ -131,7 +134,7 @@ class Parameter(_Plain):
 
     def call(self, inputs: Any, update: bool = False) -> Any:
         if not update:
-            return ops.convert_to_tensor(self.weight)
+            return ops.copy(self.weight) if self.assigned else ops.convert_to_tensor(self.weight)
         x, new_value = inputs
         self.weight.assign(new_value)
         return ops.copy(x)
@@ -148,6 +151,7 @@ class Parameter(_Plain):
             "weight_trainable": self.weight_trainable,
             "regularizer": keras.regularizers.serialize(self.regularizer),
             "constraint": keras.constraints.serialize(self.constraint),
+            "assigned": self.assigned,
         }
         return {**super().get_config(), **own}
 

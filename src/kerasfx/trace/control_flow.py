@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim
+from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Body, Graph, Input, Node, Value, map_leaves, map_values, values_in
 from kerasfx.trace.raw.twins import arguments_of
@@ -52,7 +52,16 @@ def cond(session: Session, pred: Any, true_fn: Any, false_fn: Any, name: str = "
     if not session.is_traced(pred):
         return true_fn() if pred else false_fn()
     bodies = body_of(session, true_fn, ()), body_of(session, false_fn, ())
+    _require_alike(session, name, *bodies)
     return session.record_op(name, (pred, *bodies), {})
+
+
+def _require_alike(session: Session, name: str, one: Body, other: Body) -> None:
+    """TensorFlow gives unlike results of branches an unknown shape; they do not fit what comes after."""
+    results = list(values_in(one.graph.outputs)), list(values_in(other.graph.outputs))
+    for a, b in zip(*results, strict=False):
+        if any([hint(d, i) for d in a.shape] != [hint(d, i) for d in b.shape] for i in (0, 1)):
+            raise session.refused(name, (a, b), ValueError("the branches give results of unlike shapes"))
 
 
 def _switch(session: Session, index: Any, branches: Any, operands: Any) -> Any:

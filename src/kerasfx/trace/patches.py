@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
@@ -190,6 +191,8 @@ def _patch_property(cls: type, name: str) -> None:
 
 def _variable_operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     variable, *rest = args
+    # Keras makes a tensor of an array; a tensor's own operator may do something else with it.
+    rest = [keras.ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x for x in rest]
     return getattr(session.parameter(variable), name)(*rest, **kwargs)
 
 

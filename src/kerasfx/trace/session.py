@@ -37,7 +37,7 @@ from kerasfx.ir import (
     map_leaves,
 )
 from kerasfx.report import Finding
-from kerasfx.trace import inference, public_calls
+from kerasfx.trace import inference, public_calls, raw
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.equal_sizes import equal_sizes
@@ -142,6 +142,7 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.may_be_weak: dict[int, Value] = {}
 
     @property
     def frame(self) -> Frame:
@@ -246,7 +247,7 @@ class Session:
             return self._record_leaf(frame, kwargs)
         self.opened.setdefault(frame.path, type(layer).__name__)
         quantized = getattr(layer, "quantization_mode", None) is not None
-        with self.mode(in_user_code=True):
+        with self.mode(in_user_code=True), raw.following_attributes(self, layer):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
         outputs = self._checked_outputs(outputs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
@@ -340,7 +341,7 @@ class Session:
         if activation is None:
             return outputs
         with self.mode(in_user_code=True):
-            return activation(outputs)
+            return raw.followed(self, activation)(outputs)
 
     def _split_activation(self, frame: Frame) -> Any:
         """The activation that becomes nodes of its own, because it is a function of other code."""
@@ -456,7 +457,7 @@ class Session:
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
-        specs = self._infer(name, args, kwargs, line)
+        specs = self._infer(name, args, kwargs)
         if isinstance(specs[0], (int, float)):
             return self._number(name, specs)
         short = name.rpartition(".")[2]
@@ -467,16 +468,16 @@ class Session:
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
         args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
-        return self._infer(name, args, kwargs, source_line())
+        return self._infer(name, args, kwargs)
 
-    def _infer(self, name: str, args: Any, kwargs: Any, line: Any) -> list[Any]:
+    def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         try:
             with self.pause():
                 return inference.infer_call(functions.resolve(name), args, kwargs)
         except TraceError:
             raise
         except Exception as error:
-            raise self._inference_error(name, args, kwargs, line, error) from error
+            raise self.refused(name, (args, kwargs), error) from error
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -496,15 +497,16 @@ class Session:
             )
         return specs[0]
 
-    def _inference_error(self, name: str, args: Any, kwargs: Any, line: Any, error: Exception) -> Exception:
-        self.clashes.note_refused((args, kwargs))
+    def refused(self, name: str, arguments: Any, error: Exception) -> Exception:
+        """The error for a function that does not take these arguments."""
+        self.clashes.note_refused(arguments)
         shown = ", ".join(
-            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of((args, kwargs)) if isinstance(v, Value)
+            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of(arguments) if isinstance(v, Value)
         )
         return OperationInferenceError(
             describe(
                 f"{name}({shown}) is refused: {error}",
-                where=self.locate(line),
+                where=self.locate(source_line()),
                 hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
             )

@@ -67,6 +67,13 @@ class TracedTensor(keras.KerasTensor):
         super().__init__(static, dtype=value.dtype, name=value.name)
 
     @property
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # `isinstance(x, tf.Tensor)` chooses the code that runs on real tensors. `type(x)` stays ours,
+        # and so does what `isinstance` finds by it.
+        seen = raw.dialect().tensor_class() if vars(self)["session"].in_user_code else None
+        return seen or TracedTensor
+
+    @property
     def shape(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self.session.in_user_code:
             return raw.dialect().shape(self.value.shape)
@@ -142,6 +149,11 @@ class TracedTensor(keras.KerasTensor):
             hint="use the function of the same name in keras.ops instead of NumPy's",
         )
 
+    @property
+    def __jax_array__(self) -> Any:
+        # Keras raises a ValueError here; an AttributeError lets `array + tensor` reach `__radd__`.
+        raise AttributeError("__jax_array__")
+
     def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
         raise UnseenCallError(
             describe(
@@ -151,6 +163,9 @@ class TracedTensor(keras.KerasTensor):
                 hint=f"call the function of keras.ops that does the same, or {self.session.keep_hint()}",
             )
         )
+
+    def __tf_tracing_type__(self, context: Any) -> Any:
+        return self.__tf_tensor__()
 
     def no_python_value(
         self, wanted: str, why: str = "it has a value only when the model runs", hint: str = ""
@@ -170,9 +185,7 @@ def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
     def method(self: TracedTensor, other: Any) -> Any:
         if not is_operand(other):
             return NotImplemented
-        other = as_operand(other)
-        args = (other, self) if reflected else (self, other)
-        return self.session.record_op(f"keras.ops.{op}", args, {})
+        return _recorded(op, self, as_operand(other), reflected)
 
     return method
 
@@ -182,10 +195,32 @@ def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
         if not is_operand(other):
             return NotImplemented
         name = f"logical_{op}" if self.value.dtype == "bool" else f"bitwise_{op}"
-        args = (other, self) if reflected else (self, other)
-        return self.session.record_op(f"keras.ops.{name}", args, {})
+        return _recorded(name, self, other, reflected)
 
     return method
+
+
+def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
+    by_numpy = isinstance(other, np.ndarray) and keras.backend.backend() == "torch"
+    if by_numpy:
+        x, other = _as_numpy_takes(op, x, other)
+    args = (other, x) if reflected else (x, other)
+    result = raw.operator(x.session, op, args)
+    # PyTorch takes truth values of NumPy for numbers.
+    return keras.ops.cast(result, "uint8") if by_numpy and result.value.dtype == "bool" else result
+
+
+def _as_numpy_takes(op: str, x: Any, array: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Both sides of an operator in the dtype in which NumPy computes it.
+
+    A tensor of PyTorch knows no operator with an array, and leaves it to NumPy.
+    """
+    dtypes = x.value.dtype, array.dtype
+    common = np.result_type(*dtypes)
+    result = getattr(np, op)(*(np.ones((1, 1), dtype) for dtype in dtypes)).dtype
+    if result != "bool":
+        common = np.result_type(common, result)
+    return keras.ops.cast(x, common.name), array.astype(common)
 
 
 def _unary(op: str) -> Callable[[TracedTensor], Any]:
@@ -198,7 +233,10 @@ def is_operand(x: Any) -> bool:
 
 
 def as_operand(x: Any) -> Any:
-    """A NumPy scalar as the Python number that backends take it for in an operator."""
+    """The other side of an operator as the backend takes it: to most a NumPy scalar is a Python number."""
+    operand = getattr(raw.dialect(), "operand", None)
+    if operand:
+        return operand(x)
     return x.item() if isinstance(x, np.generic) else x
 
 
