@@ -138,9 +138,7 @@ class _Emitter:
             outputs = self._assign(node)
         else:
             outputs = self._call_layer(node)
-        flat = [t for t in leaves_of(outputs) if t is not None]
-        for value, tensor in zip(node.results, flat, strict=True):
-            self.tensors[value] = tensor
+        self.tensors.update(_paired(node.outputs, outputs))
 
     def _call_op(self, node: Node) -> Any:
         values = list(node.inputs)
@@ -319,6 +317,18 @@ class _Emitter:
             name = f"{wish}_{count}"
         self.names.add(name)
         return name
+
+
+def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
+    """Each Value of a structure with its tensor; dicts go by key, whose order Keras may change."""
+    if isinstance(values, dict):
+        for key, inner in values.items():
+            yield from _paired(inner, tensors[key])
+    elif isinstance(values, (list, tuple)):
+        for inner, tensor in zip(values, tensors, strict=True):
+            yield from _paired(inner, tensor)
+    elif values is not None:
+        yield values, tensors
 
 
 def _made_alike(layer: Any, name: str) -> Any:
