@@ -138,9 +138,7 @@ class _Emitter:
             outputs = self._assign(node)
         else:
             outputs = self._call_layer(node)
-        flat = [t for t in leaves_of(outputs) if t is not None]
-        for value, tensor in zip(node.results, flat, strict=True):
-            self.tensors[value] = tensor
+        self.tensors.update(_paired(node.outputs, outputs))
 
     def _call_op(self, node: Node) -> Any:
         values = list(node.inputs)
@@ -323,6 +321,20 @@ class _Emitter:
 
 def _result_spec(value: Value | None) -> Any:
     return value and {"shape": list(_static(value)), "dtype": value.dtype}
+
+
+def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
+    """Each Value of a structure with its tensor; dicts go by key, whose order Keras may change."""
+    if isinstance(values, dict):
+        for key, inner in values.items():
+            yield from _paired(inner, tensors[key])
+    elif isinstance(values, (list, tuple)):
+        # A layer that calls a function leaves out what is None.
+        given = values if len(values) == len(tensors) else [v for v in values if v is not None]
+        for inner, tensor in zip(given, tensors, strict=True):
+            yield from _paired(inner, tensor)
+    elif values is not None:
+        yield values, tensors
 
 
 def _made_alike(layer: Any, name: str) -> Any:
