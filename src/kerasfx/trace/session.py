@@ -19,6 +19,7 @@ from kerasfx.errors import (
     OperationInferenceError,
     OutputNotTensorError,
     SizeDecisionError,
+    TensorAsPythonValueError,
     TraceError,
     TrainingBranchError,
     UnsupportedOperationError,
@@ -51,6 +52,7 @@ from kerasfx.trace.leaves import (
     foreign_activation,
     is_plain_leaf,
 )
+from kerasfx.trace.randomness import RandomWatch
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
 
@@ -142,6 +144,7 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.random_watch = RandomWatch()
         self.may_be_weak: dict[int, Value] = {}
 
     @property
@@ -166,7 +169,7 @@ class Session:
         saved = self.paused, self.in_user_code
         self.paused, self.in_user_code = True, False
         try:
-            with internals.no_call_context():
+            with internals.no_call_context(), self.random_watch.forgiving():
                 yield
         finally:
             self.paused, self.in_user_code = saved
@@ -247,11 +250,41 @@ class Session:
             return self._record_leaf(frame, kwargs)
         self.opened.setdefault(frame.path, type(layer).__name__)
         quantized = getattr(layer, "quantization_mode", None) is not None
-        with self.mode(in_user_code=True), raw.following_attributes(self, layer):
+        with (
+            self.mode(in_user_code=True),
+            raw.following_attributes(self, layer),
+            self._naming_numpy(),
+            self.random_watch.refusing(layer, self._frozen_draw()),
+        ):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
         outputs = self._checked_outputs(outputs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
         return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
+
+    @contextmanager
+    def _naming_numpy(self) -> Iterator[None]:
+        """Say it plainly where NumPy refuses a tensor."""
+        try:
+            yield
+        except TypeError as error:
+            if "__array_ufunc__" not in str(error):
+                raise
+            raise TensorAsPythonValueError(
+                describe(
+                    "A function of NumPy is called on a tensor of the model.",
+                    where=self.locate(failing_line(error)),
+                    why="NumPy computes it outside of the backend: no gradient, and no compiled model",
+                    hint=f"call the function of the same name in keras.ops, or {self.keep_hint()}",
+                )
+            ) from error
+
+    def _frozen_draw(self) -> str:
+        return describe(
+            "`call` draws random numbers of Python or NumPy.",
+            where=self.locate(None),
+            why="the prepared model would have the same numbers at each call",
+            hint=f"draw with keras.random and a SeedGenerator, or {self.keep_hint()}",
+        )
 
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""

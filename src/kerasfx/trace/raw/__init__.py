@@ -25,7 +25,18 @@ from kerasfx.trace.raw.twins import Twin
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
-LIBRARIES = ("tensorflow", "jax", "jaxlib", "torch", "keras", "tf_keras", "numpy", "scipy", "kerasfx")
+LIBRARIES = (
+    "tensorflow",
+    "jax",
+    "jaxlib",
+    "torch",
+    "keras",
+    "tf_keras",
+    "numpy",
+    "scipy",
+    "einops",
+    "kerasfx",
+)
 """Packages whose modules keep the functions that they imported: no code of users is in them."""
 
 
@@ -47,6 +58,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         if id(value) in names:
             yield module, attribute, functools.partial(call, names[id(value)])
     yield from dialect().patches()
+    yield from importlib.import_module(f"{__name__}.einops").patches()
 
 
 def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
