@@ -43,7 +43,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 0
 .PHONY: help demo test lint bench zoo clean $(addprefix run-,$(runs))
 
 help:
-	@echo "make demo    prepares three models and proves the results equal to the originals"
+	@echo "make demo    prepares models and proves the results equal to the originals"
 	@echo "make test    runs the whole suite on $(ENVIRONMENTS) x $(BACKENDS)"
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make bench   measures time and memory of prepare_model as models grow"

@@ -1,4 +1,4 @@
-"""Prepares three models and proves each result equal to its original: `make demo`.
+"""Prepares models and proves each result equal to its original: `make demo`.
 
 By hand, from the root of the repository: `KERAS_BACKEND=jax python -m examples.demo`.
 """
@@ -24,6 +24,14 @@ DEMOS: tuple[tuple[Callable[[], keras.Model], tuple[Any, ...]], ...] = (
     (models.embedded_classifier, (keras.Input((64,)),)),
     (models.bert_classifier, ()),
 )
+
+if keras.backend.backend() == "tensorflow":
+    from examples import aimet
+
+    DEMOS += (
+        (aimet.functional_with_custom_layers, ()),
+        (aimet.my_functional_model, (keras.Input(shape=(64,)),)),
+    )
 
 
 def describe(layers: list[keras.layers.Layer]) -> str:

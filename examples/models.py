@@ -1,4 +1,4 @@
-"""Three models whose structure hides in `call()` methods, in three usual ways."""
+"""Models whose structure hides in `call()` methods, in the usual ways; those of AIMET are in `aimet.py`."""
 
 import keras
 from keras import layers, ops

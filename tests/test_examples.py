@@ -1,4 +1,4 @@
-"""The three models of the demo, in small: prepared without a layer left whole, and equivalent."""
+"""The models of the demo, in small: prepared without a layer left whole, and equivalent."""
 
 import keras
 import numpy as np
@@ -17,14 +17,27 @@ EXAMPLES = {
     "bert_classifier": (models.bert_classifier, ()),
 }
 
+if keras.backend.backend() == "tensorflow":
+    from examples import aimet
+
+    EXAMPLES |= {
+        "functional_with_custom_layers": (
+            lambda: aimet.functional_with_custom_layers(50, 12, embed_dim=8, ff_dim=16),
+            (),
+        ),
+        "my_functional_model": (aimet.my_functional_model, (keras.Input(shape=(64,)),)),
+    }
+
 
 def inputs_for(model, batch=3):
-    """Inputs of a Functional model: token ids, masks of ones, or normal numbers."""
+    """Inputs of a Functional model: token ids (of any dtype), masks of ones, or normal numbers."""
     random = np.random.default_rng(0)
 
     def array(tensor):
         shape = [batch, *(10 if d is None else d for d in tensor.shape[1:])]
-        if "int" in tensor.dtype or "bool" in tensor.dtype:
+        feeds = [node.operation for node in tensor._keras_history.operation._outbound_nodes]
+        is_id = any(isinstance(layer, keras.layers.Embedding) for layer in feeds)
+        if is_id or "int" in tensor.dtype or "bool" in tensor.dtype:
             high = 2 if "mask" in tensor.name or "segment" in tensor.name else 50
             return random.integers(0, high, shape).astype(tensor.dtype)
         return random.standard_normal(shape).astype(tensor.dtype)

@@ -22,6 +22,7 @@ from zoo import ALL, IGNORED_WARNINGS, Case
 
 import kerasfx
 from kerasfx import provenance
+from kerasfx.compare.run import plain_tensorflow
 from kerasfx.keras_internals import operations_but_masks
 
 # A Functional model converts its inputs to their dtypes, and JAX has no int64.
@@ -97,9 +98,10 @@ def is_standard(layer: keras.Layer) -> bool:
     return is_known and not isinstance(layer, keras.Model | keras.layers.Lambda)
 
 
-def outputs_of(model: keras.Model, inputs: Any, **kwargs: Any) -> Any:
-    """The outputs in inference; the model stays as it is."""
-    with predicting(), keras.StatelessScope([(v, v.value) for v in model.variables]):
+def outputs_of(model: keras.Model, inputs: Any, *, seed: int = 0, **kwargs: Any) -> Any:
+    """The outputs in inference, every seed shifted by `seed`; the model stays as it is."""
+    state = [(v, v.value + seed if v.name == "seed_generator_state" else v.value) for v in model.variables]
+    with predicting(), plain_tensorflow(seed), keras.StatelessScope(state):
         return model(inputs, **kwargs, training=False)
 
 

@@ -40,7 +40,7 @@ _TF_FUNCTIONS = _words(
     truncatediv truncatemod unique unique_with_counts unravel_index unstack where zeros zeros_like"""
 )
 
-_TF_V1_FUNCTIONS = _TF_FUNCTIONS | _words(
+_TF_V1_FUNCTIONS = (_TF_FUNCTIONS - _words("eig eigvals")) | _words(
     """accumulate_n batch_gather batch_to_space_nd betainc ceil check_numerics cholesky conj cross cumprod
     depth_to_space diag diag_part digamma div div_no_nan erf erfc expm1 extract_image_patches
     fake_quant_with_min_max_args fake_quant_with_min_max_vars fft fft2d fft3d floor_div floordiv floormod
@@ -53,6 +53,36 @@ _TF_V1_FUNCTIONS = _TF_FUNCTIONS | _words(
     tensor_scatter_sub tensor_scatter_update to_double to_float to_int32 to_int64 trace
     truncated_normal unsorted_segment_max unsorted_segment_mean unsorted_segment_min unsorted_segment_prod
     unsorted_segment_sqrt_n unsorted_segment_sum where_v2 zeta"""
+)
+
+
+_TF_RAW_OPS = _words(
+    """Abs AccumulateNV2 Acos Acosh Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Angle Any
+    ApproximateEqual ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool AvgPool3D BatchMatMul BatchMatMulV2
+    BatchMatMulV3 BatchToSpace BatchToSpaceND BesselI0e BesselI1e Betainc BiasAdd BiasAddGrad Bincount
+    Bitcast BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs BroadcastTo Bucketize Cast Ceil Cholesky
+    ClipByValue Complex ComplexAbs Concat ConcatV2 Conj ConjugateTranspose Conv2D Conv2DBackpropFilter
+    Conv2DBackpropInput Conv3D Cos Cosh CropAndResize Cross Cumprod Cumsum CumulativeLogsumexp
+    DepthToSpace DepthwiseConv2dNative Diag DiagPart Digamma Dilation2D Div DivNoNan Einsum Elu EnsureShape
+    Equal Erf Erfc Erfinv Exp ExpandDims Expm1 ExtractImagePatches FFT FFT2D FFT3D
+    FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv
+    FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 Gather GatherNd GatherV2 Greater GreaterEqual
+    HSVToRGB IFFT IFFT2D IFFT3D IRFFT IRFFT2D IRFFT3D Identity IdentityN Igamma Igammac Imag InTopKV2 Inv
+    InvertPermutation IsFinite IsInf IsNan L2Loss LRN LeakyRelu LeftShift Less LessEqual Lgamma LinSpace Log
+    Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart MatrixDeterminant MatrixDiag
+    MatrixDiagPart MatrixDiagPartV3 MatrixDiagV3 MatrixInverse MatrixSetDiag MatrixSetDiagV3 MatrixSolve
+    MatrixTriangularSolve Max MaxPool MaxPool3D MaxPoolV2 Maximum Mean Min Minimum MirrorPad Mod Mul MulNoNan
+    Neg NextAfter NotEqual OneHot OnesLike Pack Pad PadV2 Polygamma Pow PreventGradient Prod Qr
+    QuantizeAndDequantizeV2 QuantizeAndDequantizeV4 RFFT RFFT2D RFFT3D RGBToHSV Range Rank Real RealDiv
+    Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse
+    ReverseSequence ReverseV2 RightShift Rint Roll Round Rsqrt ScaleAndTranslate ScatterNd
+    SegmentMax SegmentMean SegmentMin SegmentProd SegmentSum Select SelectV2 SelfAdjointEigV2 Selu Shape
+    ShapeN Sigmoid Sign Sin Sinh Size Slice Softmax SoftmaxCrossEntropyWithLogits Softplus Softsign
+    SpaceToBatch SpaceToBatchND SpaceToDepth SparseSoftmaxCrossEntropyWithLogits Split SplitV Sqrt Square
+    SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Svd Tan Tanh TensorScatterAdd
+    TensorScatterMax TensorScatterMin TensorScatterSub TensorScatterUpdate Tile TopK TopKV2 Transpose
+    TruncateDiv TruncateMod Unpack UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd
+    UnsortedSegmentSum Where Xdivy Xlog1py Xlogy ZerosLike Zeta"""
 )
 
 
@@ -92,26 +122,39 @@ class _Namespace:
         return module
 
 
-_TF_RANDOM_STATE = frozenset(("set_seed", "create_rng_state", "get_global_generator", "set_global_generator"))
+_TF_DENIED = _words(
+    """bidirectional_dynamic_rnn create_rng_state dynamic_rnn experimental_enable_numpy_behavior
+    fixed_unigram_candidate_sampler get_global_generator get_seed raw_rnn set_global_generator
+    set_random_seed set_seed static_bidirectional_rnn static_rnn static_state_saving_rnn with_space_to_batch"""
+)
+"""Functions of the namespaces below that change a global state, read a file (a sampler's `vocab_file`) or take
+functions."""
+_TF_RANDOM_WITHOUT_DRAW = frozenset(("fold_in", "split"))
+_TF_DRAWS = _words(
+    """image.random_brightness image.random_contrast image.random_crop image.random_flip_left_right
+    image.random_flip_up_down image.random_hue image.random_jpeg_quality image.random_saturation
+    image.sample_distorted_bounding_box nn.dropout nn.fractional_avg_pool nn.fractional_max_pool
+    nn.nce_loss nn.sampled_softmax_loss"""
+)
 
 _NAMESPACES: dict[str, dict[str, _Namespace]] = {
     "tensorflow": {
         "tf": _Namespace("tensorflow", _TF_FUNCTIONS),
         **{
-            f"tf.{name}": _Namespace(f"tensorflow.{name}")
+            f"tf.{name}": _Namespace(f"tensorflow.{name}", denied=_TF_DENIED)
             for name in ("math", "nn", "linalg", "image", "signal", "bitwise", "strings", "sets")
         },
-        "tf.random": _Namespace("tensorflow.random", denied=_TF_RANDOM_STATE),
+        "tf.random": _Namespace("tensorflow.random", denied=_TF_DENIED),
         "tf.quantization": _Namespace("tensorflow.quantization"),
-        "tf.experimental.numpy": _Namespace(
-            "tensorflow.experimental.numpy", denied=frozenset(("experimental_enable_numpy_behavior",))
-        ),
+        "tf.debugging": _Namespace("tensorflow.debugging", frozenset(("check_numerics",))),
+        "tf.raw_ops": _Namespace("tensorflow.raw_ops", _TF_RAW_OPS),
+        "tf.experimental.numpy": _Namespace("tensorflow.experimental.numpy", denied=_TF_DENIED),
         "tf.compat.v1": _Namespace("tensorflow.compat.v1", _TF_V1_FUNCTIONS),
         **{
-            f"tf.compat.v1.{name}": _Namespace(f"tensorflow.compat.v1.{name}")
+            f"tf.compat.v1.{name}": _Namespace(f"tensorflow.compat.v1.{name}", denied=_TF_DENIED)
             for name in ("math", "nn", "linalg", "image", "signal", "bitwise")
         },
-        "tf.compat.v1.random": _Namespace("tensorflow.compat.v1.random", denied=_TF_RANDOM_STATE),
+        "tf.compat.v1.random": _Namespace("tensorflow.compat.v1.random", denied=_TF_DENIED),
     },
 }
 
@@ -119,6 +162,14 @@ _NAMESPACES: dict[str, dict[str, _Namespace]] = {
 def is_known_namespace(name: str) -> bool:
     """Whether `name` is that of a function in one of the namespaces, of whatever backend."""
     return any(name.rpartition(".")[0] in spaces for spaces in _NAMESPACES.values())
+
+
+def draws(name: str) -> bool:
+    """Whether a function draws from the random state of the backend, so that each call gives another result."""
+    namespace, _, function_name = name.removeprefix("tf.").removeprefix("compat.v1.").rpartition(".")
+    if namespace == "random":
+        return not function_name.startswith("stateless") and function_name not in _TF_RANDOM_WITHOUT_DRAW
+    return f"{namespace}.{function_name}" in _TF_DRAWS
 
 
 def resolve(name: str) -> Callable[..., Any]:

@@ -142,9 +142,10 @@ class Node:
         path: Path of the layer, or of the innermost opened layer around an op; "" is the model itself.
         source: The user's line.
         implicit_masks: For a layer, the mask that Keras found attached to each tensor argument.
+        after: Values that have to be computed before, although the call does not take them.
     """
 
-    __slots__ = ("args", "implicit_masks", "kwargs", "name", "outputs", "path", "source", "target")
+    __slots__ = ("after", "args", "implicit_masks", "kwargs", "name", "outputs", "path", "source", "target")
 
     def __init__(
         self,
@@ -163,15 +164,16 @@ class Node:
         self.source = source
         self.outputs: Any = None
         self.implicit_masks: dict[Value, Value | None] = {}
+        self.after: tuple[Value, ...] = ()
 
     @property
     def inputs(self) -> tuple[Value, ...]:
         """Every Value that the call needs, without repetition.
 
-        Those inside dimensions are included, and the masks that its arguments carry here alone.
+        Those inside dimensions are included, the masks that its arguments carry here alone, and `after`.
         """
         masks = foreign_masks(self.implicit_masks)
-        return tuple(dict.fromkeys((*values_in((self.args, self.kwargs)), *masks)))
+        return tuple(dict.fromkeys((*values_in((self.args, self.kwargs)), *masks, *self.after)))
 
     @property
     def results(self) -> tuple[Value, ...]:
@@ -267,6 +269,12 @@ class Graph:
         node.args, node.kwargs = args, kwargs
         self._join_users(node)
 
+    def set_after(self, node: Node, values: tuple[Value, ...]) -> None:
+        """Let `node` wait for `values`."""
+        self._leave_users(node)
+        node.after = values
+        self._join_users(node)
+
     def replace_uses(self, old: Value, new: Value) -> None:
         """Let every Node, output and mask that takes `old` take `new`."""
 
@@ -277,6 +285,7 @@ class Graph:
             self._leave_users(node)
             node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
             node.implicit_masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
+            node.after = tuple(map(swap, node.after))
             self._join_users(node)
         self.outputs = map_values(swap, self.outputs)
         self.output_masks = {swap(v): m and swap(m) for v, m in self.output_masks.items()}

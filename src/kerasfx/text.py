@@ -50,7 +50,8 @@ def line_of(node: Node) -> str:
     results = ", ".join(_typed(v) for v in node.results)
     arguments = [_structure(a) for a in node.args]
     arguments += [f"{k}={_structure(a)}" for k, a in node.kwargs.items()]
-    comment = f"  # {node.path or '.'}"
+    waits = f" after {', '.join(map(_structure, node.after))}" if node.after else ""
+    comment = f"{waits}  # {node.path or '.'}"
     if node.source:
         comment += f", {node.source.file.rpartition('/')[2]}:{node.source.line}"
     return f"{results} = {target_name(node)}({', '.join(arguments)}){comment}"

@@ -3,13 +3,18 @@
 `ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
 weights at every call; `REFUSED` holds those that the backend itself cannot run. The files
 follow the lists of the main issue: `structure`, `arguments`, `operators`, `masks` (with
-attention and RNN), `training` and `frozen`.
+attention and RNN), `training` and `frozen`; `raw_tensorflow` only where that backend runs.
 
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
 """
 
+import keras
+
 from zoo import arguments, control_flow, frozen, masks, operators, structure, training
 from zoo.case import ALL, REFUSED, Case
+
+if keras.backend.backend() == "tensorflow":
+    from zoo import raw_tensorflow  # noqa: F401 (registers its cases)
 
 IGNORED_WARNINGS = (
     # A sublayer is never called, and so never built.

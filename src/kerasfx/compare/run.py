@@ -5,6 +5,8 @@ Private Keras API used here besides `keras_internals`, and what is relied on:
 - `Layer._losses`, `Layer._loss_ids`: what `add_loss` left from earlier calls. The ids of freed
   losses can match new ones, so they are emptied before a run and put back after it.
 - the global attribute `"global_seed_generator"`: the seed that random ops without one draw from.
+
+Private API of TensorFlow: `_seed` and `_rng` of its context, what draws without a seed start from.
 """
 
 import contextlib
@@ -87,7 +89,7 @@ def run(
         Exception: Whatever the model raises.
     """
     recording = contextlib.nullcontext() if differentiable else without_gradients()
-    with recording, undisturbed(model), _equal_randomness(model):
+    with recording, undisturbed(model), _equal_randomness(model), plain_tensorflow():
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
         with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
@@ -158,3 +160,26 @@ def _equal_randomness(model: keras.Layer) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy_state)
         global_state.set_global_attribute(_GLOBAL_SEED, generator)
+
+
+@contextlib.contextmanager
+def plain_tensorflow(seed: int = 0) -> Iterator[None]:
+    """On TensorFlow, start its own draws from `seed`, and run the inside of each `tf.function`.
+
+    A `tf.function` that is compiled here would keep the values of this run's variables.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+    from tensorflow.python.eager.context import context
+
+    saved = {name: vars(context())[name] for name in ("_seed", "_rng") if name in vars(context())}
+    is_eager = tf.config.functions_run_eagerly()
+    tf.random.set_seed(seed)
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(is_eager)
+        vars(context()).update(saved)

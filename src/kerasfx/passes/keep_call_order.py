@@ -2,7 +2,8 @@
 
 A Functional model runs its nodes by depth, and nodes of one depth in no promised order. Where a layer that
 draws or keeps statistics is called twice and neither call needs the other's result, the second is made
-to: its input passes through an `After` layer that also takes the first call's result.
+to: its input passes through an `After` layer that also takes the first call's result. Functions of the
+backend that draw share the backend's one random state; an op waits for a result without taking it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
+from kerasfx.backend_functions import draws
 from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, Value, map_values, values_in
 
 
 def keep_call_order(graph: Graph) -> bool:
-    """Order the calls of stateful layers in `graph`; returns whether any needed it."""
+    """Order the calls of stateful layers and draws in `graph`; returns whether any needed it."""
     calls: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         if isinstance(node.target, LayerCall) and node.target.layer.non_trainable_variables:
@@ -25,6 +27,15 @@ def keep_call_order(graph: Graph) -> bool:
             if not _needs(after, before):
                 _order(graph, before, after)
                 changed = True
+    return _order_draws(graph) or changed
+
+
+def _order_draws(graph: Graph) -> bool:
+    changed = False
+    for before, after in pairwise(n for n in graph.nodes if isinstance(n.target, str) and draws(n.target)):
+        if not _needs(after, before):
+            graph.set_after(after, before.results[:1])
+            changed = True
     return changed
 
 

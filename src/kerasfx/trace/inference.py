@@ -54,7 +54,11 @@ def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any
             call_args, call_kwargs = map_leaves(lambda x: _filled(x, flat), template)
             return function(*call_args, **call_kwargs)
 
-        return _specs(_as_backend_or_keras_says(call, tensors))
+        specs = _specs(_as_backend_or_keras_says(call, tensors))
+        if not tensors and any(None in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
+            # TensorFlow loses the sizes of some functions of Python numbers, `tf.linspace` for one.
+            specs = _specs(call())
+        return specs
 
     return _for_both(run, (args, kwargs))
 

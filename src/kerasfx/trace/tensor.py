@@ -67,6 +67,13 @@ class TracedTensor(keras.KerasTensor):
         super().__init__(static, dtype=value.dtype, name=value.name)
 
     @property
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # `isinstance(x, tf.Tensor)` chooses the code that runs on real tensors. `type(x)` stays ours,
+        # and so does what `isinstance` finds by it.
+        seen = raw.dialect().tensor_class() if vars(self)["session"].in_user_code else None
+        return seen or TracedTensor
+
+    @property
     def shape(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self.session.in_user_code:
             return raw.dialect().shape(self.value.shape)
@@ -152,6 +159,9 @@ class TracedTensor(keras.KerasTensor):
             )
         )
 
+    def __tf_tracing_type__(self, context: Any) -> Any:
+        return self.__tf_tensor__()
+
     def no_python_value(
         self, wanted: str, why: str = "it has a value only when the model runs", hint: str = ""
     ) -> TensorAsPythonValueError:
@@ -172,7 +182,7 @@ def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
             return NotImplemented
         other = as_operand(other)
         args = (other, self) if reflected else (self, other)
-        return self.session.record_op(f"keras.ops.{op}", args, {})
+        return raw.operator(self.session, op, args)
 
     return method
 

@@ -17,6 +17,7 @@ import keras
 
 from kerasfx import backend_functions
 from kerasfx.errors import TraceError
+from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.trace import public_calls
 from kerasfx.trace.raw.twins import Twin
 
@@ -35,7 +36,7 @@ def dialect() -> ModuleType:
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
-    names = {id(f): name for name, f in backend_functions.functions().values()}
+    names = _names()
     for prefix, module in backend_functions.modules().items():
         for name, (canonical, _) in backend_functions.functions().items():
             owner, _, attribute = name.rpartition(".")
@@ -57,10 +58,29 @@ def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
                 yield module, attribute, value
 
 
+@functools.cache
+def _names() -> dict[int, str]:
+    """Names by the ids of functions, and of those that decorators wrapped: a dispatcher sees these."""
+    names: dict[int, str] = {}
+    for name, function in backend_functions.functions().values():
+        while function is not None:
+            names.setdefault(id(function), name)
+            function = getattr(function, "__wrapped__", None)
+    return names
+
+
+def name_of(function: Callable[..., Any]) -> str | None:
+    """The name of a known function of the backend."""
+    return _names().get(id(function))
+
+
 def call(name: str, session: Session, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Stand in for the function `name`."""
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    args, kwargs = _arguments(session, (args, kwargs))
     draws = name in dialect().DRAWS
-    if not session.in_user_code or not (draws or session.is_traced((args, kwargs))):
+    if not (draws or session.is_traced((args, kwargs))):
         return original(*args, **kwargs)
     result = dialect().special(session, name, original, args, kwargs)
     if result is not NotImplemented:
@@ -68,9 +88,30 @@ def call(name: str, session: Session, original: Callable[..., Any], args: Any, k
     specs = session.infer_op(name, args, kwargs)
     twin = _twin(name, original)
     same = twin and twin.call(original, args, kwargs)
+    same = same and dialect().exact(same)
     if same and _gives(session, same, specs):
         return session.record_op(same.name, same.args, same.kwargs)
     return session.record_op(name, args, kwargs)
+
+
+def _arguments(session: Session, structure: Any) -> Any:
+    """Arguments as they are recorded."""
+
+    def leaf(x: Any) -> Any:
+        # A function needs to know the mode, which `bool` asks for.
+        return bool(x) if x is session.training else dialect().argument(x)
+
+    # Sizes are kept in tuples of their own class, which a copy would lose.
+    is_same = all(leaf(x) is x for x in leaves_of(structure))
+    return structure if is_same else map_leaves(leaf, structure)
+
+
+def operator(session: Session, op: str, args: tuple[Any, ...]) -> Any:
+    """Record an operator, said as a function of `keras.ops` where that is what it means on this backend."""
+    name = dialect().operator_function(op, args) if session.in_user_code else None
+    if name is None:
+        return session.record_op(f"keras.ops.{op}", args, {})
+    return call(name, session, backend_functions.resolve(name), args, {})
 
 
 def _twin(name: str, function: Callable[..., Any]) -> Twin | None:

@@ -19,6 +19,21 @@ def special(session: Any, name: str, original: Any, args: Any, kwargs: Any) -> A
     return NotImplemented
 
 
+def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
+    """The backend's function for an operator that does not mean `keras.ops.<op>`, or None."""
+    return None
+
+
+def exact(call: Any) -> Any:
+    """A call of a twin that means what the function means for every size, or None."""
+    return call
+
+
+def argument(x: Any) -> Any:
+    """What is recorded for an argument of a function."""
+    return x
+
+
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What else is replaced while tracing."""
     return iter(())
@@ -32,6 +47,11 @@ def shape(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
 def dtype(name: str) -> Any:
     """What `x.dtype` is."""
     return keras.backend.standardize_dtype(name)
+
+
+def tensor_class() -> type | None:
+    """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""
+    return None
 
 
 def attribute(tensor: Any, name: str) -> Any:

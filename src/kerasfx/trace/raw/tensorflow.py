@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterator
@@ -11,9 +13,14 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
+from kerasfx import backend_functions
+from kerasfx.dims import Dim
 from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
 from kerasfx.ir import leaves_of
+from kerasfx.trace import raw
+from kerasfx.trace.public_calls import PublicCall
 from kerasfx.trace.raw.sizes import SizeVector, TensorShape, are_sizes, is_size
 from kerasfx.trace.raw.twins import Twin, arguments_of, parse, same_named
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
@@ -22,7 +29,7 @@ from kerasfx.trace.where import source_line
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
-TWINS = parse("""
+_TABLE = parse("""
     tf.abs = absolute x
     tf.acos = arccos x
     tf.acosh = arccosh x
@@ -61,7 +68,7 @@ TWINS = parse("""
     tf.math.reduce_std = std input_tensor:x axis keepdims
     tf.math.reduce_variance = var input_tensor:x axis keepdims
     tf.cumsum tf.math.cumprod = * x axis
-    tf.argmax tf.argmin = * input:x axis:axis=0
+    tf.argmax tf.argmin = * input:x axis:axis=0 output_type:-
     tf.cast = * x dtype
     tf.clip_by_value = clip t:x clip_value_min:x_min clip_value_max:x_max
     tf.convert_to_tensor = * value:x dtype
@@ -92,20 +99,18 @@ TWINS = parse("""
     tf.nn.elu tf.nn.relu tf.nn.selu tf.nn.softsign = * features:x
     tf.nn.relu6 tf.nn.softplus = * features:x
     tf.nn.gelu = * features:x approximate
-    tf.nn.leaky_relu = * features:x alpha:negative_slope
+    tf.nn.leaky_relu tf.compat.v1.nn.leaky_relu = * features:x alpha:negative_slope
     tf.nn.log_softmax tf.nn.softmax = * logits:x axis:axis=-1
     tf.nn.moments = * x axes keepdims
     tf.nn.silu = silu features:x
     tf.math.top_k = * input:x k sorted
-    tf.nn.embedding_lookup = take params:x ids:indices
+    tf.nn.embedding_lookup = take params:x ids:indices +axis=0
 """)
 
-DRAWS = frozenset(
-    (
-        *(f"tf.random.{n}" for n in ("categorical", "gamma", "normal", "poisson", "shuffle")),
-        *(f"tf.random.{n}" for n in ("truncated_normal", "uniform")),
-    )
-)
+TWINS = {backend_functions.functions()[name][0]: twin for name, twin in _TABLE.items()}
+"""The twins by the names that functions are recorded under, of which a function has one."""
+
+DRAWS = frozenset(name for name, _ in backend_functions.functions().values() if backend_functions.draws(name))
 """Functions that draw anew at each call, whatever their arguments are."""
 
 SIZE_FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -137,6 +142,10 @@ CHECKS = {
 }
 
 
+COMPUTED_IN_FLOAT32 = frozenset(f"keras.ops.{name}" for name in ("mean", "moments", "std", "var"))
+"""Functions that Keras computes in float32 where its arguments have 16 bits, as TensorFlow does not."""
+
+
 def shape(sizes: tuple[Any, ...]) -> TensorShape:
     """What `x.shape` is."""
     return TensorShape(sizes)
@@ -147,6 +156,93 @@ def dtype(name: str) -> Any:
     import tensorflow as tf
 
     return tf.as_dtype(name)
+
+
+def tensor_class() -> type:
+    """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""
+    import tensorflow as tf
+
+    return tf.Tensor
+
+
+def argument(x: Any) -> Any:
+    """What is recorded for an argument of a function."""
+    import tensorflow as tf
+
+    return x.as_list() if isinstance(x, tf.TensorShape) else x
+
+
+def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
+    """The function for an operator that does not mean `keras.ops.<op>`, or None."""
+    if op == "true_divide" and not any("float" in _dtype_of(x) or "complex" in _dtype_of(x) for x in args):
+        return "tf.truediv"
+    if op == "add" and not _is_sum(*map(_sizes_of, args)):
+        return "tf.add"
+    return None
+
+
+def exact(call: PublicCall) -> PublicCall | None:
+    """A call of a twin that means what the function means for every size, or None."""
+    x, *others = call.args
+    if call.name in COMPUTED_IN_FLOAT32 and _dtype_of(x) in ("float16", "bfloat16"):
+        return None
+    if call.name != "keras.ops.add":
+        return call
+    [y] = others
+    if _is_sum(_sizes_of(x), _sizes_of(y)):
+        return call
+    return PublicCall(call.name, (y, x), call.kwargs) if _is_sum(_sizes_of(y), _sizes_of(x)) else None
+
+
+def _is_sum(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Whether `keras.ops.add` of these shapes is their sum whatever the free sizes are.
+
+    On TensorFlow it calls `tf.nn.bias_add` where all sizes of `b` but one are 1 and that one is the size
+    of axis 1 or -1 of `a`, even if broadcasting would put it at another axis.
+    """
+    if len(a) < 2:
+        return True
+    for axis, size in enumerate(b):
+        others = b[:axis] + b[axis + 1 :]
+        is_vector = all(isinstance(n, Dim) or n == 1 for n in others) and not _is_one(size, others)
+        if is_vector and not _is_bias_where_it_is_added(a, size, others, len(b), len(b) - axis):
+            return False
+    return True
+
+
+def _is_bias_where_it_is_added(
+    a: tuple[Any, ...], size: Any, ones: tuple[Any, ...], rank: int, from_end: int
+) -> bool:
+    def may_equal(n: Any) -> bool:
+        return not _is_one(n, ones) and (_same_size(size, n) or isinstance(size, Dim) or isinstance(n, Dim))
+
+    if rank > len(a):
+        return not (may_equal(a[1]) or may_equal(a[-1]))
+    if from_end == 1:
+        return len(a) == 2 or _same_size(size, a[-1]) or not may_equal(a[1])
+    return not may_equal(a[-1]) and (from_end == len(a) - 1 or not may_equal(a[1]))
+
+
+def _is_one(size: Any, ones: Any) -> bool:
+    return (isinstance(size, int) and size == 1) or any(_same_size(size, n) for n in ones)
+
+
+def _same_size(m: Any, n: Any) -> bool:
+    if isinstance(m, Dim) and isinstance(n, Dim):
+        return m.hints == n.hints  # for both sets of example sizes
+    return isinstance(m, int) and isinstance(n, int) and m == n
+
+
+def _sizes_of(x: Any) -> tuple[Any, ...]:
+    if isinstance(x, TracedTensor):
+        return x.value.shape
+    return () if is_size(x) else tuple(x.shape if hasattr(x, "shape") else np.shape(x))
+
+
+def _dtype_of(x: Any) -> str:
+    if isinstance(x, TracedTensor):
+        return x.value.dtype
+    return keras.backend.standardize_dtype(x.dtype) if hasattr(x, "dtype") else type(x).__name__
 
 
 def attribute(tensor: TracedTensor, name: str) -> Any:
@@ -171,8 +267,9 @@ def special(session: Session, name: str, original: Callable[..., Any], args: Any
     """The result of a call that is no op, or NotImplemented."""
     given = arguments_of(original, args, kwargs)
     values = {k: v for k, (v, _) in given.items()} if given else {}
-    if name in SPECIAL and values:
-        return SPECIAL[name](session, original, values)
+    result = SPECIAL[name](session, original, values) if name in SPECIAL and values else NotImplemented
+    if result is not NotImplemented:
+        return result
     sizes = {k: v for k, v in values.items() if k != "name" and v is not None}
     if name in SIZE_FUNCTIONS and are_sizes(list(sizes.values())):
         return SIZE_FUNCTIONS[name](*sizes.values())
@@ -206,8 +303,25 @@ def _same_sizes(session: Session, original: Any, given: dict[str, Any]) -> Any:
 
 def _concat(session: Session, original: Any, given: dict[str, Any]) -> Any:
     values = given["values"]
-    is_list = isinstance(values, (list, tuple)) and all(isinstance(v, (list, tuple)) for v in values)
-    return SizeVector(leaves_of(values)) if is_list and are_sizes(values) else NotImplemented
+    if not isinstance(values, (list, tuple)):
+        return NotImplemented
+    parts = [_size_list(v) for v in values]
+    return SizeVector(leaves_of(parts)) if None not in parts and are_sizes(parts) else NotImplemented
+
+
+def _size_list(x: Any) -> list[Any] | None:
+    """The sizes in a vector of them, or None; a tensor that is no part of the trace has a value."""
+    if isinstance(x, (list, tuple)):
+        return list(x) if all(map(is_size, x)) else None
+    if type(x) is TracedTensor or not isinstance(x, tensor_class()):
+        return None
+    array = np.asarray(x)
+    return array.tolist() if array.ndim == 1 and array.dtype.kind == "i" else None
+
+
+def _expand_dims(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    size, axis = given["input"], given["axis"]
+    return SizeVector([size]) if isinstance(size, Dim) and axis in (0, -1) else NotImplemented
 
 
 def _stack(session: Session, original: Any, given: dict[str, Any]) -> Any:
@@ -253,6 +367,7 @@ SPECIAL: dict[str, Callable[..., Any]] = {
     "tf.convert_to_tensor": _same_sizes,
     "tf.identity": _same_sizes,
     "tf.concat": _concat,
+    "tf.expand_dims": _expand_dims,
     "tf.stack": _stack,
     "tf.unstack": _unstack,
     "tf.gather": _gather,
@@ -272,17 +387,61 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         for name in ("Assert", "print"):
             yield owner, name, functools.partial(_dropped, f"tf.{name}")
     for owner in (tf.debugging, tf, tf.compat.v1, tf.compat.v1.debugging):
-        for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "check_numerics", "Assert"))):
+        for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "Assert"))):
             yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
     yield type(tf.function(lambda: None)), "__call__", _inlined
-    variable = next(c for c in type(tf.Variable(tf.zeros(()))).__mro__ if "read_value" in vars(c))
-    for owner in (tf.Tensor, variable):
-        for name in set(OPERATOR_NAMES) & set(vars(owner)):
-            yield owner, name, functools.partial(_operator, name)
-    for name in ("value", "read_value"):
-        yield variable, name, _read
-    for name in ("assign", "assign_add", "assign_sub"):
-        yield variable, name, _refuse_assign
+    variable_classes = type(tf.Variable(tf.zeros(()))).__mro__[:-1]
+    operators = {name: functools.partial(_operator, name) for name in sorted(OPERATOR_NAMES)}
+    methods = {**operators, **dict.fromkeys(("value", "read_value"), _read)}
+    methods |= dict.fromkeys(("assign", "assign_add", "assign_sub"), _refuse_assign)
+    for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in variable_classes)):
+        for name in replacements.keys() & vars(owner).keys():
+            yield owner, name, replacements[name]
+    yield from _patches_below_the_api()
+
+
+def _patches_below_the_api() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What sees calls that no name of the API leads to, in TensorFlow's own modules.
+
+    - `dispatch.dispatch(op, args, kwargs)` is asked when a function fails on arguments that it does not
+      know. (A registered `GlobalOpDispatcher` is asked by it, and cannot be taken off again.)
+    - The generated functions below every draw.
+    - What `tf.custom_gradient` and `tf.recompute_grad` run.
+    """
+    import tensorflow as tf
+
+    yield importlib.import_module("tensorflow.python.util.dispatch"), "dispatch", _dispatched
+    for name in ("gen_random_ops", "gen_stateful_random_ops", "gen_candidate_sampling_ops"):
+        module = importlib.import_module(f"tensorflow.python.ops.{name}")
+        for function in sorted(vars(module)):
+            if inspect.isfunction(vars(module)[function]) and function[0].islower():
+                yield module, function, _refuse_unseen_draw
+    module = importlib.import_module("tensorflow.python.ops.custom_gradient")
+    for name in ("_eager_mode_decorator", "_graph_mode_decorator"):
+        yield module, name, _refuse_own_gradient
+    yield tf.GradientTape, "__enter__", _refuse_own_gradient
+
+
+def _dispatched(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    function, function_args, function_kwargs = args
+    name = raw.name_of(function)
+    if name is None or not session.in_user_code or not session.is_traced((function_args, function_kwargs)):
+        return original(*args, **kwargs)
+    return raw.call(name, session, function, function_args, function_kwargs)
+
+
+def _refuse_unseen_draw(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    raise _unsupported(
+        session, f"A draw ({original.__name__}) would be frozen: no recorded function makes it."
+    )
+
+
+def _refuse_own_gradient(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    raise _unsupported(session, "The code has a gradient of its own, or computes one: a graph would lose it.")
 
 
 def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
@@ -311,7 +470,8 @@ def _dropped(name: str, session: Session, original: Any, args: Any, kwargs: Any)
             return None
         return original(*args, **kwargs)
     session.note("dropped", f"{name} is left out of the prepared model", source_line())
-    return None
+    # The only check that gives something: its tensor.
+    return next(iter((*args, *kwargs.values()))) if name.endswith("assert_all_finite") else None
 
 
 def _inlined(session: Session, original: Any, args: Any, kwargs: Any) -> Any:

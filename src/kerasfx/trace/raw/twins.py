@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kerasfx.trace.public_calls import PublicCall, resolve
@@ -24,18 +24,23 @@ class Twin:
         parameters: Parameter of the function -> parameter of the twin; any other parameter of the function
             has to have its default.
         instead_of_none: Values for the twin where the function takes None.
+        added: Further arguments of the twin.
+        seen_in_result: Parameters of the function that only say which dtype the result has. The caller
+            compares it.
     """
 
     name: str
     parameters: Mapping[str, str]
-    instead_of_none: Mapping[str, Any]
+    instead_of_none: Mapping[str, Any] = field(default_factory=dict)
+    added: Mapping[str, Any] = field(default_factory=dict)
+    seen_in_result: frozenset[str] = frozenset()
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> PublicCall | None:
         """The call of the twin, or None where the arguments have no place in it."""
         given = arguments_of(function, args, kwargs)
         if given is None or not self._takes(given):
             return None
-        values = {}
+        values = dict(self.added)
         for own, theirs in self.parameters.items():
             if own in given:
                 value = given[own][0]
@@ -43,9 +48,8 @@ class Twin:
         return _spelled(self.name, values)
 
     def _takes(self, given: Mapping[str, tuple[Any, bool]]) -> bool:
-        return all(
-            own in self.parameters or own == "name" or is_default for own, (_, is_default) in given.items()
-        )
+        known = {*self.parameters, *self.seen_in_result, "name"}
+        return all(own in known or is_default for own, (_, is_default) in given.items())
 
 
 def arguments_of(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, tuple[Any, bool]] | None:
@@ -93,7 +97,7 @@ def parse(table: str) -> dict[str, Twin]:
 
     Several functions may share a line; `*` is a twin of the function's own name. A parameter is
     `own:theirs`, or one name where both are called alike; `own:theirs=0` gives 0 where the function is
-    given None.
+    given None, `+theirs=0` always, and `own:-` only says which dtype the result has.
     """
     twins = {}
     for line in filter(None, map(str.strip, table.splitlines())):
@@ -107,14 +111,19 @@ def parse(table: str) -> dict[str, Twin]:
 
 
 def _twin(name: str, parameters: list[str]) -> Twin:
-    mapping, instead = {}, {}
+    mapping, instead, added, in_result = {}, {}, {}, set()
     for text in parameters:
         pair, _, value = text.partition("=")
         own, _, theirs = pair.partition(":")
-        mapping[own] = theirs or own
-        if value:
-            instead[own] = int(value)
-    return Twin(name, mapping, instead)
+        if own.startswith("+"):
+            added[own[1:]] = int(value)
+        elif theirs == "-":
+            in_result.add(own)
+        else:
+            mapping[own] = theirs or own
+            if value:
+                instead[own] = int(value)
+    return Twin(name, mapping, instead, added, frozenset(in_result))
 
 
 @functools.cache
@@ -133,4 +142,4 @@ def same_named(function: Callable[..., Any], name: str) -> Twin | None:
     for a, b in zip(own, theirs, strict=False):
         if a.kind == b.kind and a.name not in names[1] and b.name not in names[0]:
             mapping[a.name] = b.name
-    return Twin(name, mapping, {})
+    return Twin(name, mapping)

@@ -1,0 +1,111 @@
+"""Raw TensorFlow: what the zoo cannot ask, because it is about the trace and not about a model."""
+
+import keras
+import numpy as np
+import pytest
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("raw TensorFlow", allow_module_level=True)
+
+import tensorflow as tf
+
+import kerasfx
+from kerasfx.errors import TraceError
+from kerasfx.trace.patches import patched
+
+
+def model_of(function):
+    """A model whose `call` is a function."""
+
+    class Net(keras.Model):
+        def call(self, x):
+            return function(x)
+
+    return Net()
+
+
+def targets(function):
+    """What the nodes of a trace call."""
+    return [n.target for n in kerasfx.trace(model_of(function), keras.Input((None, 4))).nodes]
+
+
+def test_nothing_is_left_behind():
+    """Functions, operators and the dispatcher are TensorFlow's own before and after a trace."""
+    from tensorflow.python.ops import gen_random_ops
+    from tensorflow.python.util import dispatch
+
+    owners = (tf, tf.nn, tf.math, tf.random, tf.Tensor, tf.GradientTape, dispatch, gen_random_ops)
+    before = [dict(vars(owner)) for owner in owners]
+    assert targets(lambda x: tf.nn.relu(x) + tf.random.normal((4,)))
+    with pytest.raises(TraceError):
+        targets(lambda x: tf.GradientTape().__enter__())
+    assert patched() == ()
+    for owner, attributes in zip(owners, before, strict=True):
+        changed = [k for k, v in attributes.items() if vars(owner).get(k) is not v]
+        assert [k for k in changed if not k.startswith("__")] == []
+
+
+def test_the_dispatcher_is_inert_without_a_session():
+    """What TensorFlow refuses, it refuses as ever."""
+    with pytest.raises((TypeError, ValueError)):
+        tf.nn.relu(object())
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        tf.random.Generator.from_seed(1).normal,
+        tf.random.Generator.from_seed(1).uniform,
+        lambda shape: tf.random.get_global_generator().normal(shape),
+        tf.random.normal,
+        tf.random.truncated_normal,
+        tf.random.uniform,
+        lambda shape: tf.experimental.numpy.random.randn(*shape),
+        lambda shape: tf.raw_ops.RandomStandardNormal(shape=shape, dtype=tf.float32),
+    ],
+)
+def test_a_draw_is_never_frozen(draw):
+    """A function that draws and is reached in another way is refused, with the reason."""
+    with pytest.raises(TraceError, match="would be frozen"):
+        targets(lambda x: x + draw((4,)))
+
+
+def test_sums_that_keras_takes_for_a_bias():
+    """`+` broadcasts as TensorFlow does, at every size."""
+    net = model_of(lambda x: tf.reshape(x, [1, 2, -1, 4]) + tf.zeros([tf.shape(x)[0], 1, 1, 1]))
+    prepared = kerasfx.prepare_model(net, keras.Input((None, 4)), verify=False)
+    for batch in (1, 2, 4):
+        x = np.random.default_rng(0).standard_normal((batch, 6, 4)).astype("float32")
+        np.testing.assert_array_equal(net(x), prepared(x))
+
+
+def test_plain_sums_are_those_of_keras():
+    """Residuals, biases, masks of attention and numbers need no function of TensorFlow."""
+
+    def residuals(x):
+        scores = tf.einsum("bth,bsh->bts", x, x)[:, None]
+        mask = tf.cast(x[:, None, None, :, 0] > 0, tf.float32)
+        return x + x + 1.0, x + tf.constant([1.0, 2.0, 3.0, 4.0]), scores + mask
+
+    assert "tf.add" not in targets(residuals)
+
+
+def test_a_check_is_left_out_with_a_line():
+    """The report says which."""
+    prepared = kerasfx.prepare_model(
+        model_of(lambda x: (tf.debugging.assert_less(x, 9e9), tf.tanh(x))[1]), keras.Input((4,))
+    )
+    [finding] = kerasfx.report(prepared).of_kind("dropped")
+    assert "tf.debugging.assert_less is left out" in finding.what
+
+
+def test_tensors_say_that_they_are_tensors():
+    """Only to the user's code, and only of their own kind."""
+
+    def gates(x):
+        assert isinstance(x, tf.Tensor)
+        assert isinstance(x, keras.KerasTensor)
+        assert not isinstance(x, (tf.Variable, tf.RaggedTensor, np.ndarray))
+        return tf.tanh(x)
+
+    assert targets(gates) == ["keras.ops.tanh"]
