@@ -13,6 +13,7 @@ from kerasfx.passes.keep_call_order import keep_call_order
 from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
+from kerasfx.trace import raw
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
@@ -119,6 +120,7 @@ def _trace_once(
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
         session.recording(),
+        raw.context(session),
         internals.call_context(session.training),
     ):
         _run(session, model, spec, sizes)
