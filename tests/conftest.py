@@ -1,5 +1,6 @@
 """A strict host: a known backend, fixed seeds, a clean Keras, and no patch left behind."""
 
+import functools
 import os
 import random
 import sys
@@ -31,6 +32,13 @@ import hypothesis
 import keras
 import loaded_elsewhere
 import numpy as np
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    # `jit_compile=True` captures graphs as ever and runs them op by op: to generate and compile C++ for
+    # them takes two minutes a model, and a compiler.
+    torch.compile = functools.partial(torch.compile, backend="eager")
 
 # `HYPOTHESIS_PROFILE=long` for a night; the default is the same examples at every run.
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)

@@ -5,16 +5,20 @@ from collections.abc import Iterator
 
 import keras
 
+from kerasfx.compare.run import plain_tensorflow
+
 
 @contextlib.contextmanager
 def predicting(seed: int = 0) -> Iterator[None]:
     """Runs a block as `predict` runs a model, its random numbers starting from `seed`.
 
-    Only PyTorch needs this. It records for gradients wherever it is not told otherwise, and hands no
-    such tensor to NumPy; its dropout draws from the process, unless the layer was made with a seed.
+    PyTorch records for gradients wherever it is not told otherwise, and hands no such tensor to NumPy;
+    its dropout draws from the process, unless the layer was made with a seed. TensorFlow has draws of its
+    own, and would compile what a `tf.function` reads.
     """
     if keras.backend.backend() != "torch":
-        yield
+        with plain_tensorflow(seed):
+            yield
         return
     import torch
 

@@ -61,6 +61,7 @@ def snapshot_of_process() -> dict[str, Any]:
     python, numpy_state = random.getstate(), np.random.get_state()
     seed = global_state.get_global_attribute("global_seed_generator")
     return {
+        "backend random": _backend_random_state(),
         "python random": python,
         "numpy random": (numpy_state[0], numpy_state[1].tobytes(), numpy_state[2:]),
         "keras seed": None if seed is None else (id(seed), bits(seed.state)),
@@ -68,6 +69,15 @@ def snapshot_of_process() -> dict[str, Any]:
         "call context": global_state.get_global_attribute(CALL_CONTEXT),
         "operators": {n: id(vars(keras.Layer)[n]) for n in ("__call__", "_maybe_build")},
     }
+
+
+def _backend_random_state() -> bytes:
+    """The random state of the backend; only PyTorch has one."""
+    if keras.backend.backend() != "torch":
+        return b""
+    import torch
+
+    return torch.random.get_rng_state().numpy().tobytes()
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ FORBIDDEN = """
     tf.strings.os.system tf.nn.relu.__globals__ tf.nn.relu.__call__ tf.__getattribute__ tf.image.ResizeMethod
     tf.Variable tf.Module tf.TensorShape tf.experimental.numpy.ndarray tf. .tf tf tf..abs tf.nn. tf.Nn.relu
     tensorflow.nn.relu tensorflow.io.write_file
-""".split()
+""".split()  # noqa: SIM905
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_file_that_names_another_function(name, calls, tmp_path):
                 text = text.replace(b'"keras.ops.tanh"', json.dumps(name).encode())
             bad.writestr(entry, text)
     assert keras.saving.load_model(tmp_path / "good.keras") is not None
-    with pytest.raises(Exception, match="is no function that a recorded call may name|another backend"):
+    with pytest.raises(Exception, match=r"is no function that a recorded call may name|another backend"):
         keras.saving.load_model(tmp_path / "bad.keras")
     assert calls == []
 
@@ -111,7 +111,7 @@ def test_no_function_of_the_list_does_more_than_compute():
         "global_g",
     )
     allowed = {"tf.fingerprint"}
-    functions = {name: f for name, f in backend_functions.functions().values()}
+    functions = dict(backend_functions.functions().values())
     assert len(functions) > 1000
     named = [
         n for n in functions if any(w in n.rpartition(".")[2] for w in suspicious_names) and n not in allowed

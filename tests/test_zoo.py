@@ -5,7 +5,6 @@ import functools
 import keras
 import numpy as np
 import pytest
-from kerasfx.compare.run import plain_tensorflow
 from predicting import predicting
 from zoo import ALL, IGNORED_WARNINGS, REFUSED, Case
 
@@ -37,7 +36,7 @@ class Observed:
         values = [weight.value for weight in self.weights]
         if changed is not None:
             values[changed] = perturbed(self.weights[changed])
-        with predicting(), plain_tensorflow():
+        with predicting():
             return [keras.ops.convert_to_numpy(leaf) for leaf in self._compiled(values, training)]
 
     def _run(self, values: list, training: bool) -> list:

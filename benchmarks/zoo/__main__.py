@@ -1,4 +1,4 @@
-"""Judges every entry on every backend, each in a process of its own, and prints one table.
+"""Judges every entry on every backend, each in a process of its own, and prints a table for each.
 
 python -m benchmarks.zoo --entries hub_t5 bf_unet --backends tensorflow jax --jobs 2
 """
@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.zoo import PACKAGE_OF
@@ -34,18 +34,24 @@ def judged_elsewhere(entry: str, backend: str, seconds: float) -> Verdict:
     return Verdict.from_json(json.loads(done.stdout.splitlines()[-1]))
 
 
-def judge_all(entries: Sequence[str], backends: Sequence[str], jobs: int, seconds: float) -> list[Verdict]:
-    """The verdicts, backend by backend; each is announced when it is known."""
-
-    def one(backend: str, entry: str) -> Verdict:
-        verdict = judged_elsewhere(entry, backend, seconds)
-        said = "right" if verdict.right else verdict.causes[0]
-        print(f"{backend:10} {entry:25} {said[:160]}", flush=True)
-        return verdict
-
+def judge_all(backend: str, entries: Sequence[str], jobs: int, seconds: float) -> list[Verdict]:
+    """The verdicts on one backend; each is announced and written down when it is known."""
+    verdicts: dict[str, Verdict] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(one, backend, entry) for backend in backends for entry in entries]
-        return [future.result() for future in running]
+        running = [pool.submit(judged_elsewhere, entry, backend, seconds) for entry in entries]
+        for future in as_completed(running):
+            verdict = future.result()
+            verdicts[verdict.entry] = verdict
+            print(f"{backend:10} {verdict.entry:25} {verdict.summary[:160]}", flush=True)
+            write(backend, [verdicts[entry] for entry in entries if entry in verdicts])
+    return [verdicts[entry] for entry in entries]
+
+
+def write(backend: str, verdicts: Sequence[Verdict]) -> None:
+    """Write the verdicts on one backend as Markdown and as JSON."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / f"{backend}.md").write_text(f"{as_markdown(backend, verdicts)}\n")
+    (OUTPUT / f"{backend}.json").write_text(json.dumps([v.as_json() for v in verdicts], indent=1))
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -53,20 +59,18 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--entries", nargs="*", choices=list(PACKAGE_OF), default=[], metavar="NAME")
     parser.add_argument("--backends", nargs="+", default=["tensorflow", "jax"])
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
-    parser.add_argument("--seconds", type=float, default=900, help="time limit of one process")
+    parser.add_argument("--seconds", type=float, default=1800, help="time limit of one process")
     return parser.parse_args(given)
 
 
 def main(given: Sequence[str]) -> int:
     options = arguments(given)
     entries = options.entries or list(PACKAGE_OF)
-    verdicts = judge_all(entries, options.backends, options.jobs, options.seconds)
-    table = as_markdown(verdicts)
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / "table.md").write_text(f"{table}\n")
-    (OUTPUT / "verdicts.json").write_text(json.dumps([v.as_json() for v in verdicts], indent=1))
-    print(f"\n{table}\n\nwritten to {OUTPUT}/table.md and verdicts.json")
-    return 0 if all(v.right for v in verdicts) else 1
+    by_backend = {b: judge_all(b, entries, options.jobs, options.seconds) for b in options.backends}
+    for backend, verdicts in by_backend.items():
+        print(f"\n{as_markdown(backend, verdicts)}")
+    print(f"\nwritten to {OUTPUT}")
+    return 0 if all(v.right for verdicts in by_backend.values() for v in verdicts) else 1
 
 
 if __name__ == "__main__":

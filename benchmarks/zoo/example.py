@@ -118,7 +118,7 @@ def _tensors(structure: Any) -> Iterator[Tensor]:
 
 def of_functional(
     model: keras.Model,
-    lengths: Mapping[str, Sequence[Axis]] | None = None,
+    lengths: Mapping[str, Sequence[Axis | int]] | None = None,
     values: Mapping[str, Values] | None = None,
     batch: Axis = BATCH,
 ) -> Example:
@@ -127,7 +127,7 @@ def of_functional(
     Args:
         model: The model.
         lengths: Which axes stand for the free sizes after the batch, by a part of the input's name (the
-            first that fits). `TIME` for all by default.
+            first that fits); a number where the model takes no other size. `TIME` for all by default.
         values: Values by input name, where those by kind are not good enough.
         batch: The first axis of every input.
     """
@@ -138,7 +138,9 @@ def of_functional(
         shape = (batch, *(next(axes) if d is None else d for d in x.shape[1:]))
         return Tensor(shape, (values or {}).get(x.name) or _values_like(x))
 
-    return Example(model, (keras.tree.map_structure(tensor, model.input),), knows_inputs=True)
+    inputs = keras.tree.map_structure(tensor, model.input)
+    knows_inputs = not any(isinstance(d, int) for axes in lengths.values() for d in axes)
+    return Example(model, (inputs,), knows_inputs=knows_inputs)
 
 
 def _values_like(x: keras.KerasTensor) -> Values:

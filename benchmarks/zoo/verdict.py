@@ -87,6 +87,11 @@ class Verdict:
         """Whether there is nothing to complain about."""
         return not self.causes
 
+    @property
+    def summary(self) -> str:
+        """`"right"`, or the first cause."""
+        return "right" if self.right else self.causes[0]
+
     def as_json(self) -> dict[str, Any]:
         """The fields, as JSON can hold them."""
         fields = asdict(self)
@@ -126,15 +131,10 @@ def _short(answer: str) -> str:
     return answer if answer in (YES, NOT_APPLICABLE) else "NO"
 
 
-def as_markdown(verdicts: Sequence[Verdict]) -> str:
-    """A table for each backend, its total, and the first cause of each failure."""
-    backends = dict.fromkeys(v.backend for v in verdicts)
-    return "\n\n".join(_of_backend(b, [v for v in verdicts if v.backend == b]) for b in backends)
-
-
-def _of_backend(backend: str, verdicts: Sequence[Verdict]) -> str:
+def as_markdown(backend: str, verdicts: Sequence[Verdict]) -> str:
+    """The total of one backend, its table, and the first cause of each failure."""
     right = sum(v.right for v in verdicts)
-    failures = [f"- `{v.entry}`: {v.causes[0][:CAUSE_LENGTH]}" for v in verdicts if not v.right]
+    failures = [f"- `{v.entry}`: {v.summary[:CAUSE_LENGTH]}" for v in verdicts if not v.right]
     lines = [
         f"### {backend}: {right} of {len(verdicts)} right",
         "",

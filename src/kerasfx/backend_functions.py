@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from kerasfx import torch_names
+from kerasfx.array_updates import NAMES as ARRAY_UPDATES
 from kerasfx.errors import UnknownFunctionError, describe
 
 
@@ -116,28 +117,63 @@ class _Namespace:
 
     def load(self) -> Any:
         """The module. Submodules of TensorFlow are attributes, not modules that can be imported."""
-        root, _, rest = self.module.partition(".")
-        if root == "kerasfx":
-            return importlib.import_module(self.module)
-        module = importlib.import_module(root)
+        path, _, rest = self.module.partition(".")
+        module = importlib.import_module(path)
         for step in rest.split(".") if rest else ():
-            module = getattr(module, step)
+            path = f"{path}.{step}"
+            module = getattr(module, step, None) or importlib.import_module(path)
         return module
 
 
 _TF_DENIED = _words(
     """bidirectional_dynamic_rnn create_rng_state dynamic_rnn experimental_enable_numpy_behavior
     fixed_unigram_candidate_sampler get_global_generator get_seed raw_rnn set_global_generator
-    set_random_seed set_seed static_bidirectional_rnn static_rnn static_state_saving_rnn with_space_to_batch"""
+    set_random_seed set_seed static_bidirectional_rnn static_rnn static_state_saving_rnn
+    with_space_to_batch"""
 )
-"""Functions of the namespaces below that change a global state, read a file (a sampler's `vocab_file`) or take
-functions."""
+"""Functions of the namespaces below that change a global state, read a file (a sampler's `vocab_file`) or
+take functions."""
 _TF_RANDOM_WITHOUT_DRAW = frozenset(("fold_in", "split"))
 _TF_DRAWS = _words(
     """image.random_brightness image.random_contrast image.random_crop image.random_flip_left_right
     image.random_flip_up_down image.random_hue image.random_jpeg_quality image.random_saturation
     image.sample_distorted_bounding_box nn.dropout nn.fractional_avg_pool nn.fractional_max_pool
     nn.nce_loss nn.sampled_softmax_loss"""
+)
+
+_JNP_DENIED = _words(
+    """load save savez fromfile frombuffer fromiter fromstring from_dlpack fromfunction frompyfunc vectorize
+    apply_along_axis apply_over_axes piecewise set_printoptions get_printoptions printoptions array_repr
+    array_str can_cast isdtype issubdtype iterable promote_types einsum_path broadcast_shapes
+    fill_diagonal place put"""
+)
+"""What reads or writes files or foreign memory, takes functions, sets how arrays are printed, gives no
+tensor or, as `jnp.place`, tries to change its argument."""
+
+_LAX_FUNCTIONS = _words(
+    """abs acos acosh add approx_max_k approx_min_k argmax argmin asin asinh atan atan2 atanh batch_matmul
+    bessel_i0e bessel_i1e betainc bitcast_convert_type bitwise_and bitwise_not bitwise_or bitwise_xor
+    broadcast broadcast_in_dim broadcast_to_rank broadcasted_iota cbrt ceil clamp clz collapse complex
+    concatenate conj conv conv_general_dilated conv_general_dilated_local conv_general_dilated_patches
+    conv_transpose conv_with_general_padding convert_element_type cos cosh cumlogsumexp cummax cummin
+    cumprod cumsum digamma div dot dot_general dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim
+    dynamic_update_index_in_dim dynamic_update_slice dynamic_update_slice_in_dim eq erf erf_inv erfc exp
+    exp2 expand_dims expm1 fft floor full full_like ge gt igamma igammac imag index_in_dim index_take
+    integer_pow iota is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter
+    optimization_barrier pad polygamma population_count pow real reciprocal reduce_and reduce_max
+    reduce_min reduce_or reduce_precision reduce_prod reduce_sum reduce_xor rem reshape rev round rsqrt
+    select select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh slice slice_in_dim
+    sort sort_key_val split sqrt square squeeze stop_gradient sub tan tanh tile top_k transpose zeta"""
+)
+
+_JAX_RANDOM_DENIED = _words("PRNGKey clone key key_data key_dtype key_impl wrap_key_data")
+"""Typed keys are no tensors that a model could hand on."""
+
+_SCIPY = "fft linalg ndimage signal special stats"
+_DISTRIBUTIONS = (
+    "bernoulli beta betabinom binom cauchy chi2 dirichlet expon gamma gennorm geom gumbel_l gumbel_r "
+    "laplace logistic multinomial multivariate_normal nbinom norm pareto poisson t truncnorm uniform "
+    "vonmises wrapcauchy"
 )
 
 _NAMESPACES: dict[str, dict[str, _Namespace]] = {
@@ -168,6 +204,19 @@ _NAMESPACES: dict[str, dict[str, _Namespace]] = {
         "torch.special": _Namespace("torch.special", torch_names.SPECIAL),
         "torch.updated": _Namespace("kerasfx.torch_updates", frozenset(("set_item",))),
     },
+    "jax": {
+        "jax.numpy": _Namespace("jax.numpy", denied=_JNP_DENIED),
+        "jax.numpy.linalg": _Namespace("jax.numpy.linalg"),
+        "jax.numpy.fft": _Namespace("jax.numpy.fft"),
+        "jax.nn": _Namespace("jax.nn", denied=frozenset(("get_scaled_dot_general_config",))),
+        "jax.lax": _Namespace("jax.lax", _LAX_FUNCTIONS),
+        "jax.lax.linalg": _Namespace("jax.lax.linalg"),
+        "jax.image": _Namespace("jax.image"),
+        "jax.random": _Namespace("jax.random", denied=_JAX_RANDOM_DENIED),
+        **{f"jax.scipy.{n}": _Namespace(f"jax.scipy.{n}", denied=_words("funm")) for n in _SCIPY.split()},
+        **{f"jax.scipy.stats.{n}": _Namespace(f"jax.scipy.stats.{n}") for n in _DISTRIBUTIONS.split()},
+        "jax.Array.at": _Namespace("kerasfx.array_updates", _words(ARRAY_UPDATES)),
+    },
 }
 
 
@@ -177,7 +226,7 @@ def is_known_namespace(name: str) -> bool:
 
 
 def draws(name: str) -> bool:
-    """Whether a function draws from the random state of the backend, so that each call gives another result."""
+    """Whether a function draws from the random state of the backend, so that each call differs."""
     if name in torch_names.DRAWS:
         return True
     namespace, _, function_name = name.removeprefix("tf.").removeprefix("compat.v1.").rpartition(".")

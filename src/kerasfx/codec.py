@@ -157,7 +157,7 @@ def _decode_body(
     calls = [(resolve(name), arguments) for name, arguments in x["calls"]]
 
     def body(*args: Any) -> Any:
-        known = [*keras.tree.flatten(args), *captured]
+        known = [*(a for a in keras.tree.flatten(args) if a is not None), *captured]
         for function, arguments in calls:
             call_args, call_kwargs = decode(arguments, known, size_of, resolve)
             known += [r for r in leaves_of(function(*call_args, **call_kwargs)) if r is not None]

@@ -64,10 +64,11 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
 
 @contextmanager
 def _global_random_state() -> Iterator[None]:
-    """Give Python's and NumPy's random states back: initializers of copies draw their seeds from them."""
+    """Give the random states back: initializers of copies draw their seeds from Python's and NumPy's."""
     saved = random.getstate(), np.random.get_state()
     try:
-        yield
+        with internals.backend_random_state():
+            yield
     finally:
         random.setstate(saved[0])
         np.random.set_state(saved[1])
@@ -137,14 +138,12 @@ class _Emitter:
             outputs = self._assign(node)
         else:
             outputs = self._call_layer(node)
-        flat = [t for t in leaves_of(outputs) if t is not None]
-        for value, tensor in zip(node.results, flat, strict=True):
-            self.tensors[value] = tensor
+        self.tensors.update(_paired(node.outputs, outputs))
 
     def _call_op(self, node: Node) -> Any:
         values = list(node.inputs)
         arguments = codec.encode([node.args, node.kwargs], values.index)
-        output = codec.encode_structure(node.outputs, lambda v: {"shape": list(_static(v)), "dtype": v.dtype})
+        output = codec.encode_structure(node.outputs, _result_spec)
         layer = layers.Op(str(node.target), arguments, output, name=self._name(node.name))
         tensors = [self._tensor(v) for v in values] or [self._anchor()]
         return layer(tensors[0] if len(tensors) == 1 else tensors)
@@ -274,6 +273,7 @@ class _Emitter:
             variable.trainable,
             variable.regularizer,
             variable.constraint,
+            self._is_assigned(value),
             name=self._name(value.name),
         )
         if self.share:
@@ -284,6 +284,9 @@ class _Emitter:
         self.record.variables.append((variable, layer.weight))
         self.parameters[value] = layer
         return layer
+
+    def _is_assigned(self, parameter: Value) -> bool:
+        return any(isinstance(node.target, Assignment) for node in parameter.users)
 
     def _constant(self, value: Value) -> Any:
         array = value.producer.array  # pyright: ignore[reportAttributeAccessIssue]
@@ -314,6 +317,24 @@ class _Emitter:
             name = f"{wish}_{count}"
         self.names.add(name)
         return name
+
+
+def _result_spec(value: Value | None) -> Any:
+    return value and {"shape": list(_static(value)), "dtype": value.dtype}
+
+
+def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
+    """Each Value of a structure with its tensor; dicts go by key, whose order Keras may change."""
+    if isinstance(values, dict):
+        for key, inner in values.items():
+            yield from _paired(inner, tensors[key])
+    elif isinstance(values, (list, tuple)):
+        # A layer that calls a function leaves out what is None.
+        given = values if len(values) == len(tensors) else [v for v in values if v is not None]
+        for inner, tensor in zip(given, tensors, strict=True):
+            yield from _paired(inner, tensor)
+    elif values is not None:
+        yield values, tensors
 
 
 def _made_alike(layer: Any, name: str) -> Any:

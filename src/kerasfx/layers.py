@@ -66,16 +66,26 @@ class Op(_Plain):
     def call(self, inputs: Any) -> Any:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         args, kwargs = codec.decode(self.arguments, list(tensors), _size_of, resolve)
-        return self._function(*args, **kwargs)
+        return _without_none(self._function(*args, **kwargs))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        return codec.decode_structure(
-            self.output_template, lambda x: keras.KerasTensor(x["shape"], dtype=x["dtype"])
+        spec = codec.decode_structure(
+            self.output_template, lambda x: x and keras.KerasTensor(x["shape"], dtype=x["dtype"])
         )
+        return _without_none(spec)
 
     def get_config(self) -> dict[str, Any]:
         own = {"op": self.op, "arguments": self.arguments, "output": self.output_template}
         return {**super().get_config(), **own}
+
+
+def _without_none(results: Any) -> Any:
+    """`results` without what is None among them: a layer gives tensors."""
+    if isinstance(results, (tuple, list)):
+        return [_without_none(x) for x in results if x is not None]
+    if isinstance(results, dict):
+        return {k: _without_none(x) for k, x in results.items() if x is not None}
+    return results
 
 
 def _size_of(tensor: Any, axis: int) -> Any:
@@ -90,6 +100,7 @@ class Parameter(_Plain):
         shape, weight_dtype: Of the weight.
         weight_trainable: Whether the weight is trained.
         regularizer, constraint: Of the weight.
+        assigned: Whether the model assigns the weight. What is read then is a copy: PyTorch assigns in place.
 
     Call arguments:
         inputs: Any tensor of the model; it only ties the layer to the graph. To assign the weight,
@@ -104,9 +115,11 @@ class Parameter(_Plain):
         weight_trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
+        assigned: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.assigned = assigned
         self.weight_shape = tuple(shape)
         self.weight_dtype = weight_dtype
         self.weight_trainable = weight_trainable
@@ -131,7 +144,7 @@ class Parameter(_Plain):
 
     def call(self, inputs: Any, update: bool = False) -> Any:
         if not update:
-            return ops.convert_to_tensor(self.weight)
+            return ops.copy(self.weight) if self.assigned else ops.convert_to_tensor(self.weight)
         x, new_value = inputs
         self.weight.assign(new_value)
         return ops.copy(x)
@@ -148,6 +161,7 @@ class Parameter(_Plain):
             "weight_trainable": self.weight_trainable,
             "regularizer": keras.regularizers.serialize(self.regularizer),
             "constraint": keras.constraints.serialize(self.constraint),
+            "assigned": self.assigned,
         }
         return {**super().get_config(), **own}
 

@@ -1,11 +1,17 @@
 """The names of PyTorch's functions that a node may name.
 
 Written out, because a namespace of PyTorch holds more than pure functions of tensors: what loads and saves,
-compiles, sets a state, takes code. Left out as well are functions whose results have sizes that depend on the
-data, that return something else than tensors, and all that work in place.
+compiles, sets a state, takes code. Left out as well are functions whose results have sizes that depend on the data, that return
+something else than tensors, and all that work in place.
 """
 
-FUNCTIONS = frozenset(
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+FUNCTIONS = words(
     """abs absolute acos acosh adaptive_avg_pool1d adaptive_max_pool1d add addbmm addcdiv addcmul addmm
     addmv addr adjoint affine_grid_generator all alpha_dropout amax amin aminmax angle any arange arccos
     arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort asin asinh atan atan2 atanh
@@ -43,10 +49,10 @@ FUNCTIONS = frozenset(
     tanh tensor tensor_split tensordot threshold tile topk trace transpose trapezoid trapz
     triangular_solve tril tril_indices triplet_margin_loss triu triu_indices true_divide trunc unbind
     unflatten unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze vander var
-    var_mean vdot view_as_complex view_as_real vsplit vstack where xlogy zeros zeros_like""".split()
+    var_mean vdot view_as_complex view_as_real vsplit vstack where xlogy zeros zeros_like"""
 )
 
-NN = frozenset(
+NN = words(
     """adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
     adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices
     adaptive_max_pool3d adaptive_max_pool3d_with_indices affine_grid alpha_dropout avg_pool1d avg_pool2d
@@ -64,10 +70,10 @@ NN = frozenset(
     pdist pixel_shuffle pixel_unshuffle poisson_nll_loss prelu relu relu6 rms_norm
     scaled_dot_product_attention selu sigmoid silu smooth_l1_loss soft_margin_loss softmax softmin
     softplus softshrink softsign tanh tanhshrink threshold triplet_margin_loss unfold upsample
-    upsample_bilinear upsample_nearest""".split()
+    upsample_bilinear upsample_nearest"""
 )
 
-METHODS = frozenset(
+METHODS = words(
     """abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr adjoint all amax amin aminmax
     angle any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort asin asinh atan
     atan2 atanh baddbmm bernoulli bitwise_and bitwise_left_shift bitwise_not bitwise_or
@@ -90,22 +96,22 @@ METHODS = frozenset(
     sin sinc sinh slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze std stft
     sub subtract sum sum_to_size svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile
     to topk trace transpose triangular_solve tril triu true_divide trunc unbind unflatten unfold
-    unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze var vdot view view_as vsplit where xlogy""".split()
+    unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze var vdot view view_as vsplit where xlogy"""
 )
 
-LINALG = frozenset(
+LINALG = words(
     """cholesky cholesky_ex cond cross det diagonal eig eigh eigvals eigvalsh householder_product inv
     inv_ex ldl_factor ldl_factor_ex ldl_solve lstsq lu_factor lu_factor_ex lu_solve matmul matrix_exp
     matrix_norm matrix_power matrix_rank multi_dot norm pinv qr slogdet solve solve_ex solve_triangular
-    svd svdvals tensorinv tensorsolve vander vecdot vector_norm""".split()
+    svd svdvals tensorinv tensorsolve vander vecdot vector_norm"""
 )
 
-FFT = frozenset(
+FFT = words(
     """fft fft2 fftfreq fftn fftshift hfft hfft2 hfftn ifft ifft2 ifftn ifftshift ihfft ihfft2 ihfftn irfft
-    irfft2 irfftn rfft rfft2 rfftfreq rfftn""".split()
+    irfft2 irfftn rfft rfft2 rfftfreq rfftn"""
 )
 
-SPECIAL = frozenset(
+SPECIAL = words(
     """airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 chebyshev_polynomial_t chebyshev_polynomial_u
     chebyshev_polynomial_v chebyshev_polynomial_w digamma entr erf erfc erfcx erfinv exp2 expit expm1
     gammainc gammaincc gammaln hermite_polynomial_h hermite_polynomial_he i0 i0e i1 i1e
@@ -113,18 +119,18 @@ SPECIAL = frozenset(
     modified_bessel_i0 modified_bessel_i1 modified_bessel_k0 modified_bessel_k1 multigammaln ndtr ndtri
     polygamma psi round scaled_modified_bessel_k0 scaled_modified_bessel_k1
     shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
-    shifted_chebyshev_polynomial_w sinc softmax spherical_bessel_j0 xlog1py xlogy zeta""".split()
+    shifted_chebyshev_polynomial_w sinc softmax spherical_bessel_j0 xlog1py xlogy zeta"""
 )
 
-DRAWS = frozenset(
-    f"torch.{name}"
-    for name in """alpha_dropout bernoulli dropout feature_alpha_dropout feature_dropout multinomial normal rand
-    rand_like randint randint_like randn randn_like randperm nn.functional.alpha_dropout nn.functional.dropout
-    nn.functional.dropout1d nn.functional.dropout2d nn.functional.dropout3d
-    nn.functional.feature_alpha_dropout nn.functional.fractional_max_pool2d
-    nn.functional.fractional_max_pool2d_with_indices nn.functional.fractional_max_pool3d
-    nn.functional.fractional_max_pool3d_with_indices nn.functional.gumbel_softmax
-    nn.functional.multi_head_attention_forward nn.functional.scaled_dot_product_attention
-    Tensor.bernoulli Tensor.multinomial""".split()
+DRAWS = words(
+    """torch.alpha_dropout torch.bernoulli torch.dropout torch.feature_alpha_dropout torch.feature_dropout
+    torch.multinomial torch.normal torch.rand torch.rand_like torch.randint torch.randint_like torch.randn
+    torch.randn_like torch.randperm torch.nn.functional.alpha_dropout torch.nn.functional.dropout
+    torch.nn.functional.dropout1d torch.nn.functional.dropout2d torch.nn.functional.dropout3d
+    torch.nn.functional.feature_alpha_dropout torch.nn.functional.fractional_max_pool2d
+    torch.nn.functional.fractional_max_pool2d_with_indices torch.nn.functional.fractional_max_pool3d
+    torch.nn.functional.fractional_max_pool3d_with_indices torch.nn.functional.gumbel_softmax
+    torch.nn.functional.multi_head_attention_forward torch.nn.functional.scaled_dot_product_attention
+    torch.Tensor.bernoulli torch.Tensor.multinomial"""
 )
 """Those that draw from PyTorch's random state, some of them only if asked to."""

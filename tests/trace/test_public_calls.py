@@ -136,7 +136,7 @@ class Case:
             call is compared with the function alone, which is what an untraced model runs.
         backends: Where the call works at all.
         since: The first Keras in which it works, where that is not told by the signature.
-        values: False for tensors that are not initialised, or random in spite of a seed.
+        values: False for tensors that are not initialised, or differ between equal calls.
     """
 
     name: str
@@ -533,8 +533,9 @@ PRODUCTS = [
     call("solve", spd(3, 3), b=f(3)),
     call("solve_triangular", lower(3, 3), f(3, 2), lower=True),
     call("solve_triangular", spd(3, 3), f(3, 2)),
-    call("lstsq", f(4, 3), f(4)),
-    call("lstsq", f(4, 3), f(4, 2), rcond=0.9),
+    # On PyTorch two equal calls differ in the last bits.
+    replace(call("lstsq", f(4, 3), f(4)), values=BACKEND != "torch"),
+    replace(call("lstsq", f(4, 3), f(4, 2), rcond=0.9), values=BACKEND != "torch"),
     call("cdist", f(2, 3), f(4, 3)),
     call("dot_product_attention", f(1, 3, 2, 4), f(1, 5, 2, 4), f(1, 5, 2, 4)),
     call(

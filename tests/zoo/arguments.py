@@ -644,3 +644,31 @@ def generator_and_dict_comprehension_in_call():
 
     example = {"p5": floats(3, 7, seed=2), "p3": floats(3, 5), "p4": floats(3, 6, seed=1)}
     return Case(Pyramid(), example)
+
+
+@case
+def dict_out_of_a_layer_kept_whole():
+    """Keras gives the keys in the order of the layer or, where it asks JAX, sorted."""
+
+    class Counted(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seen = keras.metrics.Mean(name="seen")
+
+        def call(self, x):
+            self.seen.update_state(ops.mean(x))
+            return {"second": 2.0 * x, "first": x + 1.0}
+
+        def compute_output_spec(self, x):
+            return {k: keras.KerasTensor((None, *x.shape[1:]), x.dtype) for k in ("second", "first")}
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.counted = Counted()
+
+        def call(self, x):
+            results = self.counted(x)
+            return ops.concatenate([results["first"], ops.exp(results["second"])], axis=-1)
+
+    return Case(Net(), floats(3, 4), expect_opaque=("Counted",))

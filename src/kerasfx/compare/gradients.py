@@ -63,6 +63,8 @@ def _torch(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
 
     watched = [value.detach().clone().requires_grad_() for value in values]
     result = loss(watched)
+    if not result.requires_grad:
+        return result, [torch.zeros_like(v) for v in watched]
     found = torch.autograd.grad(result, watched, allow_unused=True)
     dense = [torch.zeros_like(v) if g is None else g for v, g in zip(watched, found, strict=True)]
     return result, dense

@@ -10,10 +10,10 @@ from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
 from kerasfx.passes.keep_call_order import keep_call_order
+from kerasfx.trace import raw
 from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
-from kerasfx.trace import raw
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session

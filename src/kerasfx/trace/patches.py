@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
@@ -112,6 +113,8 @@ def _install_calls() -> None:
         # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
         in_layer = module.__name__ == internals.Layer.__module__
         _patch(module, "any_symbolic_tensors", _never if in_layer else _any_symbolic)
+    for module in (internals.seed_generator, internals.backend_module("random")):
+        _patch(module, "make_default_seed", _make_default_seed)
     # With filtering on, Keras rebuilds exceptions of the user's code and loses their lines.
     _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
 
@@ -126,6 +129,11 @@ def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any
     with session.pause():
         # An eager call forgives what cannot be built beforehand: `call` itself will build it.
         call_spec.eager = True
+        return original(*args, **kwargs)
+
+
+def _make_default_seed(session: Session, original: Any, args: Any, kwargs: Any) -> int:
+    with session.random_watch.forgiving():
         return original(*args, **kwargs)
 
 
@@ -198,6 +206,8 @@ def _patch_property(cls: type, name: str) -> None:
 
 def _variable_operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     variable, *rest = args
+    # Keras makes a tensor of an array; a tensor's own operator may do something else with it.
+    rest = [keras.ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x for x in rest]
     return getattr(session.parameter(variable), name)(*rest, **kwargs)
 
 

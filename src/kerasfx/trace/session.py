@@ -19,6 +19,7 @@ from kerasfx.errors import (
     OperationInferenceError,
     OutputNotTensorError,
     SizeDecisionError,
+    TensorAsPythonValueError,
     TraceError,
     TrainingBranchError,
     UnsupportedOperationError,
@@ -40,7 +41,7 @@ from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls, raw
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
-from kerasfx.trace.equal_sizes import equal_sizes
+from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
 from kerasfx.trace.example_sizes import Clashes
 from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
@@ -51,6 +52,7 @@ from kerasfx.trace.leaves import (
     foreign_activation,
     is_plain_leaf,
 )
+from kerasfx.trace.randomness import RandomWatch
 from kerasfx.trace.raw import memory
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
@@ -143,6 +145,8 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.random_watch = RandomWatch()
+        self.may_be_weak: dict[int, Value] = {}
 
     @property
     def frame(self) -> Frame:
@@ -166,7 +170,7 @@ class Session:
         saved = self.paused, self.in_user_code
         self.paused, self.in_user_code = True, False
         try:
-            with internals.no_call_context():
+            with internals.no_call_context(), self.random_watch.forgiving():
                 yield
         finally:
             self.paused, self.in_user_code = saved
@@ -247,11 +251,41 @@ class Session:
             return self._record_leaf(frame, kwargs)
         self.opened.setdefault(frame.path, type(layer).__name__)
         quantized = getattr(layer, "quantization_mode", None) is not None
-        with self.mode(in_user_code=True):
+        with (
+            self.mode(in_user_code=True),
+            raw.following_attributes(self, layer),
+            self._naming_numpy(),
+            self.random_watch.refusing(layer, self._frozen_draw()),
+        ):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
         outputs = self._checked_outputs(outputs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
         return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
+
+    @contextmanager
+    def _naming_numpy(self) -> Iterator[None]:
+        """Say it plainly where NumPy refuses a tensor."""
+        try:
+            yield
+        except TypeError as error:
+            if "__array_ufunc__" not in str(error):
+                raise
+            raise TensorAsPythonValueError(
+                describe(
+                    "A function of NumPy is called on a tensor of the model.",
+                    where=self.locate(failing_line(error)),
+                    why="NumPy computes it outside of the backend: no gradient, and no compiled model",
+                    hint=f"call the function of the same name in keras.ops, or {self.keep_hint()}",
+                )
+            ) from error
+
+    def _frozen_draw(self) -> str:
+        return describe(
+            "`call` draws random numbers of Python or NumPy.",
+            where=self.locate(None),
+            why="the prepared model would have the same numbers at each call",
+            hint=f"draw with keras.random and a SeedGenerator, or {self.keep_hint()}",
+        )
 
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""
@@ -344,7 +378,7 @@ class Session:
         if activation is None:
             return outputs
         with self.mode(in_user_code=True):
-            return activation(outputs)
+            return raw.followed(self, activation)(outputs)
 
     def _split_activation(self, frame: Frame) -> Any:
         """The activation that becomes nodes of its own, because it is a function of other code."""
@@ -460,7 +494,7 @@ class Session:
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
-        specs = self._infer(name, args, kwargs, line)
+        specs = self._infer(name, args, kwargs)
         if isinstance(specs[0], (int, float)):
             return self._number(name, specs)
         short = name.rpartition(".")[2]
@@ -471,16 +505,16 @@ class Session:
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
-        return self._infer(name, args, kwargs, source_line())
+        return self._infer(name, args, kwargs)
 
-    def _infer(self, name: str, args: Any, kwargs: Any, line: Any) -> list[Any]:
+    def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         try:
             with self.pause():
                 return inference.infer_call(functions.resolve(name), args, kwargs)
         except TraceError:
             raise
         except Exception as error:
-            raise self._inference_error(name, args, kwargs, line, error) from error
+            raise self.refused(name, (args, kwargs), error) from error
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -500,15 +534,16 @@ class Session:
             )
         return specs[0]
 
-    def _inference_error(self, name: str, args: Any, kwargs: Any, line: Any, error: Exception) -> Exception:
-        self.clashes.note_refused((args, kwargs))
+    def refused(self, name: str, arguments: Any, error: Exception) -> Exception:
+        """The error for a function that does not take these arguments."""
+        self.clashes.note_refused(arguments)
         shown = ", ".join(
-            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of((args, kwargs)) if isinstance(v, Value)
+            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of(arguments) if isinstance(v, Value)
         )
         return OperationInferenceError(
             describe(
                 f"{name}({shown}) is refused: {error}",
-                where=self.locate(line),
+                where=self.locate(source_line()),
                 hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
             )
@@ -670,7 +705,7 @@ class Session:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
-        known = equal_sizes(node)
+        known, cut = equal_sizes(node), cut_axes(node)
 
         def make(spec: Any) -> Any:
             other, name = next(second), next(names)
@@ -678,10 +713,7 @@ class Session:
                 return None
             value = Value(name, (), spec.dtype, node)
             pairs = zip(spec.shape, other.shape, strict=True)
-            value.shape = tuple(
-                a if a == b is not None else _free_size(value, k, (a, b), known)
-                for k, (a, b) in enumerate(pairs)
-            )
+            value.shape = tuple(_size(value, k, pair, known, is_cut=k in cut) for k, pair in enumerate(pairs))
             return value
 
         node.outputs = map_leaves(make, specs[0])
@@ -710,9 +742,15 @@ class Session:
         self.effects.guards += guards_for(question, path, line)
 
 
-def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
-    """Axis `k` of a result; a size that depends on the data has no hints of its own."""
-    return Dim.axis(value, k, (hints[0] or 11, hints[1] or 13), known(k, hints))
+def _size(value: Value, k: int, pair: Any, known: Callable[..., Dim | None], is_cut: bool) -> Any:
+    """Axis `k` of a result, which is free unless its two example sizes are alike."""
+    a, b = pair
+    if is_cut and a == b and a > 1:
+        b = a - 1
+    if a == b is not None:
+        return a
+    # A size that depends on the data has no hints of its own.
+    return Dim.axis(value, k, (a or 11, b or 13), known(k, (a, b)))
 
 
 def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:

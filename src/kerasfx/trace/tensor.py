@@ -166,6 +166,11 @@ class TracedTensor(keras.KerasTensor):
             hint="use the function of the same name in keras.ops instead of NumPy's",
         )
 
+    @property
+    def __jax_array__(self) -> Any:
+        # Keras raises a ValueError here; an AttributeError lets `array + tensor` reach `__radd__`.
+        raise AttributeError("__jax_array__")
+
     def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
         raise UnseenCallError(
             describe(
@@ -197,9 +202,7 @@ def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
     def method(self: TracedTensor, other: Any) -> Any:
         if not is_operand(other):
             return NotImplemented
-        other = as_operand(other)
-        args = (other, self) if reflected else (self, other)
-        return raw.operator(self.session, op, args)
+        return _recorded(op, self, as_operand(other), reflected)
 
     return method
 
@@ -209,14 +212,36 @@ def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
         if not is_operand(other):
             return NotImplemented
         name = f"logical_{op}" if self.value.dtype == "bool" else f"bitwise_{op}"
-        args = (other, self) if reflected else (self, other)
-        return self.session.record_op(f"keras.ops.{name}", args, {})
+        return _recorded(name, self, other, reflected)
 
     return method
 
 
 def _in_place(name: str) -> Callable[[TracedTensor, Any], Any]:
     return lambda self, other: raw.in_place(self, name, (other,))
+
+
+def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
+    if isinstance(other, np.ndarray) and op != "equal" and keras.backend.backend() == "torch":
+        return _recorded_as_numpy(op, x, other, reflected)
+    args = (other, x) if reflected else (x, other)
+    return raw.operator(x.session, op, args)
+
+
+def _recorded_as_numpy(op: str, x: Any, array: np.ndarray, reflected: bool) -> Any:
+    """Record an operator in the dtypes of NumPy.
+
+    A tensor of PyTorch knows no operator with an array but `==`. It leaves the others to NumPy, and takes
+    truth values that come back for numbers.
+    """
+    ones = [np.ones((1, 1), dtype) for dtype in (x.value.dtype, array.dtype)]
+    expected = getattr(np, op)(*ones).dtype
+    is_truth = expected == "bool"
+    common = np.result_type(*ones) if is_truth else np.result_type(*ones, expected)
+    sides = keras.ops.cast(x, common.name), array.astype(common)
+    args = sides[::-1] if reflected else sides
+    result = x.session.record_op(f"keras.ops.{op}", args, {})
+    return keras.ops.cast(result, "uint8" if is_truth else expected.name)
 
 
 def _unary(op: str) -> Callable[[TracedTensor], Any]:
@@ -229,7 +254,10 @@ def is_operand(x: Any) -> bool:
 
 
 def as_operand(x: Any) -> Any:
-    """A NumPy scalar as the Python number that backends take it for in an operator."""
+    """The other side of an operator as the backend takes it: to most a NumPy scalar is a Python number."""
+    operand = getattr(raw.dialect(), "operand", None)
+    if operand:
+        return operand(x)
     return x.item() if isinstance(x, np.generic) else x
 
 

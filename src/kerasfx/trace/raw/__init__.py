@@ -10,7 +10,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,18 @@ from kerasfx.trace.raw.twins import Twin
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
-LIBRARIES = ("tensorflow", "jax", "jaxlib", "torch", "keras", "tf_keras", "numpy", "scipy", "kerasfx")
+LIBRARIES = (
+    "tensorflow",
+    "jax",
+    "jaxlib",
+    "torch",
+    "keras",
+    "tf_keras",
+    "numpy",
+    "scipy",
+    "einops",
+    "kerasfx",
+)
 """Packages whose modules keep the functions that they imported: no code of users is in them."""
 
 
@@ -49,6 +60,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     for module, attribute, value in _imported_by_users():
         if id(value) in names:
             yield module, attribute, functools.partial(call, names[id(value)])
+    yield from importlib.import_module(f"{__name__}.einops").patches()
 
 
 def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
@@ -93,8 +105,63 @@ def call(name: str, session: Session, original: Callable[..., Any], args: Any, k
     same = twin and twin.call(original, args, kwargs)
     same = same and dialect().exact(same)
     if same and _gives(session, same, specs):
-        return session.record_op(same.name, same.args, same.kwargs)
-    return session.record_op(name, args, kwargs)
+        result = session.record_op(same.name, same.args, same.kwargs)
+    else:
+        result = session.record_op(name, args, kwargs)
+    dialect().recorded(session, result)
+    return result
+
+
+def followed(session: Session, function: Any) -> Any:
+    """`function`, recorded when it is one of the backend, or a partial of one."""
+    if isinstance(function, functools.partial):
+        inner = followed(session, function.func)
+        is_known = inner is not function.func
+        return functools.partial(inner, *function.args, **function.keywords) if is_known else function
+    name = name_of(function)
+    if name is None:
+        return function
+    return functools.wraps(function)(lambda *args, **kwargs: call(name, session, function, args, kwargs))
+
+
+@contextmanager
+def following_attributes(session: Session, layer: Any) -> Iterator[None]:
+    """Record what `layer` calls by its attributes: `self.act = jax.nn.gelu`, also in lists and dicts."""
+    replaced: list[tuple[Any, Any, Any]] = []
+    try:
+        for holder, key, value in list(_held_functions(vars(layer), depth=1)):
+            instead = followed(session, value)
+            if instead is not value:
+                replaced.append((holder, key, value))
+                _put(holder, key, instead)
+        yield
+    finally:
+        for holder, key, value in replaced:
+            _put(holder, key, value)
+
+
+def _held_functions(holder: Any, depth: int) -> Iterator[tuple[Any, Any, Any]]:
+    for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+        if depth and isinstance(value, (dict, list)):
+            yield from _held_functions(value, depth - 1)
+        elif callable(value):
+            yield holder, key, value
+
+
+def _put(holder: Any, key: Any, value: Any) -> None:
+    """Without Keras noticing, which tracks lists and dicts of layers."""
+    if isinstance(holder, dict):
+        dict.__setitem__(holder, key, value)
+    else:
+        list.__setitem__(holder, key, value)
+
+
+def operator(session: Session, op: str, args: tuple[Any, ...]) -> Any:
+    """Record an operator, said as a function of `keras.ops` where that is what it means on this backend."""
+    name = dialect().operator_function(op, args) if session.in_user_code else None
+    if name is None:
+        return session.record_op(f"keras.ops.{op}", args, {})
+    return call(name, session, backend_functions.resolve(name), args, {})
 
 
 def _arguments(session: Session, structure: Any) -> Any:
@@ -107,14 +174,6 @@ def _arguments(session: Session, structure: Any) -> Any:
     # Sizes are kept in tuples of their own class, which a copy would lose.
     is_same = all(leaf(x) is x for x in leaves_of(structure))
     return structure if is_same else map_leaves(leaf, structure)
-
-
-def operator(session: Session, op: str, args: tuple[Any, ...]) -> Any:
-    """Record an operator, said as a function of `keras.ops` where that is what it means on this backend."""
-    name = dialect().operator_function(op, args) if session.in_user_code else None
-    if name is None:
-        return session.record_op(f"keras.ops.{op}", args, {})
-    return call(name, session, backend_functions.resolve(name), args, {})
 
 
 def in_place(tensor: Any, op: str, args: tuple[Any, ...]) -> Any:

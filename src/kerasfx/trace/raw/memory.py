@@ -6,30 +6,44 @@ it or what it is a view of, would have changed as well: it must not be read any 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Constant, LayerCall, Node, Parameter, Value, leaves_of
+from kerasfx.torch_names import words
 from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
     from kerasfx.trace.tensor import TracedTensor
 
-FRESH_FUNCTIONS = frozenset(
-    """add subtract sub multiply mul true_divide divide div floor_divide mod remainder power pow negative neg
-    matmul bmm mm maximum minimum exp log log1p expm1 sqrt rsqrt square sin cos tan tanh sigmoid relu gelu silu
-    elu leaky_relu softmax log_softmax softplus erf where concatenate cat stack sum mean max min prod cumsum
-    argmax argmin equal not_equal less less_equal greater greater_equal eq ne lt le gt ge logical_and logical_or
-    logical_not zeros ones full arange eye zeros_like ones_like full_like copy clone take one_hot tril triu
-    clip clamp cast layer_norm conv conv1d conv2d conv3d linear scaled_dot_product_attention set_item rand randn
-    rand_like randn_like dropout normal embedding masked_fill gather scatter scatter_add index_select
-    batch_normalization layer_normalization dot tensordot conv_transpose depthwise_conv separable_conv max_pool
-    average_pool normalize slice_update scatter_update isnan isinf isfinite rms_norm group_norm""".split()
+FRESH_FUNCTIONS = words(
+    """add subtract sub multiply mul true_divide divide div floor_divide mod remainder power pow negative
+    neg matmul bmm mm maximum minimum exp log log1p expm1 sqrt rsqrt square sin cos tan tanh sigmoid
+    relu gelu silu elu leaky_relu softmax log_softmax softplus erf where concatenate cat stack sum mean
+    max min prod cumsum argmax argmin equal not_equal less less_equal greater greater_equal eq ne lt le
+    gt ge logical_and logical_or logical_not zeros ones full arange eye zeros_like ones_like full_like
+    copy clone take one_hot tril triu clip clamp cast layer_norm conv conv1d conv2d conv3d linear
+    scaled_dot_product_attention set_item rand randn rand_like randn_like dropout normal embedding
+    masked_fill gather scatter scatter_add index_select batch_normalization layer_normalization dot
+    tensordot conv_transpose depthwise_conv separable_conv max_pool average_pool normalize slice_update
+    scatter_update isnan isinf isfinite rms_norm group_norm"""
 )
 """Functions whose result shares memory with no argument."""
 
-FRESH_LAYERS = frozenset("BatchNormalization Conv1D Conv2D Conv3D Dense EinsumDense Embedding LayerNormalization MultiHeadAttention".split())
+FRESH_LAYERS = frozenset(
+    [
+        "BatchNormalization",
+        "Conv1D",
+        "Conv2D",
+        "Conv3D",
+        "Dense",
+        "EinsumDense",
+        "Embedding",
+        "LayerNormalization",
+        "MultiHeadAttention",
+    ]
+)
 
 
 def overwrite(session: Session, tensor: TracedTensor, new: TracedTensor) -> TracedTensor:
@@ -77,7 +91,9 @@ def _sharing_memory(value: Value) -> set[Value]:
             continue
         found.add(value)
         calls = [value.producer, *value.users]
-        waiting += [v for node in calls if isinstance(node, Node) and not _is_fresh(node) for v in _touched(node)]
+        waiting += [
+            v for node in calls if isinstance(node, Node) and not _is_fresh(node) for v in _touched(node)
+        ]
     return found
 
 

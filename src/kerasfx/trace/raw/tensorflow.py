@@ -21,6 +21,7 @@ from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
 from kerasfx.ir import leaves_of
 from kerasfx.trace import raw
 from kerasfx.trace.public_calls import PublicCall
+from kerasfx.trace.raw import tensorflow_control_flow
 from kerasfx.trace.raw.sizes import SizeVector, TensorShape, are_sizes, is_size
 from kerasfx.trace.raw.twins import Twin, arguments_of, parse, same_named
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
@@ -376,6 +377,10 @@ SPECIAL: dict[str, Callable[..., Any]] = {
 }
 
 
+def recorded(session: Any, result: Any) -> None:
+    """What else to do when a function was recorded."""
+
+
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     import tensorflow as tf
@@ -383,7 +388,6 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     for owner in (tf, tf.compat.v1):
         yield owner, "is_tensor", _is_tensor
         yield owner, "control_dependencies", _no_control_dependencies
-        yield owner, "cond", _cond
         for name in ("Assert", "print"):
             yield owner, name, functools.partial(_dropped, f"tf.{name}")
     for owner in (tf.debugging, tf, tf.compat.v1, tf.compat.v1.debugging):
@@ -397,6 +401,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in variable_classes)):
         for name in replacements.keys() & vars(owner).keys():
             yield owner, name, replacements[name]
+    yield from tensorflow_control_flow.patches()
     yield from _patches_below_the_api()
 
 
@@ -451,15 +456,6 @@ def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
 def _no_control_dependencies(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     # What is recorded runs in the order of the graph, and checks are not recorded.
     return nullcontext() if session.in_user_code else original(*args, **kwargs)
-
-
-def _cond(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    given = {k: v for k, (v, _) in (arguments_of(original, args, kwargs) or {}).items()}
-    if not session.in_user_code:
-        return original(*args, **kwargs)
-    if isinstance(given.get("pred"), TracedTensor):
-        raise _unsupported(session, "tf.cond of a tensor is not recorded.")
-    return given["true_fn"]() if given["pred"] else given["false_fn"]()
 
 
 def _dropped(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:

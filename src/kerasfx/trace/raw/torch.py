@@ -19,6 +19,7 @@ from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
 from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
 from kerasfx.ir import leaves_of, map_leaves
+from kerasfx.torch_names import words
 from kerasfx.trace import raw
 from kerasfx.trace.raw import memory
 from kerasfx.trace.raw.sizes import is_size
@@ -33,7 +34,20 @@ if TYPE_CHECKING:
 DRAWS = torch_names.DRAWS
 
 PATCHED = frozenset(
-    f"torch.{name}" for name in "zeros ones full eye arange linspace rand randn randint randperm normal".split()
+    f"torch.{name}"
+    for name in [
+        "zeros",
+        "ones",
+        "full",
+        "eye",
+        "arange",
+        "linspace",
+        "rand",
+        "randn",
+        "randint",
+        "randperm",
+        "normal",
+    ]
 )
 """Functions that take several sizes: PyTorch refuses a `Dim` among them before its mode is asked."""
 
@@ -71,6 +85,10 @@ def exact(call: Any) -> Any:
 def argument(x: Any) -> Any:
     """What is recorded for an argument of a function."""
     return tuple(x) if isinstance(x, torch.Size) else x
+
+
+def recorded(session: Any, result: Any) -> None:
+    """What else to do when a function was recorded."""
 
 
 def shape(sizes: tuple[Any, ...]) -> Size:
@@ -140,8 +158,6 @@ class _Mode(TorchFunctionMode):
         name = name_of(function)
         if name is None:
             return _unlisted(session, function, args, kwargs)
-        if session.is_traced((args, kwargs)):
-            _refuse_what_is_no_function(session, name, kwargs)
         return raw.call(name, session, function, args, kwargs)
 
     def _is_made_here(self, tensor: Any) -> bool:
@@ -208,6 +224,7 @@ def _unlisted(session: Session, function: Any, args: Any, kwargs: Any) -> Any:
 
 def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """The result of a call that is no op, or NotImplemented."""
+    _refuse_what_is_no_function(session, name, kwargs)
     short = _short(name)
     if short in SPECIAL:
         return SPECIAL[short](session, *args, **kwargs)
@@ -318,7 +335,6 @@ def attribute(tensor: TracedTensor, name: str) -> Any:
 
 
 def _method(session: Session, name: str, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
-    _refuse_what_is_no_function(session, name, kwargs)
     return raw.call(name, session, own, (tensor, *args), kwargs)
 
 
@@ -384,7 +400,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "type_as": lambda session, x, other: _to(session, x, other.dtype),
     "as_tensor": _as_tensor,
     "asarray": _as_tensor,
-    "empty_like": lambda session, x, **options: getattr(torch, "zeros_like")(x, **options),
+    "empty_like": lambda session, x, **options: torch.zeros_like(x, **options),
     "new_empty": lambda session, x, *size, **options: x.new_zeros(*size, **options),
     **{
         name: _cast_to(dtype)
@@ -420,9 +436,9 @@ ATTRIBUTES: dict[str, Callable[..., Any]] = {
     "imag": _part("imag"),
 }
 
-UNCHANGED_BY_TRAINING = frozenset(
-    """size dim ndimension numel nelement element_size is_floating_point is_complex is_tensor get_device device
-    is_cuda is_cpu layout itemsize is_sparse is_quantized is_meta is_nested""".split()
+UNCHANGED_BY_TRAINING = words(
+    """size dim ndimension numel nelement element_size is_floating_point is_complex is_tensor get_device
+    device is_cuda is_cpu layout itemsize is_sparse is_quantized is_meta is_nested"""
 )
 """What a weight may be asked with the answer being kept."""
 
@@ -434,12 +450,20 @@ PYTHON_VALUES = frozenset(("item", "tolist", "numpy"))
 
 def _works_in_place(function: Any) -> bool:
     name = getattr(function, "__name__", "")
-    return name == "__setitem__" or (name.endswith("_") and not name.startswith("_")) or name in IN_PLACE_OPERATORS
+    return (
+        name == "__setitem__"
+        or (name.endswith("_") and not name.startswith("_"))
+        or name in IN_PLACE_OPERATORS
+    )
 
 
-IN_PLACE_OPERATORS = {f"__i{n}__": n for n in "add sub mul truediv floordiv mod pow and or xor".split()}
+IN_PLACE_OPERATORS = {
+    f"__i{n}__": n for n in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
+}
 
-SHAPE_IN_PLACE = frozenset("squeeze_ unsqueeze_ transpose_ t_ swapaxes_ swapdims_ resize_ set_ detach_".split())
+SHAPE_IN_PLACE = frozenset(
+    ["squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "resize_", "set_", "detach_"]
+)
 
 
 def _call_in_place(
@@ -465,7 +489,7 @@ def _call_in_place(
     )
 
 
-IN_PLACE_DRAWS = frozenset("uniform normal exponential random bernoulli cauchy geometric log_normal".split())
+IN_PLACE_DRAWS = words("uniform normal exponential random bernoulli cauchy geometric log_normal")
 
 
 def _value_in_place(session: Session, name: str, target: TracedTensor, others: Any, kwargs: Any) -> Any:
@@ -562,7 +586,9 @@ def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
 def _refuse_function(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     function, *rest = args
     if session.in_user_code and session.is_traced((rest, kwargs)):
-        raise _unsupported(session, f"{function.__name__} is a torch.autograd.Function with its own gradient.")
+        raise _unsupported(
+            session, f"{function.__name__} is a torch.autograd.Function with its own gradient."
+        )
     return original(*args, **kwargs)
 
 

@@ -479,9 +479,7 @@ def _eye(n: Any, m: Any = None, *, dtype: Any = None, device: Any = None) -> Sai
 
 
 @_twin("arange")
-def _arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None
-) -> Said:
+def _arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Said:
     start, end = (0, start) if end is None else (start, end)
     if not all(map(is_size, (start, end, step))):
         return None

@@ -140,6 +140,11 @@ def same_named(function: Callable[..., Any], name: str) -> Twin | None:
     names = {p.name for p in own}, {p.name for p in theirs}
     mapping = {p.name: p.name for p in own if p.name in names[1]}
     for a, b in zip(own, theirs, strict=False):
-        if a.kind == b.kind and a.name not in names[1] and b.name not in names[0]:
+        if _stand_alike(a, b) and a.name not in names[1] and b.name not in names[0]:
             mapping[a.name] = b.name
     return Twin(name, mapping)
+
+
+def _stand_alike(a: inspect.Parameter, b: inspect.Parameter) -> bool:
+    """Whether the parameters of one place are given alike; `a` may be positional only."""
+    return b.kind in (a.kind, b.POSITIONAL_OR_KEYWORD) and a.kind in (b.kind, a.POSITIONAL_ONLY)

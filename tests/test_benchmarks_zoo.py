@@ -1,0 +1,180 @@
+"""The judgement of `make zoo`: what is right passes, and each way to be wrong is told by its name."""
+
+import keras
+import pytest
+from keras import ops
+
+import kerasfx
+from benchmarks.zoo import ENTRIES, PACKAGE_OF, example, judge
+from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
+from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown
+from kerasfx import provenance
+
+
+class Scaled(keras.Model):
+    """A Dense over time steps, scaled; one of its weights is not used."""
+
+    def __init__(self):
+        super().__init__(name="scaled")
+        self.dense = keras.layers.Dense(4)
+        self.unused = self.add_weight(shape=(3,), name="unused")
+        self.factor = self.add_weight(shape=(4,), initializer="ones", name="factor")
+
+    def call(self, x):
+        return self.dense(x) * self.factor
+
+
+class Counted(keras.layers.Layer):
+    """Kept whole: it updates a metric."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = keras.metrics.Mean(name="seen")
+
+    def call(self, x):
+        self.seen.update_state(ops.mean(x))
+        return x
+
+
+@pytest.fixture
+def scaled():
+    """An example with a free batch and a free length."""
+    return Example(Scaled(), (Tensor((BATCH, TIME, 4), example.normal()),))
+
+
+@pytest.fixture
+def not_loaded(monkeypatch):
+    """Saves the seconds that another process takes."""
+    monkeypatch.setattr(judge, "_equal_elsewhere", lambda *args: YES)
+
+
+def prepared_then(change):
+    """A `prepare_model` whose result is changed."""
+
+    def prepare(model, input_layer):
+        prepared = kerasfx.prepare_model(model, input_layer)
+        return change(prepared) or prepared
+
+    return prepare
+
+
+def posing_as(prepared, other):
+    """`other`, as if it had been prepared like `prepared`."""
+    object.__setattr__(other, "_kerasfx_report", kerasfx.report(prepared))
+    provenance.attach(other, provenance.provenance_of(prepared))
+    return other
+
+
+def test_a_right_model_is_right(scaled):
+    verdict = judge.judge("scaled", scaled, blocked="keras_hub")
+    assert verdict.causes == []
+    assert verdict.right
+    assert (verdict.lost, verdict.unused, verdict.opaque) == ([], 1, [])
+    assert (verdict.batch_free, verdict.length_free, verdict.loads) == (YES, YES, YES)
+    assert Verdict.from_json(verdict.as_json()) == verdict
+
+
+def test_a_model_that_needs_the_blocked_package_does_not_load(scaled):
+    verdict = judge.judge("scaled", scaled, blocked="kerasfx")
+    assert [cause[:30] for cause in verdict.causes] == ["loads: loading: ImportError: k"]
+
+
+@pytest.mark.usefixtures("not_loaded")
+class TestWrong:
+    def test_numbers(self, scaled):
+        def change(prepared):
+            factor = next(v for v in prepared.variables if tuple(v.shape) == (4,))
+            factor.assign(factor + 1.0)
+
+        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        assert verdict.causes[0].startswith("differs: variables: ")
+        assert any(cause.startswith("batch: ") for cause in verdict.causes)
+        assert not verdict.right
+
+    def test_a_frozen_weight(self, scaled):
+        """Its outputs are those of the original, until a weight changes."""
+
+        def change(prepared):
+            x = keras.Input((None, 4))
+            dense = next(layer for layer in prepared.layers if isinstance(layer, keras.layers.Dense))
+            return posing_as(prepared, keras.Model(x, dense(x) * ops.ones((4,))))
+
+        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        assert (verdict.batch_free, verdict.length_free) == (YES, YES)
+        assert any(cause.startswith("differs: perturbed outputs") for cause in verdict.causes)
+
+    def test_a_fixed_batch(self, scaled):
+        def change(prepared):
+            x = keras.Input((None, 4))
+            return posing_as(prepared, keras.Model(x, ops.take(prepared(x), [0, 1], axis=0)))
+
+        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        assert verdict.batch_free.startswith("{'batch': 1}: ")
+        assert verdict.length_free == YES
+        assert not verdict.right
+
+    def test_a_fixed_length(self, scaled):
+        def prepare(model, input_layer):
+            return kerasfx.prepare_model(model, keras.Input((8, 4)))
+
+        verdict = judge.judge("scaled", scaled, prepare=prepare)
+        assert [cause[:19] for cause in verdict.causes] == ["length: {'time': 4}"]
+
+    def test_a_lost_variable(self, scaled):
+        """It is called unused, and outputs depend on it."""
+
+        def change(prepared):
+            record = provenance.provenance_of(prepared)
+            record.variables.pop()
+
+        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        assert len(verdict.lost) == 2
+        assert verdict.causes[-1].startswith("lost: ")
+
+    def test_a_variable_that_the_report_does_not_name(self, scaled):
+        def change(prepared):
+            kerasfx.report(prepared).findings.clear()
+
+        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        assert verdict.causes == [f"lost: {scaled.model.unused.path}"]
+
+    def test_a_layer_kept_whole(self):
+        x = keras.Input((None, 4))
+        model = keras.Model(x, Counted()(x))
+        verdict = judge.judge("counted", example.of_functional(model))
+        assert verdict.causes[0].startswith("opaque: counted: Counted is kept whole: A metric is updated")
+
+    def test_no_model_at_all(self, scaled):
+        def prepare(model, input_layer):
+            raise ValueError("no\nway")
+
+        assert judge.judge("scaled", scaled, prepare=prepare).causes == ["ValueError: no way"]
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_a_length_that_the_original_refuses_is_not_asked_for():
+    x = keras.Input((None, 4))
+    model = keras.Model(x, keras.layers.Reshape((8, 4))(x))
+    verdict = judge.judge("reshaped", example.of_functional(model))
+    assert verdict.length_free == NOT_APPLICABLE
+    assert verdict.right
+
+
+def test_several_arguments_are_passed_by_name():
+    layer = keras.layers.MultiHeadAttention(2, 4)
+    query, value = Tensor((BATCH, TIME, 4), example.normal()), Tensor((BATCH, 3, 4), example.normal(1))
+    attention = Example(layer, (query,), {"value": value, "use_causal_mask": False})
+    assert set(attention.prepared_inputs({})) == {"query", "value"}
+    assert attention.prepared_inputs({"time": 5})["query"].shape == (2, 5, 4)
+    assert [axis.name for axis in attention.axes()] == ["batch", "time"]
+
+
+def test_the_table_counts_and_explains():
+    right = Verdict("a", "jax", exact=True, batch_free=YES, length_free=NOT_APPLICABLE, loads=YES)
+    text = as_markdown("jax", [right, Verdict("b", "jax", error="ValueError: no way")])
+    assert text.startswith("### jax: 1 of 2 right\n")
+    assert text.endswith("- `b`: ValueError: no way")
+
+
+def test_every_entry_belongs_to_one_package():
+    assert len(PACKAGE_OF) == sum(map(len, ENTRIES.values())) == 35
