@@ -210,6 +210,11 @@ class Dim:
     def __float__(self) -> float:
         return self._decide("float", None, float(self.hints[0]))
 
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Tells PyTorch to take such arguments; a mode of the trace sees the calls first."""
+        return NotImplemented
+
     def __bool__(self) -> bool:
         if self.op == "axis":
             return True  # `x.shape[0] or ...`: a tensor without elements is no case to prepare for

@@ -6,6 +6,7 @@ Each looks for the session of its own thread and, without one, is the original.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import threading
@@ -34,6 +35,7 @@ Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, 
 
 _lock = threading.Lock()
 _open_sessions = 0
+_MISSING: Any = object()
 _installed: list[tuple[Any, str, Any]] = []
 
 
@@ -74,11 +76,17 @@ def _install() -> None:
 def _remove() -> None:
     while _installed:
         owner, name, original = _installed.pop()
-        setattr(owner, name, original)
+        if original is _MISSING:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, original)
 
 
 def _patch(owner: Any, name: str, replacement: Replacement) -> None:
-    original = vars(owner)[name]
+    kept = vars(owner).get(name, _MISSING)
+    # What a module lacks it takes from the builtins.
+    original = getattr(builtins, name) if kept is _MISSING else kept
+    original = original.__func__ if isinstance(original, classmethod) else original
 
     @functools.wraps(original)
     def stand_in(*args: Any, **kwargs: Any) -> Any:
@@ -87,8 +95,8 @@ def _patch(owner: Any, name: str, replacement: Replacement) -> None:
             return original(*args, **kwargs)
         return replacement(session, original, args, kwargs)
 
-    _installed.append((owner, name, original))
-    setattr(owner, name, stand_in)
+    _installed.append((owner, name, kept))
+    setattr(owner, name, classmethod(stand_in) if isinstance(kept, classmethod) else stand_in)
 
 
 # Calls of layers and operations

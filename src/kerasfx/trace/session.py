@@ -53,6 +53,7 @@ from kerasfx.trace.leaves import (
     is_plain_leaf,
 )
 from kerasfx.trace.randomness import RandomWatch
+from kerasfx.trace.raw import memory
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
 
@@ -291,7 +292,10 @@ class Session:
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
         is_final = getattr(error, "kerasfx_final", False)
-        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body)
+        made = {v for node in self.graph.nodes[frame.start :] for v in node.results}
+        changes_outside = set(self.effects.overwritten) - set(frame.effects.overwritten) - made
+        # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
+        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body or changes_outside)
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -487,7 +491,7 @@ class Session:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
                 return args[0]
-        args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
+        args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
         specs = self._infer(name, args, kwargs)
@@ -500,7 +504,7 @@ class Session:
 
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
-        args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
+        args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         return self._infer(name, args, kwargs)
 
     def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
@@ -639,13 +643,18 @@ class Session:
     def _as_layer_argument(self, x: Any) -> Any:
         return self._argument(x, inline=0)
 
+    def _argument_of(self, function: str) -> Callable[[Any], Any]:
+        # PyTorch's functions take no arrays of NumPy, and its own dtypes instead of names.
+        return self._as_layer_argument if function.startswith("torch.") else self._as_op_argument
+
     def _as_op_argument(self, x: Any) -> Any:
-        return self._argument(x, inline=INLINE_SIZE)
+        return codec.without_torch(self._argument(x, inline=INLINE_SIZE))
 
     def _argument(self, x: Any, inline: int) -> Any:
         """What stands for `x` in a Node: a Value for a tensor, a weight or a constant of some size."""
         if isinstance(x, TracedTensor):
-            return self._own(x).value
+            memory.require_current(self, self._own(x).value)
+            return x.value
         if internals.is_variable(x):
             return self._argument(self.parameter(x), inline)
         if isinstance(x, keras.KerasTensor):
@@ -655,6 +664,9 @@ class Session:
             )
         if isinstance(x, np.generic) or not _is_array(x):
             return x
+        owner = self._variable_of(x)
+        if owner is not None:
+            return self._argument(self.parameter(owner), inline)
         if internals.is_raw_variable(x):
             self.note(
                 "fixed",
@@ -666,6 +678,12 @@ class Session:
         with self.pause():
             array = np.array(x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x))
         return array if array.size <= inline else self._constant(array)
+
+    def _variable_of(self, x: Any) -> Any:
+        """The Keras variable whose value is the variable `x` of the backend, or None."""
+        if not internals.is_raw_variable(x):
+            return None
+        return next((v for v in self.root.variables if internals.raw_value(v) is x), None)
 
     def _unsupported(self, what: str, hint: str) -> UnsupportedOperationError:
         return UnsupportedOperationError(describe(what, where=self.locate(source_line()), hint=hint))
@@ -700,7 +718,8 @@ class Session:
 
         node.outputs = map_leaves(make, specs[0])
         self.graph.append(node)
-        return map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
+        results = map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
+        return raw.finished(self, results)
 
     def _result_names(self, node: Node, count: int) -> Iterator[str]:
         node.name = self.graph.unique_name(identifier(node.name))
