@@ -75,18 +75,6 @@ def common_variables_class() -> type:
     return getattr(common_variables, "KerasVariable", None) or common_variables.Variable
 
 
-def modules_that_import(name: str, function: Any) -> list[ModuleType]:
-    """The loaded `keras.src` modules whose global `name` is `function`, the backends' own excluded."""
-    own = f"keras.src.backend.{keras.backend.backend()}"
-    return [
-        module
-        for module_name, module in list(sys.modules.items())
-        if module_name.startswith("keras.src")
-        and not module_name.startswith(own)
-        and getattr(module, "__dict__", {}).get(name) is function
-    ]
-
-
 def backend_module(name: str) -> ModuleType:
     """A module of the running backend: `"core"`, `"numpy"`, `"random"`..."""
     return getattr(backend, name)
