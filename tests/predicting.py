@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import keras
+
 from kerasfx.compare.run import plain_tensorflow
 
 
