@@ -11,7 +11,8 @@ SHELL := bash
 
 PYTHON ?= python3.11
 ENVIRONMENTS ?= newest oldest
-BACKENDS ?= tensorflow jax torch
+# The requirements hold PyTorch for Python 3.11.
+BACKENDS ?= tensorflow jax $(if $(filter 3.11.%,$(python-version)),torch)
 PYTEST_ARGS ?=
 # Processes at a time, of `make test` and `make zoo`.
 JOBS ?= 2

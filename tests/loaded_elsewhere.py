@@ -226,13 +226,16 @@ def serve_one(keras_file: str, inputs_npz: str, outputs_npz: str) -> None:
     """Loads a model, runs it on the stored inputs, stores its flat outputs."""
     import keras
 
+    from kerasfx.compare.run import plain_tensorflow
+
     model = keras.models.load_model(keras_file)
     inputs = keras.tree.map_structure(
         lambda array: keras.ops.convert_to_tensor(array, dtype=array.dtype.name),
         load_structure(Path(inputs_npz)),
     )
     keras.utils.set_random_seed(0)  # where dropout draws from the process, as `predicting` lets it
-    outputs = keras.tree.flatten(model(inputs, training=False))
+    with plain_tensorflow():
+        outputs = keras.tree.flatten(model(inputs, training=False))
     save_structure(
         Path(outputs_npz),
         [keras.ops.convert_to_numpy(output) for output in outputs if output is not None],

@@ -102,9 +102,11 @@ class SizeBranch(Quirk):
         return -x * self.scale
 
 
-class Cond(Quirk):
+class Scan(Quirk):
+    """The combination of an associative scan is called on parts of many sizes."""
+
     def call(self, x):
-        return self.scale * ops.cond(ops.sum(x) > 0, lambda: x, lambda: -x)  # <- cond
+        return ops.associative_scan(ops.maximum, x)  # <- scan
 
 
 class Inference(Quirk):
@@ -161,7 +163,7 @@ MISUSES = (
         ("the size is free", ".shape[1]", "give the dimension a size"),
         (None, 4),
     ),
-    Misuse(Cond, errors.UnsupportedOperationError, "cond", ("Cond cannot be recorded",)),
+    Misuse(Scan, errors.UnsupportedOperationError, "scan", ("AssociativeScan cannot be recorded",)),
 )
 BROKEN = (
     Misuse(
@@ -244,19 +246,19 @@ def test_strict_refuses_it(misuse):
 def test_strict_lists_all_layers():
     """Both, not only the first."""
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, Float(name="second")(Cond(name="first")(inputs)))
+    model = keras.Model(inputs, Float(name="second")(Scan(name="first")(inputs)))
     with pytest.raises(errors.OpaqueLayerError) as caught:
         kerasfx.prepare_model(model, strict=True)
     text = str(caught.value)
     assert "2 layers" in text
-    assert text.index("first: Cond") < text.index("second: Float")
-    assert line_of("cond") in text
+    assert text.index("first: Scan") < text.index("second: Float")
+    assert line_of("scan") in text
     assert line_of("float") in text
 
 
 def test_explain_lists_what_prepare_would_keep():
     """A dry run: the same findings, no model, no exception; also for a model that is refused."""
-    report = kerasfx.explain(Outer(Cond()), keras.Input((4,)))
+    report = kerasfx.explain(Outer(Scan()), keras.Input((4,)))
     assert [f.path for f in report.opaque] == ["inner[0]"]
     [refused] = kerasfx.explain(Bool(), keras.Input((4,))).opaque
     assert "bool() of the tensor" in str(refused)
@@ -481,7 +483,7 @@ def test_report_of_a_model_that_was_not_prepared():
 # --- Layers that stay whole and cannot be copied ---------------------------------------------------
 
 
-class Holding(Cond):
+class Holding(Scan):
     """Its config cannot make it again, and what it holds cannot be copied."""
 
     def __init__(self, lock):
@@ -492,7 +494,7 @@ class Holding(Cond):
         raise NotImplementedError("no config for this one")
 
 
-class Growing(Cond):
+class Growing(Scan):
     """Made again from its config, it has another weight."""
 
     def __init__(self, size=1, **kwargs):

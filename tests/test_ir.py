@@ -357,10 +357,11 @@ class TestStructures:
 # What imports what
 
 LAYERS = (
-    ("errors", "dims"),
+    ("errors", "dims", "normal_form"),
     ("ir",),
     ("text", "report"),
     ("keras_internals", "provenance"),
+    ("array_updates",),
     ("backend_functions",),
     ("inputs", "codec", "trace", "functions", "layers", "functional", "passes", "emit", "compare"),
     ("prepare",),

@@ -312,6 +312,31 @@ def test_a_cut_at_a_limit_is_another_size():
         prepared(sequence(1001))
 
 
+CUT = {
+    "": lambda x: ops.zeros_like(x[:, :50]) + x[:, :50].shape[1],
+    "and asked about": lambda x: x[:, :50] * (2.0 if (ops.relu(x[:, :50]) + 1.0).shape[1] > 3 else 1.0),
+    "from behind": lambda x: ops.ones((x[:, -20:].shape[1], 2)),
+    "and met by a weight": lambda x: x[:, :50] + ops.ones((50, 4)),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_length_cut_at_a_limit_may_be_shorter(name):
+    """The examples are longer than the limit: that the part is as long is not known."""
+    layer = Calling(CUT[name])
+    prepared = kerasfx.prepare_model(layer, keras.Input((None, 4), name="x"), verify=False)
+    np.testing.assert_allclose(predicted(prepared, sequence(60)), predicted(layer, sequence(60)))
+    try:
+        expected = predicted(layer, sequence(2))
+    except Exception:
+        expected = None
+    try:
+        found = predicted(prepared, sequence(2))
+    except Exception:
+        return
+    np.testing.assert_allclose(found, expected)
+
+
 def test_sizes_reach_through_nested_models_and_masks():
     class Positions(keras.layers.Layer):
         supports_masking = True

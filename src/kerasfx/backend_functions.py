@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from kerasfx import torch_names
 from kerasfx.array_updates import NAMES as ARRAY_UPDATES
 from kerasfx.errors import UnknownFunctionError, describe
 
@@ -194,6 +195,15 @@ _NAMESPACES: dict[str, dict[str, _Namespace]] = {
         },
         "tf.compat.v1.random": _Namespace("tensorflow.compat.v1.random", denied=_TF_DENIED),
     },
+    "torch": {
+        "torch": _Namespace("torch", torch_names.FUNCTIONS),
+        "torch.nn.functional": _Namespace("torch.nn.functional", torch_names.NN),
+        "torch.Tensor": _Namespace("torch.Tensor", torch_names.METHODS),
+        "torch.linalg": _Namespace("torch.linalg", torch_names.LINALG),
+        "torch.fft": _Namespace("torch.fft", torch_names.FFT),
+        "torch.special": _Namespace("torch.special", torch_names.SPECIAL),
+        "torch.updated": _Namespace("kerasfx.torch_updates", frozenset(("set_item",))),
+    },
     "jax": {
         "jax.numpy": _Namespace("jax.numpy", denied=_JNP_DENIED),
         "jax.numpy.linalg": _Namespace("jax.numpy.linalg"),
@@ -217,6 +227,8 @@ def is_known_namespace(name: str) -> bool:
 
 def draws(name: str) -> bool:
     """Whether a function draws from the random state of the backend, so that each call differs."""
+    if name in torch_names.DRAWS:
+        return True
     namespace, _, function_name = name.removeprefix("tf.").removeprefix("compat.v1.").rpartition(".")
     if namespace == "random":
         return not function_name.startswith("stateless") and function_name not in _TF_RANDOM_WITHOUT_DRAW

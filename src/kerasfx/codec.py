@@ -101,6 +101,8 @@ def _encode_leaf(x: Any) -> Any:
         items = [_encode_leaf(v) for v in wide.reshape(-1).tolist()]
         key = "$array" if isinstance(x, np.ndarray) else "$scalar"
         return {key: items, "shape": list(exact.shape), "dtype": str(exact.dtype)}
+    if _is_torch(x):
+        return {"$torch": [type(x).__name__, "keras" if type(x).__name__ == "device" else str(x)]}
     try:
         return standardize_dtype(x)
     except (ValueError, TypeError, AttributeError):
@@ -155,7 +157,7 @@ def _decode_body(
     calls = [(resolve(name), arguments) for name, arguments in x["calls"]]
 
     def body(*args: Any) -> Any:
-        known = [*keras.tree.flatten(args), *captured]
+        known = [*(a for a in keras.tree.flatten(args) if a is not None), *captured]
         for function, arguments in calls:
             call_args, call_kwargs = decode(arguments, known, size_of, resolve)
             known += [r for r in leaves_of(function(*call_args, **call_kwargs)) if r is not None]
@@ -169,12 +171,39 @@ def _decode_leaf(x: dict[str, Any]) -> Any:
         return Ellipsis
     if "$float" in x:
         return float(x["$float"])
+    if "$torch" in x:
+        return _decode_torch(*x["$torch"])
     if "$complex" in x:
         return complex(*map(_decode_item, x["$complex"]))
     items = x.get("$array", x.get("$scalar"))
     values = [_decode_item(v) for v in items or []]
     array = np.array(values, _dtype(x["dtype"])).reshape(x["shape"])
     return array if "$array" in x else array[()]
+
+
+TORCH_TYPES = ("dtype", "device", "memory_format", "layout")
+
+
+def _is_torch(x: Any) -> bool:
+    return type(x).__module__ == "torch" and type(x).__name__ in TORCH_TYPES
+
+
+def without_torch(x: Any) -> Any:
+    """A dtype of PyTorch by its name, which every backend knows; anything else as it is."""
+    return standardize_dtype(x) if _is_torch(x) and type(x).__name__ == "dtype" else x
+
+
+def _decode_torch(kind: str, name: str) -> Any:
+    """A constant of PyTorch; the device is the one that Keras uses."""
+    import torch
+    from keras.src.backend.torch.core import get_device
+
+    if kind == "device":
+        return torch.device(get_device())
+    found = getattr(torch, name.removeprefix("torch."), None)
+    if kind not in TORCH_TYPES or type(found) is not getattr(torch, kind):
+        raise ValueError(f"{name} is no {kind} of PyTorch.")
+    return found
 
 
 def _decode_item(x: Any) -> Any:

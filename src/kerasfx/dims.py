@@ -131,6 +131,11 @@ class Dim:
         """Whether it is a size, and not a float computed from sizes."""
         return type(self.hints[0]) is int
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether this is a length cut at a limit: its second example is one short of the limit."""
+        return self.op == "axis" and self.hints[1] == self.hints[0] - 1
+
     def axes(self) -> Iterator[Dim]:
         """Yield the axes that this dimension is computed from, repeated as they occur."""
         if self.op == "axis":
@@ -204,6 +209,11 @@ class Dim:
 
     def __float__(self) -> float:
         return self._decide("float", None, float(self.hints[0]))
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Tells PyTorch to take such arguments; a mode of the trace sees the calls first."""
+        return NotImplemented
 
     def __bool__(self) -> bool:
         if self.op == "axis":

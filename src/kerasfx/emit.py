@@ -143,7 +143,7 @@ class _Emitter:
     def _call_op(self, node: Node) -> Any:
         values = list(node.inputs)
         arguments = codec.encode([node.args, node.kwargs], values.index)
-        output = codec.encode_structure(node.outputs, lambda v: {"shape": list(_static(v)), "dtype": v.dtype})
+        output = codec.encode_structure(node.outputs, _result_spec)
         layer = layers.Op(str(node.target), arguments, output, name=self._name(node.name))
         tensors = [self._tensor(v) for v in values] or [self._anchor()]
         return layer(tensors[0] if len(tensors) == 1 else tensors)
@@ -319,13 +319,19 @@ class _Emitter:
         return name
 
 
+def _result_spec(value: Value | None) -> Any:
+    return value and {"shape": list(_static(value)), "dtype": value.dtype}
+
+
 def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
     """Each Value of a structure with its tensor; dicts go by key, whose order Keras may change."""
     if isinstance(values, dict):
         for key, inner in values.items():
             yield from _paired(inner, tensors[key])
     elif isinstance(values, (list, tuple)):
-        for inner, tensor in zip(values, tensors, strict=True):
+        # A layer that calls a function leaves out what is None.
+        given = values if len(values) == len(tensors) else [v for v in values if v is not None]
+        for inner, tensor in zip(given, tensors, strict=True):
             yield from _paired(inner, tensor)
     elif values is not None:
         yield values, tensors

@@ -66,16 +66,26 @@ class Op(_Plain):
     def call(self, inputs: Any) -> Any:
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         args, kwargs = codec.decode(self.arguments, list(tensors), _size_of, resolve)
-        return self._function(*args, **kwargs)
+        return _without_none(self._function(*args, **kwargs))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        return codec.decode_structure(
-            self.output_template, lambda x: keras.KerasTensor(x["shape"], dtype=x["dtype"])
+        spec = codec.decode_structure(
+            self.output_template, lambda x: x and keras.KerasTensor(x["shape"], dtype=x["dtype"])
         )
+        return _without_none(spec)
 
     def get_config(self) -> dict[str, Any]:
         own = {"op": self.op, "arguments": self.arguments, "output": self.output_template}
         return {**super().get_config(), **own}
+
+
+def _without_none(results: Any) -> Any:
+    """`results` without what is None among them: a layer gives tensors."""
+    if isinstance(results, (tuple, list)):
+        return [_without_none(x) for x in results if x is not None]
+    if isinstance(results, dict):
+        return {k: _without_none(x) for k, x in results.items() if x is not None}
+    return results
 
 
 def _size_of(tensor: Any, axis: int) -> Any:

@@ -39,12 +39,12 @@ def call(*args, **kwargs):
     return args, kwargs
 
 
-UNARY = [call(x) for x in (F, I, U, B, H, C, N, POSITIVE, SMALL)]
+UNARY = [call(x) for x in (F, I, B, H, C, N, SMALL)]
 PAIRS = [(F, F[::-1]), (F, I), (I, U), (I, I[::-1]), (H, F), (B, B[::-1]), (B, I), (F, VECTOR), (N, F)]
 BINARY = [
     *(call(a, b) for a, b in PAIRS),
-    *(call(x, number) for x in (F, I, H, U) for number in (2, -1, 2.5, True)),
-    *(call(number, x) for x in (POSITIVE, I) for number in (2, 2.5)),
+    *(call(x, number) for x, number in ((F, 2), (I, -1), (H, 2.5), (U, 2), (I, 2.5), (B, True))),
+    *(call(number, x) for x, number in ((POSITIVE, 2.5), (I, 2))),
 ]
 AXES = [
     *(call(x) for x in (F, I, B, H, N, C, U)),

@@ -10,6 +10,7 @@ from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
 from kerasfx.passes.keep_call_order import keep_call_order
+from kerasfx.trace import raw
 from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
@@ -119,6 +120,7 @@ def _trace_once(
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
         session.recording(),
+        raw.context(session),
         internals.call_context(session.training),
     ):
         _run(session, model, spec, sizes)

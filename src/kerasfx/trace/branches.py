@@ -52,6 +52,10 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
         graph.truncate(middle)
         session.effects = in_inference
         return _refusing_training(session, inference, error)
+    made = {v for node in graph.nodes[start:] for v in node.results}
+    for effects in (in_inference, session.effects):
+        if set(effects.overwritten) - set(before.overwritten) - made:
+            raise _unlike(session, "a tensor from outside the layer is changed in place")
     same = _merge(graph, start, middle)
     _merge_effects(session, before, in_inference, same)
     return _choose(session, inference, training, same)
@@ -86,6 +90,10 @@ def _merge_effects(
     session.effects = before.copy()
     session.effects.guards = [*in_inference.guards, *in_training.guards]
     session.effects.last_draw = {**in_inference.last_draw, **draws}
+    for effects in (in_inference, in_training):
+        session.effects.overwritten |= effects.overwritten
+        session.effects.stale |= effects.stale
+        session.effects.unsure |= effects.unsure
     parameters = {id(v.producer.variable): v for v in session.graph.parameters}  # pyright: ignore
     for key in {**in_inference.assigned, **in_training.assigned}:
         unchanged = before.assigned.get(key, parameters[key])

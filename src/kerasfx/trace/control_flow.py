@@ -47,6 +47,60 @@ def _stand_in(recorder: Callable[..., Any], session: Session, original: Any, arg
     return recorder(session, **{name: value for name, (value, _) in given.items()})
 
 
+class NoTwinError(Exception):
+    """A function of the backend is called in a way that `keras.ops` has no place for."""
+
+
+def require_none_of(rest: dict[str, Any]) -> None:
+    """Refuse arguments without a place.
+
+    Raises:
+        NoTwinError: There are any.
+    """
+    if rest:
+        raise NoTwinError(", ".join(rest))
+
+
+def as_keras(
+    name: str,
+    says: Callable[..., Any],
+    without_meaning: frozenset[str],
+    session: Session,
+    original: Any,
+    args: Any,
+    kwargs: Any,
+) -> Any:
+    """Stand in for a function of the backend that takes functions: `says` calls that of `keras.ops`.
+
+    Args:
+        name: Name of the function.
+        says: Takes its arguments that are not the defaults, by keyword.
+        without_meaning: Arguments that change how it runs and not what it gives.
+        session: The trace.
+        original: The function.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Raises:
+        UnsupportedOperationError: `keras.ops` cannot say it.
+    """
+    given = arguments_of(original, args, kwargs)
+    if not session.in_user_code or given is None:
+        return original(*args, **kwargs)
+    values = {k: v for k, (v, is_default) in given.items() if not (is_default or k in without_meaning)}
+    try:
+        return says(**values)
+    except NoTwinError as error:
+        raise UnsupportedOperationError(
+            describe(
+                f"{name} is called with {error}.",
+                where=session.locate(source_line()),
+                why="only what keras.ops can say of it is recorded",
+                hint=session.keep_hint(),
+            )
+        ) from None
+
+
 def cond(session: Session, pred: Any, true_fn: Any, false_fn: Any, name: str = "keras.ops.cond") -> Any:
     """Record `cond`; a predicate that is known now takes its branch."""
     if not session.is_traced(pred):

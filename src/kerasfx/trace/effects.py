@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from kerasfx.ir import Assignment, LayerSpec, Node, Value, map_leaves, values_in
@@ -22,16 +23,22 @@ class Effects:
         assigned: Variable (its id) -> the Value that it has now.
         losses: The losses, each with the value of `training` for which it is added (None: both).
         guards: What was asked about free sizes.
+        overwritten: Value -> the Value that its tensor has since it was changed in place.
+        stale: Value that shared the memory -> where that happened.
+        unsure: Values whose tensor may be another one's, so that it cannot be changed in place.
     """
 
     last_draw: dict[int, Value] = field(default_factory=dict)
     assigned: dict[int, Value] = field(default_factory=dict)
     losses: list[tuple[Value, bool | None]] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
+    overwritten: dict[Value, Value] = field(default_factory=dict)
+    stale: dict[Value, Any] = field(default_factory=dict)
+    unsure: set[Value] = field(default_factory=set)
 
     def copy(self) -> Effects:
         """The same effects, to come back to."""
-        return Effects(dict(self.last_draw), dict(self.assigned), list(self.losses), list(self.guards))
+        return Effects(**{f.name: copy(getattr(self, f.name)) for f in fields(self)})
 
 
 def tie_to_outputs(session: Session) -> None:

@@ -74,7 +74,9 @@ def _by_hints(node: Node) -> dict[tuple[Any, Any], Dim]:
     """The sizes of the operands by example sizes, without those that two unlike sizes share."""
     groups: dict[tuple[Any, Any], list[Dim]] = defaultdict(list)
     for dim in _operand_sizes(node):
-        groups[dim.hints].append(dim)
+        # Two sizes that differ by one do not say which line a layer's sizes lie on.
+        if isinstance(node.target, str) or not dim.is_cut:
+            groups[dim.hints].append(dim)
     if any(1 in hints for hints in groups):  # it may be broadcast
         return {}
     return {hints: dims[0] for hints, dims in groups.items() if all(map(dims[0].same_as, dims))}
@@ -98,8 +100,20 @@ def _arange(node: Node) -> list[Any]:
     return [node.args[0]] if is_plain and limits[0] is None else []
 
 
+def cut_axes(node: Node) -> set[int]:
+    """The axes of a result that are a free length cut at a limit: `x[:, :512]` may be shorter than 512."""
+    if node.target != "keras.ops.get_item":
+        return set()
+    return {k for k, (size, key) in enumerate(_parts(node)) if isinstance(size, Dim) and key != slice(None)}
+
+
 def _get_item(node: Node) -> list[Any]:
-    """Sizes of a part: kept by `:`, dropped by a number, unknown where a slice has a limit."""
+    """Sizes of a part: kept by `:`, unknown where a slice has a limit."""
+    return [size if key == slice(None) else None for size, key in _parts(node)]
+
+
+def _parts(node: Node) -> list[tuple[Any, Any]]:
+    """For each axis of a part the size that it is taken of (None: a new axis), and the slice."""
     x, key = node.args[0], _argument(node, 1, "key")
     keys = list(key) if isinstance(key, tuple) else [key]
     if any(not (k is None or k is Ellipsis or type(k) is int or isinstance(k, (slice, Dim))) for k in keys):
@@ -107,11 +121,12 @@ def _get_item(node: Node) -> list[Any]:
     taken = sum(1 for k in keys if k is not None and k is not Ellipsis)
     rest: list[Any] = [slice(None)] * (len(x.shape) - taken)
     at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
-    sizes, result = iter(x.shape), []
+    sizes = iter(x.shape)
+    result: list[tuple[Any, Any]] = []
     for k in [*keys[:at], *rest, *keys[at + 1 :]]:
         size = None if k is None else next(sizes)
         if k is None or isinstance(k, slice):
-            result.append(size if k == slice(None) else None)
+            result.append((size, k))
     return result
 
 

@@ -20,6 +20,9 @@ from kerasfx.errors import OutputNotTensorError, describe
 from kerasfx.ir import Body, Value, leaves_of, map_leaves, values_in
 from kerasfx.keras_internals import standardize_dtype
 
+UNCUT = 2
+"""The second set of example sizes, with lengths that reach the limit at which they are cut."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -128,21 +131,34 @@ def example(structure: Any, which: int, tensors: list[Any]) -> Any:
         if isinstance(x, Body):
             return _BodySlots(x, tuple(leaf(v) for v in x.captured))
         if not isinstance(x, Value):
-            return hint(x, which)
-        tensors.append(keras.KerasTensor([hint(d, which) for d in x.shape], dtype=x.dtype))
+            return _example_size(x, which)
+        tensors.append(keras.KerasTensor([_example_size(d, which) for d in x.shape], dtype=x.dtype))
         return _Slot(len(tensors) - 1)
 
     return map_leaves(leaf, structure)
 
 
+def _example_size(size: Any, which: int) -> Any:
+    is_whole_again = which == UNCUT and isinstance(size, Dim) and size.is_cut
+    return hint(size, 0 if is_whole_again else min(which, 1))
+
+
 def _for_both(run: Callable[[int], Any], structure: Any) -> list[Any]:
-    first = run(0)
-    return [first, run(1)] if _is_free(structure) else [first]
+    first, free = run(0), _free_sizes(structure)
+    if not free:
+        return [first]
+    try:
+        return [first, run(1)]
+    except Exception:
+        if not any(d.is_cut for d in free):
+            raise
+        # The op takes lengths that reach the limit alone, and refuses others when the model runs, too.
+        return [first, run(UNCUT)]
 
 
-def _is_free(structure: Any) -> bool:
+def _free_sizes(structure: Any) -> list[Dim]:
     sizes = [d for value in values_in(structure) for d in value.shape]
-    return any(isinstance(d, Dim) for d in (*sizes, *leaves_of(structure)))
+    return [d for d in (*sizes, *leaves_of(structure)) if isinstance(d, Dim)]
 
 
 def _specs(result: Any) -> Any:

@@ -6,6 +6,7 @@ Each looks for the session of its own thread and, without one, is the original.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import threading
@@ -34,6 +35,7 @@ Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, 
 
 _lock = threading.Lock()
 _open_sessions = 0
+_MISSING: Any = object()
 _installed: list[tuple[Any, str, Any]] = []
 
 
@@ -74,11 +76,17 @@ def _install() -> None:
 def _remove() -> None:
     while _installed:
         owner, name, original = _installed.pop()
-        setattr(owner, name, original)
+        if original is _MISSING:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, original)
 
 
 def _patch(owner: Any, name: str, replacement: Replacement) -> None:
-    original = vars(owner)[name]
+    kept = vars(owner).get(name, _MISSING)
+    # What a module lacks it takes from the builtins.
+    original = getattr(builtins, name) if kept is _MISSING else kept
+    original = original.__func__ if isinstance(original, classmethod) else original
 
     @functools.wraps(original)
     def stand_in(*args: Any, **kwargs: Any) -> Any:
@@ -87,8 +95,8 @@ def _patch(owner: Any, name: str, replacement: Replacement) -> None:
             return original(*args, **kwargs)
         return replacement(session, original, args, kwargs)
 
-    _installed.append((owner, name, original))
-    setattr(owner, name, stand_in)
+    _installed.append((owner, name, kept))
+    setattr(owner, name, classmethod(stand_in) if isinstance(kept, classmethod) else stand_in)
 
 
 # Calls of layers and operations
@@ -105,6 +113,8 @@ def _install_calls() -> None:
         # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
         in_layer = module.__name__ == internals.Layer.__module__
         _patch(module, "any_symbolic_tensors", _never if in_layer else _any_symbolic)
+    for module in (internals.seed_generator, internals.backend_module("random")):
+        _patch(module, "make_default_seed", _make_default_seed)
     # With filtering on, Keras rebuilds exceptions of the user's code and loses their lines.
     _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
 
@@ -119,6 +129,11 @@ def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any
     with session.pause():
         # An eager call forgives what cannot be built beforehand: `call` itself will build it.
         call_spec.eager = True
+        return original(*args, **kwargs)
+
+
+def _make_default_seed(session: Session, original: Any, args: Any, kwargs: Any) -> int:
+    with session.random_watch.forgiving():
         return original(*args, **kwargs)
 
 

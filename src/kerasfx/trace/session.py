@@ -19,6 +19,7 @@ from kerasfx.errors import (
     OperationInferenceError,
     OutputNotTensorError,
     SizeDecisionError,
+    TensorAsPythonValueError,
     TraceError,
     TrainingBranchError,
     UnsupportedOperationError,
@@ -41,7 +42,7 @@ from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls, raw
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
-from kerasfx.trace.equal_sizes import equal_sizes
+from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
 from kerasfx.trace.example_sizes import Clashes
 from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
@@ -52,6 +53,8 @@ from kerasfx.trace.leaves import (
     foreign_activation,
     is_plain_leaf,
 )
+from kerasfx.trace.randomness import RandomWatch
+from kerasfx.trace.raw import memory
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
 
@@ -143,6 +146,7 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.random_watch = RandomWatch()
         self.may_be_weak: dict[int, Value] = {}
 
     @property
@@ -167,7 +171,7 @@ class Session:
         saved = self.paused, self.in_user_code
         self.paused, self.in_user_code = True, False
         try:
-            with internals.no_call_context():
+            with internals.no_call_context(), self.random_watch.forgiving():
                 yield
         finally:
             self.paused, self.in_user_code = saved
@@ -248,18 +252,51 @@ class Session:
             return self._record_leaf(frame, kwargs)
         self.opened.setdefault(frame.path, type(layer).__name__)
         quantized = getattr(layer, "quantization_mode", None) is not None
-        with self.mode(in_user_code=True), raw.following_attributes(self, layer):
+        with (
+            self.mode(in_user_code=True),
+            raw.following_attributes(self, layer),
+            self._naming_numpy(),
+            self.random_watch.refusing(layer, self._frozen_draw()),
+        ):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
         outputs = self._checked_outputs(outputs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
         return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
+
+    @contextmanager
+    def _naming_numpy(self) -> Iterator[None]:
+        """Say it plainly where NumPy refuses a tensor."""
+        try:
+            yield
+        except TypeError as error:
+            if "__array_ufunc__" not in str(error):
+                raise
+            raise TensorAsPythonValueError(
+                describe(
+                    "A function of NumPy is called on a tensor of the model.",
+                    where=self.locate(failing_line(error)),
+                    why="NumPy computes it outside of the backend: no gradient, and no compiled model",
+                    hint=f"call the function of the same name in keras.ops, or {self.keep_hint()}",
+                )
+            ) from error
+
+    def _frozen_draw(self) -> str:
+        return describe(
+            "`call` draws random numbers of Python or NumPy.",
+            where=self.locate(None),
+            why="the prepared model would have the same numbers at each call",
+            hint=f"draw with keras.random and a SeedGenerator, or {self.keep_hint()}",
+        )
 
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
         is_final = getattr(error, "kerasfx_final", False) or self.cannot_train(error)
-        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body)
+        made = {v for node in self.graph.nodes[frame.start :] for v in node.results}
+        changes_outside = set(self.effects.overwritten) - set(frame.effects.overwritten) - made
+        # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
+        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body or changes_outside)
 
     def cannot_train(self, error: Exception) -> bool:
         """Whether `error` tells that what is traced for training raises in the original as well."""
@@ -459,7 +496,7 @@ class Session:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
                 return args[0]
-        args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
+        args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
         specs = self._infer(name, args, kwargs)
@@ -472,7 +509,7 @@ class Session:
 
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
-        args, kwargs = map_leaves(self._as_op_argument, (args, kwargs))
+        args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         return self._infer(name, args, kwargs)
 
     def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
@@ -612,13 +649,18 @@ class Session:
     def _as_layer_argument(self, x: Any) -> Any:
         return self._argument(x, inline=0)
 
+    def _argument_of(self, function: str) -> Callable[[Any], Any]:
+        # PyTorch's functions take no arrays of NumPy, and its own dtypes instead of names.
+        return self._as_layer_argument if function.startswith("torch.") else self._as_op_argument
+
     def _as_op_argument(self, x: Any) -> Any:
-        return self._argument(x, inline=INLINE_SIZE)
+        return codec.without_torch(self._argument(x, inline=INLINE_SIZE))
 
     def _argument(self, x: Any, inline: int) -> Any:
         """What stands for `x` in a Node: a Value for a tensor, a weight or a constant of some size."""
         if isinstance(x, TracedTensor):
-            return self._own(x).value
+            memory.require_current(self, self._own(x).value)
+            return x.value
         if internals.is_variable(x):
             return self._argument(self.parameter(x), inline)
         if isinstance(x, keras.KerasTensor):
@@ -628,6 +670,9 @@ class Session:
             )
         if isinstance(x, np.generic) or not _is_array(x):
             return x
+        owner = self._variable_of(x)
+        if owner is not None:
+            return self._argument(self.parameter(owner), inline)
         if internals.is_raw_variable(x):
             self.note(
                 "fixed",
@@ -639,6 +684,12 @@ class Session:
         with self.pause():
             array = np.array(x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x))
         return array if array.size <= inline else self._constant(array)
+
+    def _variable_of(self, x: Any) -> Any:
+        """The Keras variable whose value is the variable `x` of the backend, or None."""
+        if not internals.is_raw_variable(x):
+            return None
+        return next((v for v in self.root.variables if internals.raw_value(v) is x), None)
 
     def _unsupported(self, what: str, hint: str) -> UnsupportedOperationError:
         return UnsupportedOperationError(describe(what, where=self.locate(source_line()), hint=hint))
@@ -660,7 +711,7 @@ class Session:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
         names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
-        known = equal_sizes(node)
+        known, cut = equal_sizes(node), cut_axes(node)
 
         def make(spec: Any) -> Any:
             other, name = next(second), next(names)
@@ -668,15 +719,13 @@ class Session:
                 return None
             value = Value(name, (), spec.dtype, node)
             pairs = zip(spec.shape, other.shape, strict=True)
-            value.shape = tuple(
-                a if a == b is not None else _free_size(value, k, (a, b), known)
-                for k, (a, b) in enumerate(pairs)
-            )
+            value.shape = tuple(_size(value, k, pair, known, is_cut=k in cut) for k, pair in enumerate(pairs))
             return value
 
         node.outputs = map_leaves(make, specs[0])
         self.graph.append(node)
-        return map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
+        results = map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
+        return raw.finished(self, results)
 
     def _result_names(self, node: Node, count: int) -> Iterator[str]:
         node.name = self.graph.unique_name(identifier(node.name))
@@ -699,9 +748,15 @@ class Session:
         self.effects.guards += guards_for(question, path, line)
 
 
-def _free_size(value: Value, k: int, hints: Any, known: Callable[..., Dim | None]) -> Dim:
-    """Axis `k` of a result; a size that depends on the data has no hints of its own."""
-    return Dim.axis(value, k, (hints[0] or 11, hints[1] or 13), known(k, hints))
+def _size(value: Value, k: int, pair: Any, known: Callable[..., Dim | None], is_cut: bool) -> Any:
+    """Axis `k` of a result, which is free unless its two example sizes are alike."""
+    a, b = pair
+    if is_cut and a == b and a > 1:
+        b = a - 1
+    if a == b is not None:
+        return a
+    # A size that depends on the data has no hints of its own.
+    return Dim.axis(value, k, (a or 11, b or 13), known(k, (a, b)))
 
 
 def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:

@@ -61,10 +61,23 @@ class TracedTensor(keras.KerasTensor):
     __array_ufunc__ = None  # lets `array + tensor` reach `__radd__`
 
     def __init__(self, value: Value, session: Session):
-        self.value = value
+        self._value = value
         self.session = session
         static = tuple(None if isinstance(d, Dim) else d for d in value.shape)
         super().__init__(static, dtype=value.dtype, name=value.name)
+
+    @property
+    def value(self) -> Value:
+        """The Value that the tensor stands for now: the last one given to it in place."""
+        value = self._value
+        while value in self.session.effects.overwritten:
+            value = self.session.effects.overwritten[value]
+        return value
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Tells PyTorch to take such arguments; a mode of the trace sees the calls first."""
+        return NotImplemented
 
     @property
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -109,6 +122,10 @@ class TracedTensor(keras.KerasTensor):
 
     def __getitem__(self, key: Any) -> Any:
         return self.session.record_op("keras.ops.get_item", (self, key), {})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if raw.in_place(self, "set_item", (key, value)) is NotImplemented:
+            raise TypeError("'KerasTensor' object does not support item assignment")
 
     def __round__(self, ndigits: int | None = None) -> Any:
         return self.session.record_op("keras.ops.round", (self,), {"decimals": ndigits or 0})
@@ -200,27 +217,31 @@ def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
     return method
 
 
+def _in_place(name: str) -> Callable[[TracedTensor, Any], Any]:
+    return lambda self, other: raw.in_place(self, name, (other,))
+
+
 def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
-    by_numpy = isinstance(other, np.ndarray) and keras.backend.backend() == "torch"
-    if by_numpy:
-        x, other = _as_numpy_takes(op, x, other)
+    if isinstance(other, np.ndarray) and op != "equal" and keras.backend.backend() == "torch":
+        return _recorded_as_numpy(op, x, other, reflected)
     args = (other, x) if reflected else (x, other)
-    result = raw.operator(x.session, op, args)
-    # PyTorch takes truth values of NumPy for numbers.
-    return keras.ops.cast(result, "uint8") if by_numpy and result.value.dtype == "bool" else result
+    return raw.operator(x.session, op, args)
 
 
-def _as_numpy_takes(op: str, x: Any, array: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Both sides of an operator in the dtype in which NumPy computes it.
+def _recorded_as_numpy(op: str, x: Any, array: np.ndarray, reflected: bool) -> Any:
+    """Record an operator in the dtypes of NumPy.
 
-    A tensor of PyTorch knows no operator with an array, and leaves it to NumPy.
+    A tensor of PyTorch knows no operator with an array but `==`. It leaves the others to NumPy, and takes
+    truth values that come back for numbers.
     """
-    dtypes = x.value.dtype, array.dtype
-    common = np.result_type(*dtypes)
-    result = getattr(np, op)(*(np.ones((1, 1), dtype) for dtype in dtypes)).dtype
-    if result != "bool":
-        common = np.result_type(common, result)
-    return keras.ops.cast(x, common.name), array.astype(common)
+    ones = [np.ones((1, 1), dtype) for dtype in (x.value.dtype, array.dtype)]
+    expected = getattr(np, op)(*ones).dtype
+    is_truth = expected == "bool"
+    common = np.result_type(*ones) if is_truth else np.result_type(*ones, expected)
+    sides = keras.ops.cast(x, common.name), array.astype(common)
+    args = sides[::-1] if reflected else sides
+    result = x.session.record_op(f"keras.ops.{op}", args, {})
+    return keras.ops.cast(result, "uint8" if is_truth else expected.name)
 
 
 def _unary(op: str) -> Callable[[TracedTensor], Any]:
@@ -243,9 +264,11 @@ def as_operand(x: Any) -> Any:
 for _python, _keras in BINARY.items():
     setattr(TracedTensor, f"__{_python}__", _binary(_keras, reflected=False))
     setattr(TracedTensor, f"__r{_python}__", _binary(_keras, reflected=True))
+    setattr(TracedTensor, f"__i{_python}__", _in_place(_python))
 for _python, _keras in LOGICAL.items():
     setattr(TracedTensor, f"__{_python}__", _logical(_keras, reflected=False))
     setattr(TracedTensor, f"__r{_python}__", _logical(_keras, reflected=True))
+    setattr(TracedTensor, f"__i{_python}__", _in_place(_python))
 for _python, _keras in COMPARISONS.items():
     setattr(TracedTensor, f"__{_python}__", _binary(_keras, reflected=False))
 for _python, _keras in UNARY.items():

@@ -21,6 +21,7 @@ _SKIPPED = {
     "tensorflow",
     "jax",
     "torch",
+    "einops",
     "contextlib.py",
     "functools.py",
     "optree",

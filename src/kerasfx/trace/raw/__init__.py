@@ -10,7 +10,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,18 @@ from kerasfx.trace.raw.twins import Twin
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
-LIBRARIES = ("tensorflow", "jax", "jaxlib", "torch", "keras", "tf_keras", "numpy", "scipy", "kerasfx")
+LIBRARIES = (
+    "tensorflow",
+    "jax",
+    "jaxlib",
+    "torch",
+    "keras",
+    "tf_keras",
+    "numpy",
+    "scipy",
+    "einops",
+    "kerasfx",
+)
 """Packages whose modules keep the functions that they imported: no code of users is in them."""
 
 
@@ -37,16 +48,19 @@ def dialect() -> ModuleType:
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    yield from dialect().patches()
     names = _names()
+    only = getattr(dialect(), "PATCHED", None) or set(names.values())
+    names = {key: name for key, name in names.items() if name in only}
     for prefix, module in backend_functions.modules().items():
         for name, (canonical, _) in backend_functions.functions().items():
             owner, _, attribute = name.rpartition(".")
-            if owner == prefix:
+            if owner == prefix and canonical in only:
                 yield module, attribute, functools.partial(call, canonical)
     for module, attribute, value in _imported_by_users():
         if id(value) in names:
             yield module, attribute, functools.partial(call, names[id(value)])
-    yield from dialect().patches()
+    yield from importlib.import_module(f"{__name__}.einops").patches()
 
 
 def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
@@ -160,6 +174,24 @@ def _arguments(session: Session, structure: Any) -> Any:
     # Sizes are kept in tuples of their own class, which a copy would lose.
     is_same = all(leaf(x) is x for x in leaves_of(structure))
     return structure if is_same else map_leaves(leaf, structure)
+
+
+def in_place(tensor: Any, op: str, args: tuple[Any, ...]) -> Any:
+    """`x += y` or `x[key] = value` on a backend whose tensors change, or NotImplemented."""
+    change = getattr(dialect(), "change_in_place", None) if tensor.session.in_user_code else None
+    return NotImplemented if change is None else change(tensor, op, *args)
+
+
+def finished(session: Session, results: Any) -> Any:
+    """The results of a Node as the user's code gets them."""
+    change = getattr(dialect(), "finished", None)
+    return results if change is None else change(session, results)
+
+
+def context(session: Session) -> AbstractContextManager[None]:
+    """What the backend needs while a model is traced."""
+    context = getattr(dialect(), "context", None)
+    return nullcontext() if context is None else context(session)
 
 
 def _twin(name: str, function: Callable[..., Any]) -> Twin | None:

@@ -16,6 +16,7 @@ from kerasfx.dims import Dim
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Node, Value, leaves_of, map_leaves, values_in
 from kerasfx.trace import raw
+from kerasfx.trace.raw import jax_control_flow
 from kerasfx.trace.raw.twins import Twin, arguments_of, parse, same_named
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import source_line
@@ -412,6 +413,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         yield jax, name, functools.partial(_transform, f"jax.{name}")
     for name in sorted(TAKE_FUNCTIONS):
         yield jax.lax, name, functools.partial(_refuse_traced, f"jax.lax.{name}")
+    yield from jax_control_flow.patches()
 
 
 @dataclass(frozen=True)

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras import ops
 
-from kerasfx.errors import UnsupportedOperationError, describe
-from kerasfx.trace.raw.twins import arguments_of
-from kerasfx.trace.where import source_line
+from kerasfx.trace.control_flow import NoTwinError, as_keras, require_none_of
 
-if TYPE_CHECKING:
-    from kerasfx.trace.session import Session
-
-WITHOUT_MEANING = {
-    "back_prop",
-    "fallback_to_while_loop",
-    "name",
-    "parallel_iterations",
-    "strict",
-    "swap_memory",
-    "warn",
-}
+WITHOUT_MEANING = frozenset(
+    ("back_prop", "fallback_to_while_loop", "name", "parallel_iterations", "strict", "swap_memory", "warn")
+)
 """Arguments that change how a loop runs and not what it gives."""
-
-Recorder = Callable[..., Any]
 
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
@@ -34,55 +21,28 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     import tensorflow as tf
 
     for owner in (tf, tf.compat.v1):
-        for name, recorder in RECORDERS.items():
-            yield owner, name, functools.partial(_stand_in, f"tf.{name}", recorder)
-
-
-def _stand_in(name: str, recorder: Recorder, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    given = arguments_of(original, args, kwargs)
-    if not session.in_user_code or given is None:
-        return original(*args, **kwargs)
-    values = {k: v for k, (v, is_default) in given.items() if not (is_default or k in WITHOUT_MEANING)}
-    try:
-        return recorder(**values)
-    except _NoTwinError as error:
-        raise UnsupportedOperationError(
-            describe(
-                f"{name} is called with {error}.",
-                where=session.locate(source_line()),
-                why="only what keras.ops can say of it is recorded",
-                hint=session.keep_hint(),
-            )
-        ) from None
-
-
-class _NoTwinError(Exception):
-    """Arguments that `keras.ops` has no place for."""
-
-
-def _require_none_of(rest: dict[str, Any]) -> None:
-    if rest:
-        raise _NoTwinError(", ".join(rest))
+        for name, says in TWINS.items():
+            yield owner, name, functools.partial(as_keras, f"tf.{name}", says, WITHOUT_MEANING)
 
 
 def _cond(pred: Any, true_fn: Any, false_fn: Any, **rest: Any) -> Any:
-    _require_none_of(rest)
+    require_none_of(rest)
     return ops.cond(pred, true_fn, false_fn)
 
 
 def _case(pred_fn_pairs: Any, default: Any = None, **rest: Any) -> Any:
-    _require_none_of(rest)
+    require_none_of(rest)
     if default is None:
-        raise _NoTwinError("no default")
+        raise NoTwinError("no default")
     (pred, function), *others = pred_fn_pairs
     otherwise = functools.partial(_case, others, default) if others else default
     return ops.cond(pred, function, otherwise)
 
 
 def _switch_case(branch_index: Any, branch_fns: Any, **rest: Any) -> Any:
-    _require_none_of(rest)
+    require_none_of(rest)
     if not all(map(callable, branch_fns)):
-        raise _NoTwinError("numbered branches")
+        raise NoTwinError("numbered branches")
     # Any index that is out of range means the last branch; `ops.switch` takes the nearest.
     last = len(branch_fns) - 1
     return ops.switch(ops.where(branch_index < 0, last, branch_index), list(branch_fns))
@@ -95,7 +55,7 @@ def _while_loop(
     maximum_iterations: Any = None,
     **rest: Any,
 ) -> Any:
-    _require_none_of(rest)
+    require_none_of(rest)
     kind = type(loop_vars)
     result: Any = ops.while_loop(cond, lambda *v: tuple(body(*v)), tuple(loop_vars), maximum_iterations)
     return kind(*result) if hasattr(kind, "_fields") else kind(result)
@@ -103,27 +63,27 @@ def _while_loop(
 
 def _map_fn(fn: Any, elems: Any, **rest: Any) -> Any:
     # What the function gives is found by tracing it.
-    _require_none_of({k: v for k, v in rest.items() if k not in ("dtype", "fn_output_signature")})
+    require_none_of({k: v for k, v in rest.items() if k not in ("dtype", "fn_output_signature")})
     return ops.map(fn, elems)
 
 
 def _vectorized_map(fn: Any, elems: Any, **rest: Any) -> Any:
-    _require_none_of(rest)
+    require_none_of(rest)
     return ops.vectorized_map(fn, elems)
 
 
 def _scan(fn: Any, elems: Any, initializer: Any = None, reverse: bool = False, **rest: Any) -> Any:
-    _require_none_of(rest)
+    require_none_of(rest)
     if initializer is None:
-        raise _NoTwinError("no initializer")
+        raise NoTwinError("no initializer")
     result: Any = ops.scan(_with_result(fn), initializer, elems, reverse=reverse)
     return result[1]
 
 
 def _foldl(fn: Any, elems: Any, initializer: Any = None, **rest: Any) -> Any:
-    _require_none_of(rest)
+    require_none_of(rest)
     if initializer is None:
-        raise _NoTwinError("no initializer")
+        raise NoTwinError("no initializer")
     result: Any = ops.scan(_with_result(fn), initializer, elems)
     return result[0]
 
@@ -138,7 +98,7 @@ def _with_result(fn: Any) -> Any:
     return step
 
 
-RECORDERS: dict[str, Recorder] = {
+TWINS: dict[str, Callable[..., Any]] = {
     "cond": _cond,
     "case": _case,
     "switch_case": _switch_case,

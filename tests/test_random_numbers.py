@@ -1,0 +1,109 @@
+"""Random numbers of Python and NumPy in `call` are not frozen: the layer stays whole, and says why."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import kerasfx
+from kerasfx.errors import UnsupportedOperationError
+
+
+@keras.saving.register_keras_serializable("random_numbers")
+class Drawing(layers.Layer):
+    """Draws as `how` says.
+
+    Attributes:
+        generator: One of its own.
+    """
+
+    def __init__(self, how, **kwargs):
+        super().__init__(**kwargs)
+        self.how = how
+        self.generator = np.random.default_rng(0)
+        self.python = random.Random(0)
+
+    def call(self, x):
+        return x * DRAWS[self.how](self)
+
+    def get_config(self):
+        return {**super().get_config(), "how": self.how}
+
+
+DRAWS = {
+    "numpy": lambda layer: np.random.normal(size=(4,)).astype("float32"),
+    "python": lambda layer: random.random(),
+    "generator": lambda layer: float(layer.generator.random()),
+    "python generator": lambda layer: layer.python.uniform(0.0, 1.0),
+    "stochastic depth": lambda layer: 0.0 if random.random() < 0.5 else 2.0,
+}
+
+
+@pytest.mark.parametrize("how", DRAWS)
+def test_a_draw_keeps_the_layer_whole(how):
+    model = keras.Sequential([layers.Dense(4), Drawing(how), layers.Dense(3)])
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)), verify=False)
+    (finding,) = kerasfx.report(prepared).opaque
+    assert "`call` draws random numbers of Python or NumPy." in finding.what
+    assert "draw with keras.random and a SeedGenerator" in finding.what
+    assert "leaves=['drawing']" in finding.what
+    assert [type(layer).__name__ for layer in prepared.layers[1:]] == ["Dense", "Drawing", "Dense"]
+
+
+def test_only_the_layer_that_draws_stays_whole():
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Drawing("numpy")
+
+        def call(self, x):
+            return ops.tanh(self.inner(ops.sin(x)))
+
+    prepared = kerasfx.prepare_model(keras.Sequential([Outer()]), keras.Input((4,)), verify=False)
+    assert [f.path for f in kerasfx.report(prepared).opaque] == ["outer.inner"]
+    assert len(prepared.layers) == 4
+
+
+def test_a_draw_before_another_layer_is_seen():
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(4)
+
+        def call(self, x):
+            scale = random.random()
+            return self.dense(x) * scale
+
+    found = kerasfx.explain(keras.Sequential([Outer()]), keras.Input((4,)))
+    assert [f.path for f in found.opaque] == ["outer"]
+
+
+def test_the_model_itself_cannot_draw():
+    class Model(keras.Model):
+        def call(self, x):
+            return x + np.random.random()
+
+    with pytest.raises(UnsupportedOperationError, match="`call` draws random numbers of Python or NumPy"):
+        kerasfx.prepare_model(Model(), keras.Input((4,)))
+
+
+def test_what_keras_draws_is_no_draw():
+    """Initializers, and layers made in `call`, take their seeds from Python's numbers."""
+
+    class Lazy(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(4)
+            self.noise = layers.GaussianDropout(0.2)
+
+        def build(self, shape):
+            self.scale = self.add_weight(shape=shape[-1:], initializer="random_normal")
+
+        def call(self, x):
+            fresh = layers.Dropout(0.1)
+            return fresh(self.noise(self.dense(x))) * self.scale
+
+    prepared = kerasfx.prepare_model(keras.Sequential([Lazy()]), keras.Input((4,)), verify=False)
+    assert kerasfx.report(prepared).opaque == []
