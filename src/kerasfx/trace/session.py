@@ -36,6 +36,7 @@ from kerasfx.ir import (
     identifier,
     leaves_of,
     map_leaves,
+    values_in,
 )
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls, raw
@@ -291,11 +292,15 @@ class Session:
         """Whether the failing layer of `frame` can stay whole instead."""
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
-        is_final = getattr(error, "kerasfx_final", False)
+        is_final = getattr(error, "kerasfx_final", False) or self.cannot_train(error)
         made = {v for node in self.graph.nodes[frame.start :] for v in node.results}
         changes_outside = set(self.effects.overwritten) - set(frame.effects.overwritten) - made
         # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
         return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body or changes_outside)
+
+    def cannot_train(self, error: Exception) -> bool:
+        """Whether `error` tells that what is traced for training raises in the original as well."""
+        return bool(self.mode_decided and getattr(error, "always", False))
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -546,7 +551,8 @@ class Session:
                 where=self.locate(source_line()),
                 hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
-            )
+            ),
+            always=not any(values_in(arguments)),
         )
 
     def traced(self, x: Any) -> TracedTensor:
