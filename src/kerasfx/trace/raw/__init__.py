@@ -57,13 +57,13 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
             owner, _, attribute = name.rpartition(".")
             if owner == prefix and canonical in only:
                 yield module, attribute, functools.partial(call, canonical)
-    for module, attribute, value in _imported_by_users():
+    for module, attribute, value in imported_by_users():
         if id(value) in names:
             yield module, attribute, functools.partial(call, names[id(value)])
     yield from importlib.import_module(f"{__name__}.einops").patches()
 
 
-def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
+def imported_by_users() -> Iterator[tuple[Any, str, Any]]:
     """The globals of modules that are no library."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in LIBRARIES or not isinstance(module, ModuleType):
