@@ -26,7 +26,7 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.ir import leaves_of
-from kerasfx.trace import control_flow, public_calls, raw
+from kerasfx.trace import control_flow, public_calls, randomness, raw
 from kerasfx.trace.bindings import Bindings, look_again
 from kerasfx.trace.session import Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
@@ -69,7 +69,7 @@ def _install() -> None:
         _install_calls()
         _install_variables()
         _install_backend()
-        for owner, name, replacement in (*control_flow.patches(), *raw.patches()):
+        for owner, name, replacement in (*control_flow.patches(), *raw.patches(), *randomness.patches()):
             _patch(owner, name, replacement)
     except BaseException:
         _remove()
@@ -118,8 +118,6 @@ def _install_calls() -> None:
         # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
         in_layer = module.__name__ == internals.Layer.__module__
         _patch(module, "any_symbolic_tensors", _never if in_layer else _any_symbolic)
-    for module in (internals.seed_generator, internals.backend_module("random")):
-        _patch(module, "make_default_seed", _make_default_seed)
     # With filtering on, Keras rebuilds exceptions of the user's code and loses their lines.
     _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
 
@@ -151,11 +149,6 @@ def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any
     with session.pause():
         # An eager call forgives what cannot be built beforehand: `call` itself will build it.
         call_spec.eager = True
-        return original(*args, **kwargs)
-
-
-def _make_default_seed(session: Session, original: Any, args: Any, kwargs: Any) -> int:
-    with session.random_watch.forgiving():
         return original(*args, **kwargs)
 
 

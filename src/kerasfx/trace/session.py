@@ -53,7 +53,7 @@ from kerasfx.trace.leaves import (
     foreign_activation,
     is_plain_leaf,
 )
-from kerasfx.trace.randomness import RandomWatch
+from kerasfx.trace.randomness import refusing_draws
 from kerasfx.trace.raw import memory
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
@@ -146,7 +146,6 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
-        self.random_watch = RandomWatch()
         self.may_be_weak: dict[int, Value] = {}
 
     @property
@@ -171,7 +170,7 @@ class Session:
         saved = self.paused, self.in_user_code
         self.paused, self.in_user_code = True, False
         try:
-            with internals.no_call_context(), self.random_watch.forgiving():
+            with internals.no_call_context():
                 yield
         finally:
             self.paused, self.in_user_code = saved
@@ -256,7 +255,7 @@ class Session:
             self.mode(in_user_code=True),
             raw.following_attributes(self, layer),
             self._naming_numpy(),
-            self.random_watch.refusing(layer, self._frozen_draw()),
+            refusing_draws(self, layer),
         ):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
         outputs = self._checked_outputs(outputs)
@@ -279,14 +278,6 @@ class Session:
                     hint=f"call the function of the same name in keras.ops, or {self.keep_hint()}",
                 )
             ) from error
-
-    def _frozen_draw(self) -> str:
-        return describe(
-            "`call` draws random numbers of Python or NumPy.",
-            where=self.locate(None),
-            why="the prepared model would have the same numbers at each call",
-            hint=f"draw with keras.random and a SeedGenerator, or {self.keep_hint()}",
-        )
 
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""
