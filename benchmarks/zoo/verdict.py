@@ -39,6 +39,7 @@ class Verdict:
         layers: Number of layers of the prepared model.
         opaque: The custom layers that were kept whole, each with the reason.
         exact: Whether `kerasfx.compare` found everything equal bit for bit.
+        exact_uncompiled: Whether it did so only where nothing was compiled.
         difference: The largest difference it saw.
         different: The checks of it that failed.
         lost: Variables of the original that are missing though outputs depend on them, or that the
@@ -56,6 +57,7 @@ class Verdict:
     layers: int = 0
     opaque: list[str] = field(default_factory=list)
     exact: bool = False
+    exact_uncompiled: bool = False
     difference: float = math.inf
     different: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -124,6 +126,8 @@ class Verdict:
     def _equal(self) -> str:
         if self.different:
             return "NO"
+        if self.exact_uncompiled:
+            return "uncompiled"
         return "exact" if self.exact else f"{self.difference:.1e}"
 
 

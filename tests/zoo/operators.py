@@ -296,6 +296,18 @@ def iterating_over_an_unstacked_tensor():
     return Case(Unstacked(), floats(3, 5, 4))
 
 
+@case
+def slice_at_a_constant_tensor():
+    """The start is a tuple of a constant tensor and a number."""
+
+    class Sliced(keras.Model):
+        def call(self, x):
+            start = ops.convert_to_tensor(8, "int32") // 4
+            return ops.slice(x, (0, start, 1), (ops.shape(x)[0], 2, 3))
+
+    return Case(Sliced(), floats(3, 5, 4))
+
+
 # --- The namespaces of keras.ops -----------------------------------------------------------
 
 

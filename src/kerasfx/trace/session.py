@@ -674,7 +674,10 @@ class Session:
             )
         with self.pause():
             array = np.array(x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x))
-        return array if array.size <= inline else self._constant(array)
+        if array.size > inline:
+            return self._constant(array)
+        # Within a tuple, PyTorch takes numbers and no arrays.
+        return array if array.shape else array[()]
 
     def _variable_of(self, x: Any) -> Any:
         """The Keras variable whose value is the variable `x` of the backend, or None."""
