@@ -7,7 +7,7 @@ from keras import ops
 import kerasfx
 from benchmarks.zoo import ENTRIES, PACKAGE_OF, example, judge
 from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
-from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown
+from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown, side_by_side
 from kerasfx import provenance
 
 
@@ -174,6 +174,19 @@ def test_the_table_counts_and_explains():
     text = as_markdown("jax", [right, Verdict("b", "jax", error="ValueError: no way")])
     assert text.startswith("### jax: 1 of 2 right\n")
     assert text.endswith("- `b`: ValueError: no way")
+
+
+def test_the_summary_has_a_column_for_each_backend():
+    right = Verdict("a", "jax", exact=True, batch_free=YES, length_free=YES, loads=YES, seconds=1.0)
+    wrong = Verdict("a", "torch", error="ValueError: no way")
+    lines = side_by_side({"jax": [right], "torch": [wrong]}).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:4]]
+    assert [cells[0], *cells[2:]] == [
+        ["entry", "jax", "torch"],
+        ["a", "exact, 1.0 s", "NO"],
+        ["right", "1 of 1", "0 of 1"],
+    ]
+    assert lines[-1] == "- `a` on torch: ValueError: no way"
 
 
 def test_every_entry_belongs_to_one_package():

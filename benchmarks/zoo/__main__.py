@@ -1,4 +1,4 @@
-"""Judges every entry on every backend, each in a process of its own, and prints a table for each.
+"""Judges every entry on every backend, each in a process of its own, and prints one table.
 
 python -m benchmarks.zoo --entries hub_t5 bf_unet --backends tensorflow jax --jobs 2
 """
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.zoo import PACKAGE_OF
-from benchmarks.zoo.verdict import Verdict, as_markdown
+from benchmarks.zoo.verdict import Verdict, as_markdown, side_by_side
 
 OUTPUT = Path("build/zoo")
 
@@ -67,9 +67,9 @@ def main(given: Sequence[str]) -> int:
     options = arguments(given)
     entries = options.entries or list(PACKAGE_OF)
     by_backend = {b: judge_all(b, entries, options.jobs, options.seconds) for b in options.backends}
-    for backend, verdicts in by_backend.items():
-        print(f"\n{as_markdown(backend, verdicts)}")
-    print(f"\nwritten to {OUTPUT}")
+    table = side_by_side(by_backend)
+    (OUTPUT / "summary.md").write_text(f"{table}\n")
+    print(f"\n{table}\n\nwritten to {OUTPUT}, with a table of every answer for each backend")
     return 0 if all(v.right for verdicts in by_backend.values() for v in verdicts) else 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -94,6 +94,11 @@ class Verdict:
         """`"right"`, or the first cause."""
         return "right" if self.right else self.causes[0]
 
+    @property
+    def in_short(self) -> str:
+        """How equal, and how long it took; `"NO"` where anything is not right."""
+        return f"{self._equal()}, {self.seconds:.1f} s" if self.right else "NO"
+
     def as_json(self) -> dict[str, Any]:
         """The fields, as JSON can hold them."""
         fields = asdict(self)
@@ -133,6 +138,17 @@ class Verdict:
 
 def _short(answer: str) -> str:
     return answer if answer in (YES, NOT_APPLICABLE) else "NO"
+
+
+def side_by_side(by_backend: Mapping[str, Sequence[Verdict]]) -> str:
+    """One table for all backends, their totals, and the first cause of each failure."""
+    header = ["entry", *by_backend]
+    rows = [[v[0].entry, *(x.in_short for x in v)] for v in zip(*by_backend.values(), strict=True)]
+    totals = [f"{sum(v.right for v in verdicts)} of {len(verdicts)}" for verdicts in by_backend.values()]
+    table = _aligned([header, ["---"] * len(header), *rows, ["right", *totals]])
+    wrong = [v for verdicts in by_backend.values() for v in verdicts if not v.right]
+    failures = [f"- `{v.entry}` on {v.backend}: {v.summary[:CAUSE_LENGTH]}" for v in wrong]
+    return "\n".join([*table, "", *failures] if failures else table)
 
 
 def as_markdown(backend: str, verdicts: Sequence[Verdict]) -> str:
