@@ -1,8 +1,8 @@
 """The names of PyTorch's functions that a node may name.
 
 Written out, because a namespace of PyTorch holds more than pure functions of tensors: what loads and saves,
-compiles, sets a state, takes code. Left out as well are functions whose results have sizes that depend on the data, that return
-something else than tensors, and all that work in place.
+compiles, sets a state, takes code. Left out as well are functions whose results have sizes that depend on
+the data, that return something else than tensors, and all that work in place.
 """
 
 
