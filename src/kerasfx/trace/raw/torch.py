@@ -234,6 +234,8 @@ def special(session: Session, name: str, original: Callable[..., Any], args: Any
     short = _short(name)
     if short in SPECIAL:
         return SPECIAL[short](session, *args, **kwargs)
+    if short in ("split", "chunk", "unbind"):
+        return _pieces(session, name, original, args, kwargs)
     if name.startswith("torch.nn.functional."):
         return _special_nn(session, name, original, args, kwargs)
     return NotImplemented
@@ -308,24 +310,33 @@ def _repeat_interleave(session: Session, x: Any, repeats: Any = None, *args: Any
     return NotImplemented
 
 
-def _split(session: Session, *args: Any, **kwargs: Any) -> Any:
-    x, sections, dim = (*args, *kwargs.values(), 0)[:3]
-    if not isinstance(x, TracedTensor) or not is_size(sections):
-        return NotImplemented
-    if isinstance(x.shape[kwargs.get("dim", dim)], Dim):
+def _pieces(session: Session, name: str, original: Any, args: Any, kwargs: Any) -> Any:
+    """A tuple of tensors, where `keras.ops` gives a list; their number is one of the trace."""
+    x, sections, dim = _split_arguments(_short(name), *args, **kwargs)
+    if _short(name) != "chunk" and is_size(sections) and isinstance(x.shape[dim], Dim):
         raise _unsupported(session, "A free size is split into pieces, whose number is not known.")
-    return NotImplemented
+    found = twin(name, original)
+    said = found and found.call(original, args, kwargs)
+    if not said or _flat(session, said.name, said.args, said.kwargs) != _flat(session, name, args, kwargs):
+        return NotImplemented
+    return tuple(session.record_op(said.name, said.args, said.kwargs))
 
 
-def _unbind(session: Session, x: Any = None, dim: int = 0, **kwargs: Any) -> Any:
-    return _split(session, kwargs.get("input", x), 1, dim)
+def _flat(session: Session, name: str, args: Any, kwargs: Any) -> list[Any]:
+    return [list(leaves_of(specs)) for specs in session.infer_op(name, args, kwargs)]
+
+
+def _split_arguments(name: str, *args: Any, **kwargs: Any) -> tuple[Any, Any, int]:
+    """Tensor, sizes and axis of `split(x, 2)`, `chunk(x, 2)` and `unbind(x)`."""
+    dim = kwargs.pop("dim", 0)
+    x, *rest = (*args, *kwargs.values())
+    if name == "unbind":
+        return x, 1, rest[0] if rest else dim
+    return x, rest[0], rest[1] if len(rest) > 1 else dim
 
 
 SPECIAL: dict[str, Callable[..., Any]] = {
     "to": _to,
-    "split": _split,
-    "unsafe_split": _split,
-    "unbind": _unbind,
     "tensor": _new_tensor,
     "one_hot": _one_hot,
     "where": _where,
