@@ -11,7 +11,7 @@ from predicting import predicted
 import kerasfx.layers as fx
 from kerasfx import codec
 from kerasfx.dims import Dim
-from kerasfx.errors import UnknownFunctionError
+from kerasfx.errors import TrainingRefusedError, UnknownFunctionError
 from kerasfx.ir import Input, Value
 
 X = Value("x", (), "float32", Input("x"))
@@ -46,6 +46,7 @@ EXAMPLES = {
     "DropMask": lambda: fx.DropMask(),
     "DrawSeed": lambda: fx.DrawSeed(7),
     "SelectByTraining": lambda: fx.SelectByTraining(),
+    "RefuseTraining": lambda: fx.RefuseTraining("refused"),
     "AddLoss": lambda: fx.AddLoss([None, True]),
     "After": lambda: fx.After(),
     "CheckSizes": lambda: fx.CheckSizes(
@@ -274,6 +275,16 @@ def test_select_by_training_follows_the_mode(tmp_path):
         np.testing.assert_array_equal(again(values), values)
         np.testing.assert_array_equal(again(values, training=False), values)
         np.testing.assert_array_equal(again(values, training=True), -values)
+
+
+def test_refuse_training_raises_in_training_alone(tmp_path):
+    x = keras.Input((2,))
+    model = keras.Model(x, fx.RefuseTraining("No such seed.")(x))
+    values = np.ones((1, 2), "float32")
+    for again in (model, through_file(model, tmp_path), cloned(model)):
+        np.testing.assert_array_equal(again(values), values)
+        with pytest.raises(TrainingRefusedError, match=r"No such seed\.(.|\n)*raises here in training"):
+            again(values, training=True)
 
 
 def test_add_loss_adds_in_its_mode(tmp_path):

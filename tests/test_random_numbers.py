@@ -1,6 +1,7 @@
 """Random numbers of Python and NumPy in `call` are not frozen: the layer stays whole, and says why."""
 
 import random
+from random import uniform
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ from keras import layers, ops
 
 import kerasfx
 from kerasfx.errors import UnsupportedOperationError
+
+GENERATOR = np.random.default_rng(3)
 
 
 @keras.saving.register_keras_serializable("random_numbers")
@@ -33,11 +36,22 @@ class Drawing(layers.Layer):
 
 
 DRAWS = {
+    "imported": lambda layer: uniform(0.0, 1.0),
+    "unseeded": lambda layer: float(np.random.default_rng().random()),
+    "of the module": lambda layer: float(GENERATOR.random()),
     "numpy": lambda layer: np.random.normal(size=(4,)).astype("float32"),
     "python": lambda layer: random.random(),
     "generator": lambda layer: float(layer.generator.random()),
     "python generator": lambda layer: layer.python.uniform(0.0, 1.0),
     "stochastic depth": lambda layer: 0.0 if random.random() < 0.5 else 2.0,
+}
+
+SAYS = dict.fromkeys(DRAWS, "`call` draws from a generator of Python or NumPy.") | {
+    "imported": "`call` draws from random.uniform.",
+    "unseeded": "`call` draws from numpy.random.default_rng().",
+    "numpy": "`call` draws from numpy.random.normal.",
+    "python": "`call` draws from random.random.",
+    "stochastic depth": "`call` draws from random.random.",
 }
 
 
@@ -46,7 +60,7 @@ def test_a_draw_keeps_the_layer_whole(how):
     model = keras.Sequential([layers.Dense(4), Drawing(how), layers.Dense(3)])
     prepared = kerasfx.prepare_model(model, keras.Input((4,)), verify=False)
     (finding,) = kerasfx.report(prepared).opaque
-    assert "`call` draws random numbers of Python or NumPy." in finding.what
+    assert SAYS[how] in finding.what
     assert "draw with keras.random and a SeedGenerator" in finding.what
     assert "leaves=['drawing']" in finding.what
     assert [type(layer).__name__ for layer in prepared.layers[1:]] == ["Dense", "Drawing", "Dense"]
@@ -85,7 +99,7 @@ def test_the_model_itself_cannot_draw():
         def call(self, x):
             return x + np.random.random()
 
-    with pytest.raises(UnsupportedOperationError, match="`call` draws random numbers of Python or NumPy"):
+    with pytest.raises(UnsupportedOperationError, match=r"`call` draws from numpy\.random\.random"):
         kerasfx.prepare_model(Model(), keras.Input((4,)))
 
 
@@ -106,4 +120,13 @@ def test_what_keras_draws_is_no_draw():
             return fresh(self.noise(self.dense(x))) * self.scale
 
     prepared = kerasfx.prepare_model(keras.Sequential([Lazy()]), keras.Input((4,)), verify=False)
+    assert kerasfx.report(prepared).opaque == []
+
+
+def test_a_seeded_generator_of_the_call_is_a_constant():
+    class Noise(layers.Layer):
+        def call(self, x):
+            return x + np.random.default_rng(0).random(4).astype("float32")
+
+    prepared = kerasfx.prepare_model(keras.Sequential([Noise()]), keras.Input((4,)))
     assert kerasfx.report(prepared).opaque == []

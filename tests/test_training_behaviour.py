@@ -7,6 +7,7 @@ from keras import ops
 from predicting import predicted
 
 import kerasfx
+from kerasfx.errors import TrainingRefusedError
 from kerasfx.provenance import provenance_of
 
 
@@ -164,3 +165,53 @@ def test_a_metric_updated_in_call_keeps_the_layer_whole():
     prepared = kerasfx.prepare_model(model, keras.Input((4,)), verify=False, weights="share")
     (finding,) = kerasfx.report(prepared).opaque
     assert "A metric is updated inside `call`" in str(finding)
+
+
+class Unshaped(keras.layers.Layer):
+    """Draws noise for the batch that it was built for: None in a Functional model."""
+
+    def __init__(self, inner=None):
+        super().__init__()
+        self.inner = inner
+
+    def build(self, shape):
+        self.noise_shape = (shape[0], 1)
+
+    def call(self, x, training=None):
+        if not training:
+            return x
+        x = x if self.inner is None else self.inner(x, training=training)
+        return x * keras.random.uniform(self.noise_shape)
+
+
+@pytest.mark.parametrize("build", [Unshaped, lambda: Unshaped(Unshaped())], ids=["alone", "nested"])
+def test_what_raises_in_training_works_in_inference(build, tmp_path):
+    """The original cannot be trained, nor can the result; both say so, and nothing is kept whole."""
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2)(build()(keras.layers.Dense(4)(x))))
+    prepared = kerasfx.prepare_model(model)
+    report = kerasfx.report(prepared)
+    assert report.opaque == []
+    (finding,) = report.of_kind("warning")
+    assert finding.path.startswith("unshaped")
+    assert "cannot be trained, nor can the original: keras.random.uniform() is refused" in str(finding)
+    prepared.save(tmp_path / "inference.keras")
+    batch = np.ones((2, 4), "float32")
+    for again in (prepared, keras.models.load_model(tmp_path / "inference.keras")):
+        np.testing.assert_array_equal(predicted(again, batch), predicted(model, batch))
+        with pytest.raises(TrainingRefusedError):
+            again(batch, training=True)
+    with pytest.raises(Exception, match="None"):
+        model(batch, training=True)
+    assert kerasfx.compare(model, prepared, samples=1)
+
+
+def test_what_depends_on_the_inputs_is_no_reason_to_refuse_training():
+    """The example sizes may be at fault: the layer stays whole."""
+
+    class Picky(keras.layers.Layer):
+        def call(self, x, training=None):
+            return ops.reshape(x, (-1, 7, 100)) if training else x
+
+    prepared = kerasfx.prepare_model(around(Picky()), keras.Input((4,)), verify=False)
+    assert len(kerasfx.report(prepared).opaque) == 1

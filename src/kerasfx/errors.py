@@ -192,6 +192,21 @@ class OperationInferenceError(TraceError, ValueError):
     """Keras or the backend refuses an operation for the shapes and dtypes at hand.
 
     The exception of Keras is shown first and this one's text is attached to it as a note.
+
+    Attributes:
+        always: It would be refused whatever the inputs are, since no tensor is among its arguments.
+    """
+
+    def __init__(self, message: str, always: bool = False):
+        super().__init__(message)
+        self.always = always
+
+
+class TrainingRefusedError(KerasFxError, RuntimeError):
+    """A prepared model is called in training mode, in which its original raises as well.
+
+    `prepare_model` warned of it: what a layer does under `if training:` is refused by the backend whatever
+    the inputs are. In inference the model works. Mend the layer and prepare the model again.
     """
 
 

@@ -16,7 +16,6 @@
 | `torch.nn.Module._modules` | on PyTorch, attributes that are layers are kept apart from the others | 3.0 |
 | `Variable._value` | on PyTorch, a weight is also reached as a `torch.nn.Parameter` | 3.0 |
 | `Layer._called`, `_parent_path`, `_losses`, `_loss_ids` | restoring a layer after calls | 3.0 |
-| `seed_generator.make_default_seed` | seeds that Keras draws are told from draws of the user | 3.0 |
 | `SeedGenerator._initial_seed` | on PyTorch, dropout without a seed draws elsewhere | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
 | `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
@@ -42,10 +41,9 @@ from keras.src.backend.common import variables as common_variables
 from keras.src.layers.layer import CallContext, Layer
 from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
-from keras.src.random import seed_generator
 from keras.src.utils import traceback_utils, tracking
 
-__all__ = ["Functional", "Layer", "Operation", "keras_tensor", "seed_generator", "traceback_utils"]
+__all__ = ["Functional", "Layer", "Operation", "keras_tensor", "traceback_utils"]
 
 any_symbolic_tensors = keras_tensor.any_symbolic_tensors
 
@@ -73,18 +71,6 @@ def raw_value(variable: Any) -> Any:
 def common_variables_class() -> type:
     """The backend-independent base class of variables (`KerasVariable` before Keras 3.6)."""
     return getattr(common_variables, "KerasVariable", None) or common_variables.Variable
-
-
-def modules_that_import(name: str, function: Any) -> list[ModuleType]:
-    """The loaded `keras.src` modules whose global `name` is `function`, the backends' own excluded."""
-    own = f"keras.src.backend.{keras.backend.backend()}"
-    return [
-        module
-        for module_name, module in list(sys.modules.items())
-        if module_name.startswith("keras.src")
-        and not module_name.startswith(own)
-        and getattr(module, "__dict__", {}).get(name) is function
-    ]
 
 
 def backend_module(name: str) -> ModuleType:

@@ -13,7 +13,7 @@ from keras import ops
 
 from kerasfx import codec
 from kerasfx.dims import COMPARISONS
-from kerasfx.errors import SizeGuardError, describe
+from kerasfx.errors import SizeGuardError, TrainingRefusedError, describe
 from kerasfx.functions import resolve
 
 SMALL_CONSTANT = 64
@@ -287,6 +287,44 @@ class SelectByTraining(_Plain):
 
     def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class RefuseTraining(_Plain):
+    """Gives its input back in inference and raises in training, as the original does.
+
+    Args:
+        message: What the original raises.
+
+    Call arguments:
+        inputs: Any tensor; its mask passes.
+        training: The mode.
+
+    Raises:
+        TrainingRefusedError: In training.
+    """
+
+    def __init__(self, message: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.message = message
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        if training:
+            raise TrainingRefusedError(
+                describe(
+                    self.message, why="the model that this one was prepared from raises here in training"
+                )
+            )
+        return ops.copy(inputs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask
+
+    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "message": self.message}
 
 
 @keras.saving.register_keras_serializable("kerasfx")

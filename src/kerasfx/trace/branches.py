@@ -17,8 +17,9 @@ import numpy as np
 from kerasfx import codec
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
-from kerasfx.errors import UnsupportedOperationError, describe
-from kerasfx.ir import Body, Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_values
+from kerasfx.errors import OperationInferenceError, UnsupportedOperationError, describe
+from kerasfx.ir import Body, Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_leaves, map_values
+from kerasfx.report import Finding
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
@@ -42,8 +43,15 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
         inference = run()
     middle = len(graph.nodes)
     in_inference, session.effects = session.effects, before.copy()
-    with session.deciding(True):
-        training = run()
+    try:
+        with session.deciding(True):
+            training = run()
+    except OperationInferenceError as error:
+        if not error.always:
+            raise
+        graph.truncate(middle)
+        session.effects = in_inference
+        return _refusing_training(session, inference, error)
     made = {v for node in graph.nodes[start:] for v in node.results}
     for effects in (in_inference, session.effects):
         if set(effects.overwritten) - set(before.overwritten) - made:
@@ -51,6 +59,26 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     same = _merge(graph, start, middle)
     _merge_effects(session, before, in_inference, same)
     return _choose(session, inference, training, same)
+
+
+def _refusing_training(session: Session, inference: Any, error: OperationInferenceError) -> Any:
+    """The results of inference, which are not to be had in training, where the original raises."""
+    what = str(error).splitlines()[0]
+    path = session.paths.of_layer(session.forked_layer, session.frame.path if session.frames else "")
+    session.findings.append(Finding("warning", path, f"it cannot be trained, nor can the original: {what}"))
+    target = LayerSpec("kerasfx.layers.RefuseTraining", {"message": what})
+
+    def refusing(x: Any) -> Any:
+        value = session.value_of(x)
+        if not isinstance(value, Value):
+            return x
+        node = Node(f"{value.name}_in_inference", target, (value,), {}, path)
+        result = session.finish(node, specs_like(value))
+        result.value.mask = value.mask
+        internals.set_mask(result, internals.mask_of(x))
+        return result
+
+    return map_leaves(refusing, inference)
 
 
 def _merge_effects(

@@ -8,7 +8,6 @@ once, so the layer around stays whole.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Body, Graph, Input, Node, Value, map_leaves, map_values, values_in
+from kerasfx.trace.bindings import Bindings
 from kerasfx.trace.raw.twins import arguments_of
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import source_line
@@ -33,11 +33,14 @@ UNROLLED = 16
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
-    for name, recorder in RECORDERS.items():
-        function = getattr(keras.ops, name)
-        for module in list(sys.modules.values()):
-            if getattr(module, "__dict__", {}).get(name) is function:
-                yield module, name, functools.partial(_stand_in, recorder)
+    for binding in _bindings():
+        if binding.name in RECORDERS:
+            yield binding.module, binding.name, functools.partial(_stand_in, RECORDERS[binding.name])
+
+
+@functools.cache
+def _bindings() -> Bindings:
+    return Bindings({id(getattr(keras.ops, name)) for name in RECORDERS})
 
 
 def _stand_in(recorder: Callable[..., Any], session: Session, original: Any, args: Any, kwargs: Any) -> Any:

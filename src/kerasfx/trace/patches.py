@@ -12,6 +12,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -25,7 +26,8 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.ir import leaves_of
-from kerasfx.trace import control_flow, public_calls, raw
+from kerasfx.trace import control_flow, public_calls, randomness, raw
+from kerasfx.trace.bindings import Bindings, look_again
 from kerasfx.trace.session import Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.trace.where import source_line
@@ -62,11 +64,12 @@ def installed() -> Iterator[None]:
 
 
 def _install() -> None:
+    look_again()
     try:
         _install_calls()
         _install_variables()
         _install_backend()
-        for owner, name, replacement in (*control_flow.patches(), *raw.patches()):
+        for owner, name, replacement in (*control_flow.patches(), *raw.patches(), *randomness.patches()):
             _patch(owner, name, replacement)
     except BaseException:
         _remove()
@@ -93,13 +96,15 @@ def _patch(owner: Any, name: str, replacement: Replacement | property) -> None:
     original = getattr(inherited, name) if kept is _MISSING else kept
     original = original.__func__ if isinstance(original, classmethod) else original
 
-    @functools.wraps(original)
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         session = current()
         if session is None:
             return original(*args, **kwargs)
         return replacement(session, original, args, kwargs)
 
+    # Not `functools.wraps`: a trace makes thousands.
+    stand_in.__wrapped__ = original  # pyright: ignore[reportFunctionMemberAccess]
+    stand_in.__name__ = name
     _installed.append((owner, name, kept))
     setattr(owner, name, classmethod(stand_in) if isinstance(kept, classmethod) else stand_in)
 
@@ -114,14 +119,29 @@ def _install_calls() -> None:
     _patch(internals.Layer, "add_loss", _add_loss)
     _patch(internals.Operation, "__call__", _operation_call)
     _patch(internals.Operation, "symbolic_call", _symbolic_call)
-    for module in internals.modules_that_import("any_symbolic_tensors", internals.any_symbolic_tensors):
+    for module in _modules_of_keras_with(internals.any_symbolic_tensors):
         # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
         in_layer = module.__name__ == internals.Layer.__module__
         _patch(module, "any_symbolic_tensors", _never if in_layer else _any_symbolic)
-    for module in (internals.seed_generator, internals.backend_module("random")):
-        _patch(module, "make_default_seed", _make_default_seed)
     # With filtering on, Keras rebuilds exceptions of the user's code and loses their lines.
     _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
+
+
+def _modules_of_keras_with(function: Any) -> list[ModuleType]:
+    """The modules of Keras, but for those of the backend, that have imported `function` by its name."""
+    own = f"keras.src.backend.{keras.backend.backend()}"
+    return [
+        b.module
+        for b in _bindings_of(function)
+        if b.module_name.startswith("keras.src")
+        and not b.module_name.startswith(own)
+        and b.name == function.__name__
+    ]
+
+
+@functools.cache
+def _bindings_of(function: Any) -> Bindings:
+    return Bindings({id(function)})
 
 
 def _layer_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -134,11 +154,6 @@ def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any
     with session.pause():
         # An eager call forgives what cannot be built beforehand: `call` itself will build it.
         call_spec.eager = True
-        return original(*args, **kwargs)
-
-
-def _make_default_seed(session: Session, original: Any, args: Any, kwargs: Any) -> int:
-    with session.random_watch.forgiving():
         return original(*args, **kwargs)
 
 
@@ -319,7 +334,7 @@ def _install_core() -> None:
     core = internals.backend_module("core")
     for name, replacement in CORE.items():
         original = vars(core)[name]
-        for module in (core, *internals.modules_that_import(name, original)):
+        for module in (core, *_modules_of_keras_with(original)):
             _patch(module, name, replacement)
 
 

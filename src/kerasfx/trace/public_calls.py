@@ -145,6 +145,7 @@ def resolve(name: str) -> Callable[..., Any]:
     return functions[name]
 
 
+@functools.cache
 def public_name(function_name: str, namespace: str) -> str | None:
     """Returns the public function that means the same as a backend function.
 

@@ -1,68 +1,90 @@
-"""Random numbers of Python and NumPy that `call` draws: a graph would hold the same ones ever after."""
+"""Random numbers of Python and NumPy that `call` draws: a graph would hold the same ones ever after.
+
+The functions of `random` and `numpy.random` are refused where the user's code calls them, which also leaves
+their states alone and serves several threads. A generator object cannot be replaced: the states of those that
+the layer or its module hold are compared.
+"""
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasfx.errors import UnsupportedOperationError
+from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.trace import raw
+from kerasfx.trace.bindings import Bindings
+from kerasfx.trace.where import called_by_user, source_line
 
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
 
-class FrozenDrawError(UnsupportedOperationError):
-    """`call` drew random numbers that Keras does not know of."""
-
-
-class RandomWatch:
-    """Tells draws of the user's code from those of Keras, which seeds initializers by Python's numbers."""
-
-    def __init__(self) -> None:
-        self._expected: list[Any] = []
-
-    @contextmanager
-    def forgiving(self) -> Iterator[None]:
-        """Whatever is drawn while the block runs is not the user's."""
-        before = _global_state()
-        yield
-        after = _global_state()
-        self._expected = [after if expected == before else expected for expected in self._expected]
-
-    @contextmanager
-    def refusing(self, layer: Any, message: str) -> Iterator[None]:
-        """Raise at the end of the block where the code in it drew, with the numbers taken back.
-
-        Raises:
-            FrozenDrawError: The code drew from Python, NumPy or a generator that `layer` holds.
-        """
-        own = {id(g): (g, _state_of(g)) for g in vars(layer).values() if isinstance(g, _GENERATORS)}
-        self._expected.append(_global_state())
-        try:
-            yield
-        finally:
-            expected = self._expected.pop()
-        drew = _global_state() != expected
-        _put_back(expected)
-        if drew or any(_state_of(g) != before for g, before in own.values()):
-            raise FrozenDrawError(message)
-
+_READ_ONLY = ("getstate", "get_state", "get_bit_generator")
 
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
-def _global_state() -> Any:
-    kind, keys, *rest = np.random.get_state()
-    return random.getstate(), kind, np.asarray(keys).tobytes(), *rest
+def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    yield np.random, "default_rng", _unseeded
+    names = _names()
+    for binding in _bindings():
+        if binding.module in (random, np.random) or not raw.is_library(binding.module_name):
+            yield binding.module, binding.name, functools.partial(_draw, names[id(binding.value)])
 
 
-def _put_back(state: Any) -> None:
-    of_python, kind, keys, *rest = state
-    if random.getstate() != of_python:
-        random.setstate(of_python)
-    if _global_state()[1:] != state[1:]:
-        np.random.set_state((kind, np.frombuffer(keys, np.uint32), *rest))
+@functools.cache
+def _names() -> dict[int, str]:
+    """Names by the ids of the functions that draw."""
+    modules = (random, np.random)
+    return {id(f): f"{m.__name__}.{name}" for m in modules for name, f in _drawing_functions(m)}
+
+
+@functools.cache
+def _bindings() -> Bindings:
+    return Bindings(_names())
+
+
+def _drawing_functions(module: Any) -> list[tuple[str, Any]]:
+    """The methods of the generator of the process that a module has as functions."""
+    return [
+        (name, value)
+        for name, value in vars(module).items()
+        if isinstance(getattr(value, "__self__", None), _GENERATORS) and name not in _READ_ONLY
+    ]
+
+
+def _draw(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    # Keras takes the seeds of initializers from Python's numbers.
+    if session.in_user_code and called_by_user():
+        raise _refusal(session, f"`call` draws from {name}.")
+    return original(*args, **kwargs)
+
+
+def _unseeded(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if all(x is None for x in (*args, *kwargs.values())):
+        return _draw("numpy.random.default_rng()", session, original, args, kwargs)
+    return original(*args, **kwargs)
+
+
+@contextmanager
+def refusing_draws(session: Session, layer: Any) -> Iterator[None]:
+    """Raise at the end of the block where the code in it drew from a generator of its own.
+
+    Raises:
+        UnsupportedOperationError: It did.
+    """
+    module = sys.modules.get(type(layer).__module__)
+    held = [*vars(layer).values(), *(vars(module).values() if module else ())]
+    before = [(g, _state_of(g)) for g in held if isinstance(g, _GENERATORS)]
+    yield
+    if any(_state_of(g) != state for g, state in before):
+        raise _refusal(session, "`call` draws from a generator of Python or NumPy.")
 
 
 def _state_of(generator: Any) -> str:
@@ -72,3 +94,14 @@ def _state_of(generator: Any) -> str:
         if isinstance(generator, np.random.Generator):
             return str(generator.bit_generator.state)
         return str(generator.get_state())
+
+
+def _refusal(session: Session, what: str) -> UnsupportedOperationError:
+    return UnsupportedOperationError(
+        describe(
+            what,
+            where=session.locate(source_line()),
+            why="the prepared model would have the same random numbers at each call",
+            hint=f"draw with keras.random and a SeedGenerator, or {session.keep_hint()}",
+        )
+    )

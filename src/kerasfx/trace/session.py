@@ -36,6 +36,7 @@ from kerasfx.ir import (
     identifier,
     leaves_of,
     map_leaves,
+    values_in,
 )
 from kerasfx.report import Finding
 from kerasfx.trace import inference, public_calls, raw
@@ -52,7 +53,7 @@ from kerasfx.trace.leaves import (
     foreign_activation,
     is_plain_leaf,
 )
-from kerasfx.trace.randomness import RandomWatch
+from kerasfx.trace.randomness import refusing_draws
 from kerasfx.trace.raw import memory
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
@@ -145,7 +146,6 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
-        self.random_watch = RandomWatch()
         self.may_be_weak: dict[int, Value] = {}
 
     @property
@@ -170,7 +170,7 @@ class Session:
         saved = self.paused, self.in_user_code
         self.paused, self.in_user_code = True, False
         try:
-            with internals.no_call_context(), self.random_watch.forgiving():
+            with internals.no_call_context():
                 yield
         finally:
             self.paused, self.in_user_code = saved
@@ -255,7 +255,7 @@ class Session:
             self.mode(in_user_code=True),
             raw.following_attributes(self, layer),
             self._naming_numpy(),
-            self.random_watch.refusing(layer, self._frozen_draw()),
+            refusing_draws(self, layer),
         ):
             outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
         outputs = self._checked_outputs(outputs)
@@ -279,23 +279,19 @@ class Session:
                 )
             ) from error
 
-    def _frozen_draw(self) -> str:
-        return describe(
-            "`call` draws random numbers of Python or NumPy.",
-            where=self.locate(None),
-            why="the prepared model would have the same numbers at each call",
-            hint=f"draw with keras.random and a SeedGenerator, or {self.keep_hint()}",
-        )
-
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""
         is_root = not self.frames
         is_forked = frame.layer is self.forked_layer
-        is_final = getattr(error, "kerasfx_final", False)
+        is_final = getattr(error, "kerasfx_final", False) or self.cannot_train(error)
         made = {v for node in self.graph.nodes[frame.start :] for v in node.results}
         changes_outside = set(self.effects.overwritten) - set(frame.effects.overwritten) - made
         # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
         return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body or changes_outside)
+
+    def cannot_train(self, error: Exception) -> bool:
+        """Whether `error` tells that what is traced for training raises in the original as well."""
+        return bool(self.mode_decided and getattr(error, "always", False))
 
     def _attach_note(self, frame: Frame, error: Exception) -> None:
         if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
@@ -548,7 +544,8 @@ class Session:
                 where=self.locate(source_line()),
                 hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
-            )
+            ),
+            always=not any(values_in(arguments)),
         )
 
     def traced(self, x: Any) -> TracedTensor:

@@ -73,6 +73,14 @@ def asked_for_a_warning() -> bool:
     return frame.f_code.co_name in _WARNING_FUNCTIONS
 
 
+def called_by_user() -> bool:
+    """Whether the innermost frame outside of kerasfx is of neither Keras nor a backend."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    return frame is not None and not _is_skipped(frame.f_code.co_filename)
+
+
 def failing_line(error: BaseException) -> SourceLine | None:
     """The innermost line of the user's code in the traceback of `error`."""
     frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
@@ -86,6 +94,7 @@ def _line(file: str, line: int) -> SourceLine:
     return SourceLine(file, line, linecache.getline(file, line).strip())
 
 
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _skipped_files: dict[str, bool] = {}
 
 
@@ -93,10 +102,9 @@ def _is_skipped(file: str) -> bool:
     if file not in _skipped_files:
         parts = file.split(os.sep)
         package = parts[parts.index("site-packages") + 1] if "site-packages" in parts else parts[-1]
-        ours = os.path.dirname(os.path.dirname(__file__))
         inside_keras = os.path.dirname(keras.__file__) + os.sep
         _skipped_files[file] = (
-            package in _SKIPPED or file.startswith((ours, inside_keras, "<frozen")) or file == "<string>"
+            package in _SKIPPED or file.startswith((_OURS, inside_keras, "<frozen")) or file == "<string>"
         )
     return _skipped_files[file]
 

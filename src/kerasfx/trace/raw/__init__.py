@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
@@ -20,6 +19,7 @@ from kerasfx import backend_functions
 from kerasfx.errors import TraceError
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.trace import public_calls
+from kerasfx.trace.bindings import Bindings
 from kerasfx.trace.raw.twins import Twin
 
 if TYPE_CHECKING:
@@ -49,28 +49,38 @@ def dialect() -> ModuleType:
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     yield from dialect().patches()
-    names = _names()
-    only = getattr(dialect(), "PATCHED", None) or set(names.values())
-    names = {key: name for key, name in names.items() if name in only}
-    for prefix, module in backend_functions.modules().items():
-        for name, (canonical, _) in backend_functions.functions().items():
-            owner, _, attribute = name.rpartition(".")
-            if owner == prefix and canonical in only:
-                yield module, attribute, functools.partial(call, canonical)
-    for module, attribute, value in _imported_by_users():
-        if id(value) in names:
-            yield module, attribute, functools.partial(call, names[id(value)])
+    yield from _of_namespaces()
+    for binding in _bindings():
+        if not is_library(binding.module_name):
+            name = _names()[id(binding.value)]
+            yield binding.module, binding.name, functools.partial(call, name)
     yield from importlib.import_module(f"{__name__}.einops").patches()
 
 
-def _imported_by_users() -> Iterator[tuple[Any, str, Any]]:
-    """The globals of modules that are no library."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in LIBRARIES or not isinstance(module, ModuleType):
-            continue
-        for attribute, value in list(vars(module).items()):
-            if callable(value):
-                yield module, attribute, value
+@functools.cache
+def _of_namespaces() -> list[tuple[Any, str, Callable[..., Any]]]:
+    replacements = []
+    for name, (canonical, _) in backend_functions.functions().items():
+        prefix, _, attribute = name.rpartition(".")
+        if canonical in _patched_names():
+            module = backend_functions.modules()[prefix]
+            replacements.append((module, attribute, functools.partial(call, canonical)))
+    return replacements
+
+
+@functools.cache
+def _patched_names() -> set[str]:
+    return set(getattr(dialect(), "PATCHED", None) or _names().values())
+
+
+@functools.cache
+def _bindings() -> Bindings:
+    return Bindings({key for key, name in _names().items() if name in _patched_names()})
+
+
+def is_library(module_name: str) -> bool:
+    """Whether a module belongs to a package that keeps what it imported: no user wrote it."""
+    return module_name.partition(".")[0] in LIBRARIES
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.torch_names import words
 from kerasfx.trace import raw
+from kerasfx.trace.bindings import Bindings
 from kerasfx.trace.raw import memory
 from kerasfx.trace.raw.sizes import is_size
 from kerasfx.trace.raw.torch_twins import TWINS, TorchTwin
@@ -605,17 +606,15 @@ def patches() -> Iterator[tuple[Any, str, Any]]:
     yield torch, "empty", _empty
     for name in ("as_tensor", "asarray"):
         yield torch, name, _converted
-    for module in _users_of_torch():
+    asking = {b.module_name: b.module for b in _bindings() if not raw.is_library(b.module_name)}
+    for module in asking.values():
         yield module, "isinstance", _isinstance
 
 
-def _users_of_torch() -> Iterator[Any]:
-    """Modules of users that may ask whether something is a tensor of PyTorch."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in raw.LIBRARIES or not isinstance(module, type(sys)):
-            continue
-        if any(value is torch or value is torch.Tensor for value in list(vars(module).values())):
-            yield module
+@functools.cache
+def _bindings() -> Bindings:
+    """Modules that may ask whether something is a tensor of PyTorch."""
+    return Bindings({id(torch), id(torch.Tensor)})
 
 
 def _isinstance(session: Session, original: Any, args: Any, kwargs: Any) -> bool:

@@ -1,0 +1,73 @@
+"""Which globals of loaded modules are bound to given objects.
+
+Every trace asks, and thousands of modules are loaded: a module is searched again only when it has more or
+fewer globals than before. The one in which a notebook or a script runs is always searched.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+_sizes: dict[str, tuple[Any, int]] = {}
+_changed: list[str] = []
+
+
+def look_again() -> None:
+    """Find out which modules were loaded or changed since the last time."""
+    for name, module in list(sys.modules.items()):
+        size = len(getattr(module, "__dict__", ()))
+        known, size_before = _sizes.get(name, (None, 0))
+        if known is not module or size != size_before or name == "__main__":
+            _sizes[name] = module, size
+            _changed.append(name)
+
+
+class Binding(NamedTuple):
+    """A global.
+
+    Attributes:
+        module: Its module.
+        module_name: The name under which the module is loaded.
+        name: Its own name.
+        value: What it is bound to.
+    """
+
+    module: ModuleType
+    module_name: str
+    name: str
+    value: Any
+
+
+class Bindings:
+    """The globals that are bound to some objects, as of the last `look_again`.
+
+    Args:
+        ids: The ids of the objects, which the caller keeps alive.
+    """
+
+    def __init__(self, ids: Container[int]):
+        self._ids = ids
+        self._found: dict[str, list[Binding]] = {}
+        self._searched = 0
+
+    def __iter__(self) -> Iterator[Binding]:
+        for module_name in dict.fromkeys(_changed[self._searched :]):
+            self._search(module_name, sys.modules.get(module_name))
+        self._searched = len(_changed)
+        for bindings in self._found.values():
+            yield from (b for b in bindings if vars(b.module).get(b.name) is b.value)
+
+    def _search(self, module_name: str, module: Any) -> None:
+        self._found.pop(module_name, None)
+        if not isinstance(module, ModuleType):
+            return
+        found = [
+            Binding(module, module_name, name, value)
+            for name, value in list(vars(module).items())
+            if id(value) in self._ids
+        ]
+        if found:
+            self._found[module_name] = found
