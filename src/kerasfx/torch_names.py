@@ -1,8 +1,8 @@
 """The names of PyTorch's functions that a node may name.
 
 Written out, because a namespace of PyTorch holds more than pure functions of tensors: what loads and saves,
-compiles, sets a state, takes code. Left out as well are functions whose results have sizes that depend on the data, that return
-something else than tensors, and all that work in place.
+compiles, sets a state, takes code. Left out as well are functions whose results have sizes that depend on
+the data, that return something else than tensors, and all that work in place.
 """
 
 
@@ -48,7 +48,7 @@ FUNCTIONS = words(
     squeeze stack std std_mean stft sub subtract sum svd swapaxes swapdims t take take_along_dim tan
     tanh tensor tensor_split tensordot threshold tile topk trace transpose trapezoid trapz
     triangular_solve tril tril_indices triplet_margin_loss triu triu_indices true_divide trunc unbind
-    unflatten unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze vander var
+    unflatten unravel_index unsqueeze vander var
     var_mean vdot view_as_complex view_as_real vsplit vstack where xlogy zeros zeros_like"""
 )
 
@@ -96,7 +96,7 @@ METHODS = words(
     sin sinc sinh slice_scatter slogdet softmax sort split split_with_sizes sqrt square squeeze std stft
     sub subtract sum sum_to_size svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile
     to topk trace transpose triangular_solve tril triu true_divide trunc unbind unflatten unfold
-    unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze var vdot view view_as vsplit where xlogy"""
+    unsqueeze var vdot view view_as vsplit where xlogy"""
 )
 
 LINALG = words(

@@ -3,8 +3,8 @@
 `ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
 weights at every call; `REFUSED` holds those that the backend itself cannot run. The files
 follow the lists of the main issue: `structure`, `arguments`, `operators`, `masks` (with
-attention and RNN), `training` and `frozen`; `control_flow`; `einops_calls`; `raw_tensorflow` and
-`raw_jax` only where their backend runs.
+attention and RNN), `training` and `frozen`; `control_flow`; `einops_calls`; `raw_tensorflow`,
+`raw_jax` and `raw_torch` only where their backend runs.
 
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
 """
@@ -16,6 +16,8 @@ from zoo.case import ALL, REFUSED, Case
 
 if keras.backend.backend() == "tensorflow":
     from zoo import raw_tensorflow, raw_tensorflow_control_flow  # noqa: F401 (registers cases)
+if keras.backend.backend() == "torch":
+    from zoo import raw_torch  # noqa: F401 (registers cases)
 if keras.backend.backend() == "jax":
     from zoo import raw_jax, raw_jax_control_flow  # noqa: F401 (registers cases)
 

@@ -6,6 +6,8 @@ Private Keras API used here besides `keras_internals`, and what is relied on:
   losses can match new ones, so they are emptied before a run and put back after it.
 - the global attribute `"global_seed_generator"`: the seed that random ops without one draw from.
 
+Private API of PyTorch: `_reparametrize_module`, the inside of `torch.func.functional_call`.
+
 Private API of TensorFlow: `_seed` and `_rng` of its context, what draws without a seed start from.
 """
 
@@ -27,6 +29,7 @@ from kerasfx.keras_internals import (
     call_context,
     generators_are_seeded,
     mask_of,
+    raw_value,
 )
 
 Call = Callable[[keras.Layer, Any], Any]
@@ -89,7 +92,13 @@ def run(
         Exception: Whatever the model raises.
     """
     recording = contextlib.nullcontext() if differentiable else without_gradients()
-    with recording, undisturbed(model), _equal_randomness(model), plain_tensorflow():
+    with (
+        recording,
+        undisturbed(model),
+        _equal_randomness(model),
+        plain_tensorflow(),
+        _torch_modules_have(model, state),
+    ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
         with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
@@ -115,6 +124,23 @@ def _to_tensor(value: Any) -> Any:
 
 def _value_of(leaf: Any) -> Any:
     return keras.ops.copy(leaf.value) if isinstance(leaf, keras.Variable) else leaf
+
+
+@contextlib.contextmanager
+def _torch_modules_have(model: keras.Layer, state: State) -> Iterator[None]:
+    """Let the modules of PyTorch inside `model` use the values of `state`: they know no StatelessScope."""
+    wrappers = [x for x in all_layers(model) if isinstance(x, keras.layers.TorchModuleWrapper)]
+    if not wrappers:
+        yield
+        return
+    from torch.nn.utils.stateless import _reparametrize_module
+
+    values = {id(raw_value(variable)): value for variable, value in state.values()}
+    with contextlib.ExitStack() as stack:
+        for module in (x.module for x in wrappers):
+            own = {name: values[id(p)] for name, p in module.named_parameters() if id(p) in values}
+            stack.enter_context(_reparametrize_module(module, own))
+        yield
 
 
 @contextlib.contextmanager

@@ -89,7 +89,11 @@ def infer_layer(layer: Any, args: Any, kwargs: Any) -> list[Any]:
         call_args, call_kwargs = map_leaves(
             lambda x: tensors[x.index] if isinstance(x, _Slot) else x, template
         )
-        specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
+        try:
+            specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
+        except NotImplementedError:
+            # `TorchModuleWrapper` has a method that only raises this.
+            return _specs(keras.Operation.compute_output_spec(layer, *call_args, **call_kwargs))
         if all(None not in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
             return specs
         # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.

@@ -85,10 +85,15 @@ def _remove() -> None:
             setattr(owner, name, original)
 
 
-def _patch(owner: Any, name: str, replacement: Replacement) -> None:
+def _patch(owner: Any, name: str, replacement: Replacement | property) -> None:
     kept = vars(owner).get(name, _MISSING)
-    # What a module lacks it takes from the builtins.
-    original = getattr(builtins, name) if kept is _MISSING else kept
+    if isinstance(replacement, property):
+        _installed.append((owner, name, kept))
+        setattr(owner, name, replacement)
+        return
+    # What a class lacks it inherits; what a module lacks it takes from the builtins.
+    inherited = owner if isinstance(owner, type) else builtins
+    original = getattr(inherited, name) if kept is _MISSING else kept
     original = original.__func__ if isinstance(original, classmethod) else original
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:

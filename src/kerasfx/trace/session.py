@@ -437,6 +437,8 @@ class Session:
 
     def _checked_outputs(self, outputs: Any) -> Any:
         for leaf in leaves_of(outputs):
+            if isinstance(leaf, TracedTensor):
+                memory.require_current(self, leaf.value)
             if leaf is not None and not _is_tensor_like(leaf):
                 raise OutputNotTensorError(
                     describe(
@@ -704,7 +706,12 @@ class Session:
     def finish(self, node: Node, specs: list[Any]) -> Any:
         """Give `node` its results, append it, and return the tensors that stand for them."""
         second = iter(leaves_of(specs[-1]))
-        names = self._result_names(node, sum(1 for _ in leaves_of(specs[0])))
+        counts = [sum(1 for _ in leaves_of(s)) for s in specs]
+        if counts[0] != counts[-1]:
+            raise self._unsupported(
+                f"{node.name} has a number of results that depends on a free size.", self.keep_hint()
+            )
+        names = self._result_names(node, counts[0])
         known, cut = equal_sizes(node), cut_axes(node)
 
         def make(spec: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import math
 import sys
 import weakref
@@ -11,8 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
-import torch
-from torch.overrides import TorchFunctionMode
 
 from kerasfx import backend_functions, torch_names
 from kerasfx import keras_internals as internals
@@ -26,11 +25,15 @@ from kerasfx.trace.raw import memory
 from kerasfx.trace.raw.sizes import is_size
 from kerasfx.trace.raw.torch_twins import TWINS, TorchTwin
 from kerasfx.trace.raw.twins import arguments_of
+from kerasfx.trace.session import current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
+
+# `import torch` means this very module to a type checker without PyTorch.
+torch: Any = importlib.import_module("torch")
 
 DRAWS = torch_names.DRAWS
 
@@ -52,7 +55,8 @@ PATCHED = frozenset(
 )
 """Functions that take several sizes: PyTorch refuses a `Dim` among them before its mode is asked."""
 
-VARIADIC_METHODS = frozenset(("expand", "new_zeros", "new_ones"))
+PATCHED_METHODS = words("expand new_zeros new_ones")
+"""Methods that take several sizes, called on a tensor that is a constant."""
 
 
 class Size(tuple[Any, ...]):
@@ -75,7 +79,9 @@ class Size(tuple[Any, ...]):
 
 def twin(name: str, function: Callable[..., Any]) -> TorchTwin | None:
     """How to say `function` with `keras.ops`, or None."""
-    return None if name.split(".")[1] in ("linalg", "fft", "updated") else TWINS.get(_short(name))
+    if name == "torch.Tensor.where" or name.split(".")[1] in ("linalg", "fft", "updated"):
+        return None  # of other arguments
+    return TWINS.get(_short(name))
 
 
 def exact(call: Any) -> Any:
@@ -134,7 +140,7 @@ def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
 # Seeing the calls
 
 
-class _Mode(TorchFunctionMode):
+class _Mode(torch.overrides.TorchFunctionMode):
     """Sees every call of a function of PyTorch on this thread."""
 
     def __init__(self, session: Session):
@@ -229,6 +235,8 @@ def special(session: Session, name: str, original: Callable[..., Any], args: Any
     short = _short(name)
     if short in SPECIAL:
         return SPECIAL[short](session, *args, **kwargs)
+    if short in ("split", "chunk", "unbind"):
+        return _pieces(session, name, original, args, kwargs)
     if name.startswith("torch.nn.functional."):
         return _special_nn(session, name, original, args, kwargs)
     return NotImplemented
@@ -267,8 +275,8 @@ def _require_own_device(session: Session, given: Any) -> None:
         raise _unsupported(session, f"A tensor is moved to the device {given}.")
 
 
-def _device() -> torch.device:
-    return torch.device(keras.src.backend.torch.core.get_device())  # pyright: ignore
+def _device() -> Any:
+    return torch.device(internals.backend_module("core").get_device())
 
 
 def _as_tensor(session: Session, data: Any, dtype: Any = None, device: Any = None) -> Any:
@@ -303,6 +311,31 @@ def _repeat_interleave(session: Session, x: Any, repeats: Any = None, *args: Any
     return NotImplemented
 
 
+def _pieces(session: Session, name: str, original: Any, args: Any, kwargs: Any) -> Any:
+    """A tuple of tensors, where `keras.ops` gives a list; their number is one of the trace."""
+    x, sections, dim = _split_arguments(_short(name), *args, **kwargs)
+    if _short(name) != "chunk" and is_size(sections) and isinstance(x.shape[dim], Dim):
+        raise _unsupported(session, "A free size is split into pieces, whose number is not known.")
+    found = twin(name, original)
+    said = found and found.call(original, args, kwargs)
+    if not said or _flat(session, said.name, said.args, said.kwargs) != _flat(session, name, args, kwargs):
+        return NotImplemented
+    return tuple(session.record_op(said.name, said.args, said.kwargs))
+
+
+def _flat(session: Session, name: str, args: Any, kwargs: Any) -> list[Any]:
+    return [list(leaves_of(specs)) for specs in session.infer_op(name, args, kwargs)]
+
+
+def _split_arguments(name: str, *args: Any, **kwargs: Any) -> tuple[Any, Any, int]:
+    """Tensor, sizes and axis of `split(x, 2)`, `chunk(x, 2)` and `unbind(x)`."""
+    dim = kwargs.pop("dim", 0)
+    x, *rest = (*args, *kwargs.values())
+    if name == "unbind":
+        return x, 1, rest[0] if rest else dim
+    return x, rest[0], rest[1] if len(rest) > 1 else dim
+
+
 SPECIAL: dict[str, Callable[..., Any]] = {
     "to": _to,
     "tensor": _new_tensor,
@@ -322,6 +355,9 @@ def attribute(tensor: TracedTensor, name: str) -> Any:
         return ATTRIBUTES[name](session, tensor)
     if name in METHODS:
         return functools.partial(METHODS[name], session, tensor)
+    recorded, own = backend_functions.functions().get(f"torch.Tensor.{name}", (None, None))
+    if recorded is not None:
+        return functools.partial(_method, session, recorded, own, tensor)
     own = getattr(torch.Tensor, name, None)
     if own is None:
         raise AttributeError(f"'Tensor' object has no attribute '{name}'")
@@ -329,14 +365,16 @@ def attribute(tensor: TracedTensor, name: str) -> Any:
         raise tensor.no_python_value(f"{name}()")
     if _works_in_place(own):
         return functools.partial(_method_in_place, session, own, tensor)
-    recorded = name_of(own)
-    if recorded is None or not callable(own):
-        raise _unsupported(session, f"The attribute {name} of a tensor is not recorded.")
-    return functools.partial(_method, session, recorded, own, tensor)
+    raise _unsupported(session, f"The attribute {name} of a tensor is not recorded.")
 
 
 def _method(session: Session, name: str, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
     return raw.call(name, session, own, (tensor, *args), kwargs)
+
+
+def _call(session: Session, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Record a function of PyTorch; inside its mode, a plain call would not be seen."""
+    return raw.call(f"torch.{name}", session, getattr(torch, name), args, kwargs)
 
 
 def _method_in_place(session: Session, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
@@ -401,7 +439,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "type_as": lambda session, x, other: _to(session, x, other.dtype),
     "as_tensor": _as_tensor,
     "asarray": _as_tensor,
-    "empty_like": lambda session, x, **options: torch.zeros_like(x, **options),
+    "empty_like": lambda session, x, **options: _call(session, "zeros_like", x, **options),
     "new_empty": lambda session, x, *size, **options: x.new_zeros(*size, **options),
     **{
         name: _cast_to(dtype)
@@ -503,15 +541,16 @@ def _value_in_place(session: Session, name: str, target: TracedTensor, others: A
     if name in SHAPE_IN_PLACE or own in IN_PLACE_DRAWS:
         raise _unsupported(session, f"{name} is not recorded.")
     if own == "zero":
-        return torch.zeros_like(target)  # pyright: ignore[reportArgumentType]
+        return _call(session, "zeros_like", target)
     if own == "fill":
-        return torch.full_like(target, *others)  # pyright: ignore[reportArgumentType]
+        return _call(session, "full_like", target, *others)
     if own == "copy":
         source = session.as_tensor(others[0])
-        return session.record_op("keras.ops.broadcast_to", (source, target.shape), {})
+        source = session.record_op("keras.ops.broadcast_to", (source, target.shape), {})
+        return session.record_op("keras.ops.copy", (source,), {})
     function = getattr(torch.Tensor, own, None) or getattr(torch.nn.functional, own, None)
     recorded = name_of(function)
-    if recorded is None:
+    if recorded is None or function is None:
         raise _unsupported(session, f"{name} is not recorded.")
     return raw.call(recorded, session, function, (target, *others), kwargs)
 
@@ -533,6 +572,8 @@ def change_in_place(tensor: TracedTensor, op: str, *args: Any) -> Any:
 
 def finished(session: Session, results: Any) -> Any:
     """Results recorded under `torch.no_grad()` pass no gradient on."""
+    if torch.is_autocast_enabled(_device().type):
+        raise _unsupported(session, "torch.autocast changes the dtypes of a block.")
     if torch.is_grad_enabled():
         return results
 
@@ -547,17 +588,22 @@ def finished(session: Session, results: Any) -> Any:
 # Places that PyTorch's mode does not see
 
 
-def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+def patches() -> Iterator[tuple[Any, str, Any]]:
     """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     yield torch, "is_tensor", _is_tensor
     yield torch.autograd.Function, "apply", _refuse_function
     yield torch.nn.Module, "__call__", _call_module
+    for name in PATCHED_METHODS:
+        yield torch.Tensor, name, functools.partial(raw.call, f"torch.Tensor.{name}")
     for name in ("reshape", "squeeze"):
         yield TracedTensor, name, functools.partial(_own_method, name)
     yield TracedTensor, "__getitem__", _get_item
     yield TracedTensor, "__rtruediv__", _reflected_division
-    for name in ("empty",):
-        yield torch, name, _empty
+    for name in ("manual_seed", "seed", "set_rng_state"):
+        for owner in (torch, torch.random):
+            yield owner, name, functools.partial(_refuse_seeding, name)
+    yield keras.Layer, "training", property(_training, _set_training)
+    yield torch, "empty", _empty
     for name in ("as_tensor", "asarray"):
         yield torch, name, _converted
     asking = {b.module_name: b.module for b in _bindings() if not raw.is_library(b.module_name)}
@@ -593,9 +639,40 @@ def _refuse_function(session: Session, original: Any, args: Any, kwargs: Any) ->
 
 def _call_module(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     module, *rest = args
-    if session.in_user_code and not isinstance(module, keras.Layer) and session.is_traced((rest, kwargs)):
+    is_raw = not isinstance(module, keras.Layer) and session.is_traced((rest, kwargs))
+    if session.in_user_code and is_raw and not _has_no_state(module):
         raise _unsupported(session, f"The torch module {type(module).__name__} is called.")
     return original(*args, **kwargs)
+
+
+def _refuse_seeding(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if session.in_user_code:
+        raise _unsupported(session, f"torch.{name} sets what later draws start from.")
+    return original(*args, **kwargs)
+
+
+def _training(layer: Any) -> bool:
+    """`layer.training`, which PyTorch's `train()` and `eval()` set and Keras's `training` does not."""
+    session = current()
+    if session is not None and session.in_user_code:
+        hint = f"use the argument `training` of call, or {session.keep_hint()}"
+        raise _unsupported(session, "The attribute self.training of a module of PyTorch is read.", hint)
+    return vars(layer).get("training", True)
+
+
+def _set_training(layer: Any, mode: bool) -> None:
+    vars(layer)["training"] = mode
+
+
+def _has_no_state(module: Any) -> bool:
+    """Whether `forward` of a module of PyTorch itself is a function of its argument and its parameters."""
+    own = all(type(m).__module__.startswith("torch.nn.modules.") for m in module.modules())
+    changes = any(word in type(m).__name__ for m in module.modules() for word in STATEFUL_MODULES)
+    return own and not changes and not any(True for _ in module.buffers())
+
+
+STATEFUL_MODULES = words("Dropout RReLU RNN LSTM GRU MultiheadAttention Transformer Fractional")
+"""Parts of the names of modules that draw, or choose other code for inference."""
 
 
 def _own_method(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -616,7 +693,7 @@ def _reflected_division(session: Session, original: Any, args: Any, kwargs: Any)
     if not session.in_user_code or not isinstance(number, (int, float)):
         return original(*args, **kwargs)
     # As PyTorch computes it, which is not the division to the last bit.
-    return torch.reciprocal(x) * number
+    return _call(session, "reciprocal", x) * number
 
 
 def _empty(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -630,7 +707,6 @@ def _converted(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return original(*args, **kwargs)
 
 
-def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
-    return UnsupportedOperationError(
-        describe(what, where=session.locate(source_line()), hint=session.keep_hint())
-    )
+def _unsupported(session: Session, what: str, hint: str = "") -> UnsupportedOperationError:
+    where = session.locate(source_line())
+    return UnsupportedOperationError(describe(what, where=where, hint=hint or session.keep_hint()))

@@ -8,6 +8,7 @@ that returns the call of `keras.ops`, or None where the arguments have no place 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import math
 from collections.abc import Callable
@@ -64,7 +65,8 @@ _EXACT_IN = {
 def _loses_precision(said: PublicCall) -> bool:
     """Whether a Python number, of which Keras makes a tensor, is rounded where PyTorch takes it as it is."""
     leaves = list(leaves_of((said.args, said.kwargs)))
-    kinds = [_EXACT_IN[d] for d in {x.value.dtype for x in leaves if hasattr(x, "value")} & set(_EXACT_IN)]
+    dtypes = {standardize_dtype(x.dtype) for x in leaves if hasattr(x, "dtype")}
+    kinds = [_EXACT_IN[d] for d in dtypes & set(_EXACT_IN)]
     numbers = [x for x in leaves if type(x) is float and math.isfinite(x)]
     with np.errstate(over="ignore"):
         return any(float(kind(x)) != x for kind in kinds for x in numbers)
@@ -83,9 +85,9 @@ def _twin(*names: str) -> Callable[[Callable[..., Said]], Callable[..., Said]]:
 
 
 def _dtype(dtype: Any) -> str:
-    import torch
-
-    return standardize_dtype(torch.get_default_dtype() if dtype is None else dtype)
+    # `import torch` means this package's module to a type checker without PyTorch.
+    default = importlib.import_module("torch").get_default_dtype
+    return standardize_dtype(default() if dtype is None else dtype)
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -109,7 +111,7 @@ _UNARY = """abs:absolute absolute acos:arccos arccos acosh:arccosh arccosh asin:
     arcsinh atan:arctan arctan atanh:arctanh arctanh ceil conj cos cosh erf erfinv exp exp2 expm1 floor
     imag isfinite isinf isnan log log10 log1p log2 logical_not neg:negative negative real reciprocal
     rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc softsign relu relu6 selu hardtanh:hard_tanh
-    tanhshrink:tanh_shrink log_sigmoid logsigmoid:log_sigmoid inv deg2rad angle isneginf isposinf isreal
+    tanhshrink:tanh_shrink logsigmoid:log_sigmoid deg2rad angle isneginf isposinf isreal
     bitwise_not clone:copy detach:stop_gradient"""
 for _pair in _UNARY.split():
     _own, _, _theirs = _pair.partition(":")
@@ -118,7 +120,7 @@ for _pair in _UNARY.split():
 _BINARY = """bitwise_and bitwise_or bitwise_xor eq:equal ge:greater_equal greater greater_equal gt:greater
     le:less_equal less less_equal logical_and logical_or logical_xor lt:less matmul maximum minimum
     mul:multiply multiply ne:not_equal not_equal remainder:mod true_divide bmm:matmul mm:matmul mv:matmul
-    floor_divide arctan2 atan2:arctan2 logaddexp dot outer kron inner heaviside hypot gcd lcm nextafter"""
+    floor_divide arctan2 atan2:arctan2 logaddexp dot outer kron inner heaviside hypot gcd lcm"""
 for _pair in _BINARY.split():
     _own, _, _theirs = _pair.partition(":")
     TWINS[_own] = TorchTwin(functools.partial(_binary, _theirs or _own))
@@ -137,7 +139,7 @@ def _sub(input: Any, other: Any, *, alpha: Any = 1) -> Said:
 @_twin("div", "divide")
 def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Said:
     name = {None: "true_divide", "floor": "floor_divide"}.get(rounding_mode)
-    return name and _call(name, input, other)
+    return None if name is None else _call(name, input, other)
 
 
 @_twin("pow")
@@ -181,11 +183,19 @@ def _einsum(equation: str, *operands: Any) -> Said:
 
 # Reductions
 
+_COMPUTED_OTHERWISE = {"mean": ("float64",), "prod": ("float16", "bfloat16")}
+"""Dtypes that Keras computes in another one."""
+
+
+def _is_any(x: Any, *dtypes: str) -> bool:
+    return standardize_dtype(x.dtype) in dtypes
+
 
 def _reduction(name: str) -> Callable[..., Said]:
     def say(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Said:
         dim = None if dim in ((), []) else dim
-        if dtype is not None or (dim is None and keepdim):
+        keeps_all = dim is None and keepdim
+        if dtype is not None or keeps_all or _is_any(input, *_COMPUTED_OTHERWISE.get(name, ())):
             return None
         return _call(name, input, axis=dim, keepdims=keepdim)
 
@@ -284,7 +294,7 @@ def _transpose(input: Any, dim0: int, dim1: int) -> Said:
 
 @_twin("t")
 def _t(input: Any) -> Said:
-    return _call("transpose", input)
+    return _call("transpose", input) if len(input.shape) == 2 else None
 
 
 @_twin("movedim", "moveaxis")
@@ -344,10 +354,11 @@ def _split(input: Any, split_size_or_sections: Any, dim: int = 0) -> Said:
     sections, size = split_size_or_sections, input.shape[dim]
     if isinstance(sections, (list, tuple)):
         ends = np.cumsum(sections[:-1]).tolist() if not _has_free(sections) else None
-        return ends and _call("split", input, ends, axis=dim)
+        return _call("split", input, ends, axis=dim) if ends else None
     if isinstance(size, Dim) or isinstance(sections, Dim):
         return None
-    return _call("split", input, list(range(sections, size, sections)), axis=dim)
+    ends = list(range(sections, size, sections))
+    return _call("split", input, ends, axis=dim) if ends else None
 
 
 @_twin("chunk")
@@ -411,7 +422,8 @@ def _softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = Non
 
 @_twin("log_softmax")
 def _log_softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Said:
-    return _call("log_softmax", input, axis=dim) if isinstance(dim, int) and dtype is None else None
+    is_plain = isinstance(dim, int) and dtype is None
+    return _call("log_softmax", input, axis=dim) if is_plain and not _is_any(input, "float16") else None
 
 
 @_twin("gelu")
