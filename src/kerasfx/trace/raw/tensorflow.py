@@ -108,8 +108,12 @@ _TABLE = parse("""
     tf.nn.embedding_lookup = take params:x ids:indices +axis=0
 """)
 
-TWINS = {backend_functions.functions()[name][0]: twin for name, twin in _TABLE.items()}
-"""The twins by the names that functions are recorded under, of which a function has one."""
+
+@functools.cache
+def _twins() -> dict[str, Twin]:
+    """The twins by the names that functions are recorded under, of which a function has one."""
+    return {backend_functions.functions()[name][0]: twin for name, twin in _TABLE.items()}
+
 
 DRAWS = frozenset(name for name, _ in backend_functions.functions().values() if backend_functions.draws(name))
 """Functions that draw anew at each call, whatever their arguments are."""
@@ -261,7 +265,7 @@ def twin(name: str, function: Callable[..., Any]) -> Twin | None:
     """How to say `function` with `keras.ops`, or None."""
     if name.startswith("tf.experimental.numpy."):
         return same_named(function, f"keras.ops.{name.rpartition('.')[2]}")
-    return TWINS.get(name)
+    return _twins().get(name)
 
 
 def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
