@@ -162,6 +162,12 @@ ALIASED = {
     "an input": lambda x: (lambda y: (in_place(y), x * 1)[1])(x.view(-1, 4)),
     "a result": after(lambda y: in_place(y.view(-1, 4)), lambda y, _: y),
     "contiguous": after(lambda y: in_place(y.contiguous()), lambda y, _: y * 1),
+    "a part put back": lambda x: (lambda y, p: (in_place(p), y.__setitem__(0, p), in_place(y), p * 1)[-1])(
+        *(lambda y: (y, y[0]))(x * 2)
+    ),
+    "a sibling of a part": lambda x: (lambda y, p, q: (in_place(p), y.__setitem__(0, p), q * 1)[-1])(
+        *(lambda y: (y, y[0], y[0]))(x * 2)
+    ),
     "an identity": lambda x: (lambda y: (in_place(keras.layers.Identity()(y)), y * 1)[1])(x * 2),
     "dropout": lambda x: (lambda y: (in_place(keras.layers.Dropout(0.5)(y)), y * 1)[1])(x * 2),
 }

@@ -677,6 +677,15 @@ def torch_item_assignment(self, x):
     return y
 
 
+@raw(X, weights=True)
+def torch_parts_changed_and_put_back(self, x):
+    y = torch.matmul(x, self.kernel).reshape(-1, 8)
+    y += self.bias
+    y[:, 2:4] *= 2.0
+    y[0] -= 1.0
+    return y.view(x.shape)
+
+
 @raw(X)
 def torch_fill_an_empty_tensor(self, x):
     out = torch.zeros(x.size(0), x.size(1) + 1, 8, dtype=x.dtype)

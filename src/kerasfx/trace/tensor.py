@@ -54,6 +54,9 @@ class UnseenCallError(UnsupportedOperationError, TypeError):
 class TracedTensor(keras.KerasTensor):
     """A symbolic tensor that stands for a `Value` of the graph being traced.
 
+    It may be changed in place: `first_value` is the Value that it stood for at first. A tensor `x[key]` knows
+    the Value of `x` and the key, `taken_from`.
+
     Its shape holds a `Dim` in the place of each unknown size where user code looks, and None, as Keras
     expects, where Keras's own code looks.
     """
@@ -61,7 +64,8 @@ class TracedTensor(keras.KerasTensor):
     __array_ufunc__ = None  # lets `array + tensor` reach `__radd__`
 
     def __init__(self, value: Value, session: Session):
-        self._value = value
+        self.first_value = value
+        self.taken_from: tuple[Any, Any] = (None, None)
         self.session = session
         static = tuple(None if isinstance(d, Dim) else d for d in value.shape)
         super().__init__(static, dtype=value.dtype, name=value.name)
@@ -69,7 +73,7 @@ class TracedTensor(keras.KerasTensor):
     @property
     def value(self) -> Value:
         """The Value that the tensor stands for now: the last one given to it in place."""
-        value = self._value
+        value = self.first_value
         while value in self.session.effects.overwritten:
             value = self.session.effects.overwritten[value]
         return value

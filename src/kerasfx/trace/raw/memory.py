@@ -62,7 +62,10 @@ def overwrite(session: Session, tensor: TracedTensor, new: TracedTensor) -> Trac
     shared = _sharing_memory(old)
     if any(isinstance(v.producer, (Parameter, Constant)) for v in shared):
         raise _error(session, f"{old.name}, a view of a weight or constant, is changed in place.")
-    session.effects.stale |= {v: source_line() for v in shared - {old}}
+    if shared & {value for value, _ in session.effects.losses}:
+        raise _error(session, f"{old.name}, which is part of an added loss, is changed in place.")
+    for value in shared - {old}:
+        session.effects.stale[value] = (*session.effects.stale.get(value, ()), (old, source_line()))
     session.effects.overwritten[old] = new.value
     return tensor
 
@@ -77,8 +80,25 @@ def require_current(session: Session, value: Value) -> None:
         raise _error(
             session,
             f"{value.name} is read after memory that it may share was changed in place, in "
-            f"{session.effects.stale[value]}.",
+            f"{session.effects.stale[value][0][1]}.",
         )
+
+
+def put_back(session: Session, tensor: TracedTensor, part: TracedTensor) -> None:
+    """Let `tensor` be read again after `part = tensor[key]` was changed, which is about to be `tensor[key]`.
+
+    This is what Python makes of `tensor[key] *= 2`.
+    """
+    effects, changed = session.effects, [part.first_value]
+    while changed[-1] in effects.overwritten:
+        changed.append(effects.overwritten[changed[-1]])
+    if all(cause in changed for cause, _ in effects.stale.get(tensor.value, ())):
+        effects.stale.pop(tensor.value, None)
+
+
+def retire(session: Session, part: TracedTensor) -> None:
+    """Refuse to read a view that was put back: a later change of the whole would change it."""
+    session.effects.stale[part.value] = ((part.value, source_line()),)
 
 
 def _sharing_memory(value: Value) -> set[Value]:

@@ -440,6 +440,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "as_tensor": _as_tensor,
     "asarray": _as_tensor,
     "empty_like": lambda session, x, **options: _call(session, "zeros_like", x, **options),
+    "new_tensor": lambda session, x, data, dtype=None, **options: torch.tensor(data, dtype=dtype or x.dtype),
     "new_empty": lambda session, x, *size, **options: x.new_zeros(*size, **options),
     **{
         name: _cast_to(dtype)
@@ -557,7 +558,15 @@ def _value_in_place(session: Session, name: str, target: TracedTensor, others: A
 
 def set_item(session: Session, target: TracedTensor, key: Any, value: Any) -> Any:
     """What `target` is after `target[key] = value`."""
-    return session.record_op("torch.updated.set_item", (target, key, value), {})
+    whole, own_key = value.taken_from if isinstance(value, TracedTensor) else (None, None)
+    # `target[key] *= 2` changes a view, and assigns it then.
+    is_part = whole is target.value and own_key is key
+    if is_part:
+        memory.put_back(session, target, value)
+    result = session.record_op("torch.updated.set_item", (target, key, value), {})
+    if is_part:
+        memory.retire(session, value)
+    return result
 
 
 def change_in_place(tensor: TracedTensor, op: str, *args: Any) -> Any:
@@ -685,7 +694,10 @@ def _get_item(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     keys = leaves_of(args[1])
     if session.in_user_code and any(isinstance(k, TracedTensor) and k.value.dtype == "bool" for k in keys):
         raise _unsupported(session, "x[mask] has a size that depends on the data.")
-    return original(*args, **kwargs)
+    result = original(*args, **kwargs)
+    if session.in_user_code and isinstance(result, TracedTensor):
+        result.taken_from = args[0].value, args[1]
+    return result
 
 
 def _reflected_division(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
