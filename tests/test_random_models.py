@@ -171,6 +171,11 @@ class Model(keras.Model):
         return {"pooled": self.last(self.pool(h)) + skipped, "all": [h, None]}
 
 
+HEADS = ["float", "ids", "masked"]
+if keras.backend.backend() == "torch" and keras.__version__.startswith("3.14."):
+    # Its GlobalAveragePooling1D multiplies its input, another layer's as well, by the mask in place.
+    HEADS.remove("masked")
+
 steps = st.builds(
     Step, st.sampled_from(sorted(STEPS)), st.integers(0, 3), st.integers(0, 3), st.integers(0, 5)
 )
@@ -184,7 +189,7 @@ plans = st.recursive(
 
 
 @hypothesis.settings(max_examples=EXAMPLES)
-@hypothesis.given(plans, st.sampled_from(["float", "ids", "masked"]), st.sampled_from(["copy", "share"]))
+@hypothesis.given(plans, st.sampled_from(HEADS), st.sampled_from(["copy", "share"]))
 def test_a_random_model_is_prepared_right(plan, head, weights):
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(1)

@@ -5,7 +5,7 @@ import keras
 from einops.layers.keras import Rearrange
 from keras import layers, ops
 
-from zoo.case import Case, case, floats, integers
+from zoo.case import Case, case, case_since_keras, floats, integers
 
 
 @case
@@ -27,7 +27,8 @@ def einops_attention():
     return Case(keras.Sequential([Attention()]), floats(3, 5, 8))
 
 
-@case
+# Before, PyTorch's `keras.ops.any` and `prod` count axes in a tensor that has lost some.
+@case_since_keras("3.15", on="torch")
 def einops_patches_and_pooling():
     """Images cut into patches; every reduction; axes of length one; an ellipsis."""
 
