@@ -70,7 +70,7 @@ graph net(%x: float32[?, ?, 4]):
   %m_0_add: float32[?, ?, 4] = keras.ops.add(%m_0_multiply, array([1.0, 0.0, 1.0, 0.0], float32))  # m[0]
   %m_0_reshape: float32[?, ?] = keras.ops.reshape(%m_0_add, newshape=(-1, (shared.shape[1] * 4)))  # m[0]
   %m_0_get_item: float32[?, ?, 1] = keras.ops.get_item(%m_0_reshape, (:, :4, None))  # m[0]
-  %shared_1: float32[?, 4, 1] = Dropout 'shared'(%m_0_get_item, training=True)  # shared
+  %shared_1: float32[?, ?, 1] = Dropout 'shared'(%m_0_get_item, training=True)  # shared
   return {out: %shared_1, rows: %constant, none: None}"""
 
 
