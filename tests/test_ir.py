@@ -361,7 +361,7 @@ LAYERS = (
     ("ir",),
     ("text", "report"),
     ("keras_internals", "provenance"),
-    ("array_updates",),
+    ("array_updates", "torch_names", "torch_updates"),
     ("backend_functions",),
     ("inputs", "codec", "trace", "functions", "layers", "functional", "passes", "emit", "compare"),
     ("prepare",),
