@@ -241,6 +241,75 @@ def test_a_layer_that_changes_its_argument():
     assert [f.path for f in kerasfx.report(prepared).opaque] == [whole.name]
 
 
+@pytest.mark.parametrize("change", [lambda x, training: x, lambda x, training: x * 2 if training else x])
+def test_an_argument_changed_in_place_in_each_mode(change):
+    """Whether the two modes do the same or not."""
+
+    class Inner(keras.layers.Layer):
+        def call(self, x, training=None):
+            x += 1.0
+            y = x * 3.0 if training else x * 2.0
+            x += change(y, training)
+            return y
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def call(self, x, training=None):
+            x = x * 2.0
+            return self.inner(x, training=training) + x
+
+    assert not is_opaque(prepared_of(Outer()))
+
+
+def filled(x, start, step=lambda out, new: out):
+    """A loop over time that writes into what it began with."""
+
+    def body(t, state):
+        total, out = state
+        total = total + x[:, t]
+        out[:, t] = total
+        return [total, step(out, total)]
+
+    return ops.fori_loop(0, ops.shape(x)[1], body, [ops.zeros_like(x[:, 0]), start])
+
+
+def counted(x):
+    def body(t, out):
+        out[:, t] = x[:, t] * 2.0
+        return t + 1, out
+
+    return ops.while_loop(lambda t, out: t < 3, body, (0, ops.zeros_like(x)))[1]
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: filled(x, ops.zeros_like(x))[1], lambda x: filled(x, x * 2)[1], counted]
+)
+def test_a_loop_that_changes_what_it_begins_with(function):
+    net = model_of(function)
+    prepared = kerasfx.prepare_model(net, free())
+    assert not is_opaque(prepared)
+    expect_equal(net, prepared)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (lambda start: filled(x, start)[1] + start)(x * 2),
+        lambda x: (lambda start: filled(start, start)[1])(x * 2),
+        lambda x: (lambda start: filled(start[:, ::1], start)[1])(x * 2),
+        lambda x: filled(x, x * 2, step=lambda out, new: ops.broadcast_to(new[:, None], ops.shape(out)))[1],
+        lambda x: ops.vectorized_map(lambda row: in_place(row), x * 2),
+    ],
+    ids=["read later", "read inside", "a view read inside", "results that share", "a map"],
+)
+def test_a_loop_that_changes_what_is_read_elsewhere(function):
+    with pytest.raises(TraceError, match=r"in place"):
+        kerasfx.trace(model_of(function), free())
+
+
 # --- Gradients -----------------------------------------------------------------------------
 
 

@@ -164,6 +164,20 @@ def python_branch_on_training():
     return Case(model, floats(3, 5), needs_input=False)
 
 
+@case
+def sizes_asked_in_both_modes():
+    """A branch on `training` in a layer that asks about the size of a result of its own."""
+
+    class Padded(keras.layers.Layer):
+        def call(self, x, training=None):
+            joined = ops.concatenate([x, x], axis=1)
+            x = joined if ops.shape(joined)[1] > 5 else x
+            x = ops.exp(x) if training else ops.tanh(x)
+            return x * ops.cast(ops.shape(x)[1], "float32")
+
+    return Case(functional(Padded(), floats(3, 4, 2)), floats(3, 4, 2))
+
+
 # --- Dropout and BatchNormalization --------------------------------------------------------
 
 

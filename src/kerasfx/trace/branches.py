@@ -53,11 +53,14 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
         session.effects = in_inference
         return _refusing_training(session, inference, error)
     made = {v for node in graph.nodes[start:] for v in node.results}
-    for effects in (in_inference, session.effects):
-        if set(effects.overwritten) - set(before.overwritten) - made:
-            raise _unlike(session, "a tensor from outside the layer is changed in place")
+    overwritten = {**in_inference.overwritten, **session.effects.overwritten}
+    from_outside = set(overwritten) - set(before.overwritten) - made
     same = _merge(graph, start, middle)
+    in_training = session.effects
     _merge_effects(session, before, in_inference, same)
+    for value in from_outside:
+        chosen = _choose_value(session, in_inference.now(value), in_training.now(value), same)
+        session.effects.overwritten[value] = chosen
     return _choose(session, inference, training, same)
 
 
@@ -88,7 +91,7 @@ def _merge_effects(
     in_training = session.effects
     draws = {k: same.get(v, v) for k, v in in_training.last_draw.items()}
     session.effects = before.copy()
-    session.effects.guards = [*in_inference.guards, *in_training.guards]
+    session.effects.guards = [*in_inference.guards, *(g.of(same) for g in in_training.guards)]
     session.effects.last_draw = {**in_inference.last_draw, **draws}
     for effects in (in_inference, in_training):
         session.effects.overwritten |= effects.overwritten
@@ -142,6 +145,7 @@ def _rename(node: Node, same: dict[Value, Value]) -> None:
     node.implicit_masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
     for value in node.results:
         value.mask = value.mask and swap(value.mask)
+        value.shape = map_values(swap, value.shape)
 
 
 def _key(node: Node) -> Any:

@@ -19,6 +19,7 @@ from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Body, Graph, Input, Node, Value, map_leaves, map_values, values_in
 from kerasfx.trace.bindings import Bindings
+from kerasfx.trace.raw import memory
 from kerasfx.trace.raw.twins import arguments_of
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import source_line
@@ -130,7 +131,8 @@ def while_loop(session: Session, cond: Any, body: Any, loop_vars: Any, maximum_i
     """Record `while_loop`."""
     loop_vars = map_leaves(session.as_tensor, loop_vars)
     arguments = tuple(loop_vars) if isinstance(loop_vars, (tuple, list)) else (loop_vars,)
-    bodies = body_of(session, cond, arguments), body_of(session, body, arguments)
+    loop_vars = map_leaves(session.value_of, loop_vars)
+    bodies = body_of(session, cond, arguments), body_of(session, body, arguments, may_change=True)
     options = {"maximum_iterations": maximum_iterations}
     return session.record_op("keras.ops.while_loop", (*bodies, loop_vars), options)
 
@@ -142,8 +144,9 @@ def _fori_loop(session: Session, lower: Any, upper: Any, body_fun: Any, init_val
         return functools.reduce(lambda state, i: body_fun(i, state), counters, init_val)
     init_val = map_leaves(session.as_tensor, init_val)
     counter = keras.KerasTensor((), "int32")
-    body = body_of(session, body_fun, (counter, init_val))
-    return session.record_op("keras.ops.fori_loop", (lower, upper, body, init_val), {})
+    start = map_leaves(session.value_of, init_val)
+    body = body_of(session, body_fun, (counter, init_val), may_change=True)
+    return session.record_op("keras.ops.fori_loop", (lower, upper, body, start), {})
 
 
 def map_over(session: Session, f: Any, xs: Any) -> Any:
@@ -189,13 +192,17 @@ def _element(x: Any) -> Any:
     return _Element(shape[1:], dtype)
 
 
-def body_of(session: Session, function: Callable[..., Any], arguments: Any) -> Body:
+def body_of(
+    session: Session, function: Callable[..., Any], arguments: Any, *, may_change: bool = False
+) -> Body:
     """Run `function` on tensors like `arguments` and write down what it does.
 
     Args:
         session: The trace.
         function: The user's function.
         arguments: A tuple of structures of tensors (only their shapes and dtypes matter).
+        may_change: Whether it may change them in place, because they are what it is called with first.
+            They must not be read any more then.
 
     Raises:
         UnsupportedOperationError: It does more than calling functions of tensors.
@@ -203,21 +210,32 @@ def body_of(session: Session, function: Callable[..., Any], arguments: Any) -> B
     graph, before = session.graph, session.effects.copy()
     start = len(graph.nodes)
     tensors = map_leaves(lambda x: x if x is None else _parameter(session, x), arguments)
+    flat = [t.value for t in keras.tree.flatten(tensors) if t is not None]
     with session.inside_body():
         result = function(*tensors)
         outputs = map_leaves(lambda x: _result(session, x), result)
     nodes = graph.nodes[start:]
-    flat = [t.value for t in keras.tree.flatten(tensors) if t is not None]
     own = {*flat, *(v for node in nodes for v in node.results)}
-    _require_no_effect(session, before, own)
-    return _closed(session, flat, graph.take(start), outputs)
+    changed = set(session.effects.changed()) - set(before.changed())
+    _require_no_effect(session, before, own, changed)
+    changes_arguments = not changed.isdisjoint(flat)
+    if changes_arguments and (not may_change or memory.any_shared(values_in(outputs))):
+        raise _unsupported(session, "A body changes in place what may be read elsewhere.")
+    session.effects.forget_changes_since(before)
+    body = _closed(session, flat, graph.take(start), outputs)
+    if changes_arguments:
+        given = [t.value for t in keras.tree.flatten(arguments) if isinstance(t, TracedTensor)]
+        memory.give_up(session, given, body.captured)
+    return body
 
 
-def _require_no_effect(session: Session, before: Effects, own: set[Value]) -> None:
-    """A body may ask about sizes from outside, whose answers are checked there, and nothing else."""
+def _require_no_effect(session: Session, before: Effects, own: set[Value], changed: set[Value]) -> None:
+    """A body may ask about sizes from outside, which is checked there, and change tensors of its own."""
     asked = session.effects.guards[len(before.guards) :]
     inside = any(v in own for guard in asked for v in values_in(guard.sizes()))
-    if inside or replace(session.effects, guards=before.guards) != before:
+    effects = session.effects.copy()
+    effects.forget_changes_since(before)
+    if inside or changed - own or replace(effects, guards=before.guards) != before:
         raise _unsupported(session, "A body draws random numbers, asks about its sizes or changes state.")
 
 

@@ -36,6 +36,21 @@ class Effects:
     stale: dict[Value, Any] = field(default_factory=dict)
     unsure: set[Value] = field(default_factory=set)
 
+    def now(self, value: Value) -> Value:
+        """What the tensor of `value` is by now."""
+        while value in self.overwritten:
+            value = self.overwritten[value]
+        return value
+
+    def changed(self) -> set[Value]:
+        """The Values whose tensors were changed in place, under this or another name."""
+        return {*self.overwritten, *self.stale}
+
+    def forget_changes_since(self, before: Effects) -> None:
+        """Know of no more changes in place than `before` did."""
+        self.overwritten, self.stale = dict(before.overwritten), dict(before.stale)
+        self.unsure = set(before.unsure)
+
     def copy(self) -> Effects:
         """The same effects, to come back to."""
         return Effects(**{f.name: copy(getattr(self, f.name)) for f in fields(self)})

@@ -151,9 +151,17 @@ def _concatenate(node: Node) -> list[Any]:
     return sizes
 
 
+def _like_first(node: Node) -> list[Size]:
+    x = node.args[0]
+    return list(x.shape) if isinstance(x, Value) else []
+
+
 RULES: dict[str, Callable[[Node], list[Any]]] = {
     "keras.ops.arange": _arange,
     "keras.ops.concatenate": _concatenate,
     "keras.ops.get_item": _get_item,
     "keras.ops.reshape": _reshape,
+    "keras.ops.scatter_update": _like_first,
+    "keras.ops.slice_update": _like_first,
+    "torch.updated.set_item": _like_first,
 }

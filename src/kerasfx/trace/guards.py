@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kerasfx import codec
 from kerasfx.dims import COMPARISONS, Dim, Question
 from kerasfx.errors import describe
-from kerasfx.ir import Graph, Input, LayerSpec, Node, SourceLine, Value, foreign_masks, map_leaves, values_in
+from kerasfx.ir import (
+    Graph,
+    Input,
+    LayerSpec,
+    Node,
+    SourceLine,
+    Value,
+    foreign_masks,
+    map_leaves,
+    map_values,
+    values_in,
+)
 from kerasfx.report import Finding
 
 
@@ -45,6 +56,12 @@ class Guard:
         """Both sides of the comparison, said by the earliest Values."""
         sides = (self.question.dim, self.question.other)
         return [side.origin() if isinstance(side, Dim) else side for side in sides]
+
+    def of(self, same: dict[Value, Value]) -> Guard:
+        """The same guard, of the Values that those of it were found to equal."""
+        question = self.question
+        dim, other = map_values(lambda v: same.get(v, v), (question.dim, question.other))
+        return replace(self, question=replace(question, dim=dim, other=other))
 
     def condition(self, values: list[Value]) -> dict[str, Any]:
         """The comparison for a `CheckSizes` layer that takes `values`."""

@@ -73,10 +73,7 @@ class TracedTensor(keras.KerasTensor):
     @property
     def value(self) -> Value:
         """The Value that the tensor stands for now: the last one given to it in place."""
-        value = self.first_value
-        while value in self.session.effects.overwritten:
-            value = self.session.effects.overwritten[value]
-        return value
+        return self.session.effects.now(self.first_value)
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -6,6 +6,7 @@ it or what it is a view of, would have changed as well: it must not be read any 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kerasfx.errors import UnsupportedOperationError, describe
@@ -68,6 +69,31 @@ def overwrite(session: Session, tensor: TracedTensor, new: TracedTensor) -> Trac
         session.effects.stale[value] = (*session.effects.stale.get(value, ()), (old, source_line()))
     session.effects.overwritten[old] = new.value
     return tensor
+
+
+def any_shared(values: Iterable[Value]) -> bool:
+    """Whether two of `values` may share memory, or be one."""
+    found: set[Value] = set()
+    for value in values:
+        shared = _sharing_memory(value)
+        if not found.isdisjoint(shared):
+            return True
+        found |= shared
+    return False
+
+
+def give_up(session: Session, values: list[Value], readers: Iterable[Value]) -> None:
+    """Let nothing read `values` any more: a loop begins with them and changes them in place.
+
+    Raises:
+        UnsupportedOperationError: Two of them share memory, or one with a weight, a constant or one of
+            `readers`, which the loop goes on reading.
+    """
+    shared = {v for value in values for v in _sharing_memory(value)}
+    is_kept = any(isinstance(v.producer, (Parameter, Constant)) for v in shared)
+    if is_kept or any_shared(values) or not shared.isdisjoint(readers):
+        raise _error(session, "A loop changes memory in place that is read elsewhere.")
+    session.effects.stale |= {v: source_line() for v in shared}
 
 
 def require_current(session: Session, value: Value) -> None:
