@@ -32,7 +32,8 @@ NAMES = sorted(ALL)
 GRADIENTS_ON_JAX = ("zoo.structure", "zoo.frozen", "zoo.training")
 
 NO_DERIVATIVE = {
-    "tensorflow": (),
+    # It has none of `slice_update` and of a dilated convolution on a CPU.
+    "tensorflow": ("ops_core", "tf_nn_conv1d_and_transpose"),
     "jax": (),
     # It has none of `//`, and leaves `tensor @ array` to NumPy.
     "torch": (

@@ -270,7 +270,7 @@ def jax_transforms_stay_whole():
     @keras.saving.register_keras_serializable("zoo")
     class Scanned(layers.Layer):
         def call(self, x):
-            return jax.lax.associative_scan(jnp.maximum, x, axis=1)
+            return jax.lax.associative_scan(jnp.maximum, x, axis=2)
 
     model = keras.Sequential([Graded(), Scanned()])
     return free_case(model, floats(3, 5, 4), expect_opaque=("Graded", "Scanned"))

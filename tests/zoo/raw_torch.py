@@ -70,6 +70,7 @@ def raw(example, *, fixed=(), layer=Raw, opaque=False, attributes=None, **option
             return Case(free(made, example, fixed), example, needs_input=False, expect_opaque=whole)
 
         builder.__name__ = function.__name__
+        builder.__doc__ = f"Raw PyTorch: {function.__name__.removeprefix('torch_').replace('_', ' ')}."
         case(builder)
         return function
 
@@ -545,7 +546,7 @@ def torch_half_precision(self, x):
 
 @raw(floats(3, 4).astype("float64"))
 def torch_double_precision(self, x):
-    return x * 0.1, x + 1e-12, 1 / x, x.clamp(-0.1, 0.1), x**0.3, torch.where(x > 0, x, 0.1)
+    return x * 0.1, x + 1e-12, 1 / x, x.clamp(-0.1, 0.1), x.abs() ** 0.3, torch.where(x > 0, x, 0.1)
 
 
 @case

@@ -101,8 +101,8 @@ def training_fixed_to_true():
         def __init__(self):
             super().__init__()
             self.dense = keras.layers.Dense(8)
-            self.always = keras.layers.Dropout(0.5)
-            self.sometimes = keras.layers.Dropout(0.5)
+            self.always = keras.layers.Dropout(0.5, seed=1)
+            self.sometimes = keras.layers.Dropout(0.5, seed=2)
 
         def call(self, x, training=None):
             return self.sometimes(self.always(self.dense(x), training=True), training=training)

@@ -93,7 +93,9 @@ def give_up(session: Session, values: list[Value], readers: Iterable[Value]) -> 
     is_kept = any(isinstance(v.producer, (Parameter, Constant)) for v in shared)
     if is_kept or any_shared(values) or not shared.isdisjoint(readers):
         raise _error(session, "A loop changes memory in place that is read elsewhere.")
-    session.effects.stale |= {v: source_line() for v in shared}
+    for value in shared:
+        changes = session.effects.stale.get(value, ())
+        session.effects.stale[value] = (*changes, (value, source_line()))
 
 
 def require_current(session: Session, value: Value) -> None:
