@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import codec, functional, layers, provenance
+from kerasfx import codec, fit, functional, layers, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
 from kerasfx.errors import NotCopyableError, UnsupportedOperationError, describe
@@ -31,7 +31,9 @@ from kerasfx.ir import (
 from kerasfx.trace.leaves import builtin_class, is_builtin
 
 
-def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> keras.Model:
+def emit(
+    graph: Graph, *, weights: str = "copy", name: str | None = None, training_in_fit: str = fit.AS_ORIGINAL
+) -> keras.Model:
     """Make the Functional model that `graph` describes.
 
     Args:
@@ -39,6 +41,8 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
         weights: `"copy"` for an independent model, `"share"` for one made of the original's layer
             objects and variables, without copying a byte.
         name: Name of the model; `<name of the original>_prepared` by default.
+        training_in_fit: `"as_original"` for a model whose `fit` leaves in inference mode what that of the
+            original does, `"always"` for one whose `fit` trains every layer.
 
     Returns:
         A Functional model.
@@ -46,10 +50,9 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
     Raises:
         GraphError: The graph breaks an invariant.
         NotCopyableError: A layer that is kept whole cannot be made again from its config.
-        ValueError: `weights` is neither `"copy"` nor `"share"`.
+        ValueError: `weights` or `training_in_fit` is none of these.
     """
-    if weights not in ("copy", "share"):
-        raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
+    require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
     graph.check()
     with (
         internals.fresh_names(),
@@ -59,7 +62,19 @@ def emit(graph: Graph, *, weights: str = "copy", name: str | None = None) -> ker
         ),
         _global_random_state(),
     ):
-        return _Emitter(graph, weights == "share").run(name or f"{graph.name}_prepared")
+        emitter = _Emitter(graph, weights == "share", training_in_fit)
+        return emitter.run(name or f"{graph.name}_prepared")
+
+
+def require_one_of(**arguments: tuple[Any, tuple[str, ...]]) -> None:
+    """Refuse an argument, given with its choices, that is none of them.
+
+    Raises:
+        ValueError: It is none.
+    """
+    for name, (value, choices) in arguments.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}.")
 
 
 @contextmanager
@@ -75,9 +90,14 @@ def _global_random_state() -> Iterator[None]:
 
 
 class _Emitter:
-    def __init__(self, graph: Graph, share: bool):
+    def __init__(self, graph: Graph, share: bool, training_in_fit: str):
         self.graph = graph
         self.share = share
+        is_left_out = training_in_fit == fit.AS_ORIGINAL
+        self.not_trained = {id(node) for node in fit.not_trained_by_fit(graph)} if is_left_out else set()
+        self.hiding = {id(layer) for layer in fit.reached_by_context_alone(graph)}
+        self.from_context: dict[str, bool] = {}
+        self.passed_to: list[str] = []
         self.tensors: dict[Value, Any] = {}
         self.made: dict[int, Any] = {}
         self.parameters: dict[Value, Any] = {}
@@ -115,17 +135,26 @@ class _Emitter:
         is_lone = isinstance(outputs, (list, tuple)) and len(outputs) == 1
         needs_template = is_lone or len(flat) < sum(1 for _ in leaves_of(outputs))
         depth = len(self.graph.nodes)
-        fixed = sorted(name for name, is_fixed in self.training_of.items() if is_fixed)
-        if not (needs_template or depth > functional.SAFE_DEPTH or fixed):
+        settings = self._settings()
+        if needs_template:
+            count = iter(range(len(flat)))
+            indices = map_leaves(lambda t: None if t is None else next(count), outputs)
+            settings["template"], outputs = codec.encode_structure(indices), flat
+        if not settings and depth <= functional.SAFE_DEPTH:
             return keras.Model(inputs, outputs, name=name)
         with functional.room_for(depth):
-            if not needs_template:
-                return functional.Functional(inputs, outputs, name=name, training_fixed_in=fixed)
-            count = iter(range(len(flat)))
-            template = codec.encode_structure(
-                map_leaves(lambda t: None if t is None else next(count), outputs)
-            )
-            return functional.Functional(inputs, flat, name=name, template=template, training_fixed_in=fixed)
+            return functional.Functional(inputs, outputs, name=name, **settings)
+
+    def _settings(self) -> dict[str, Any]:
+        """What Keras's own class cannot do for this model."""
+        settings: dict[str, Any] = {
+            "training_fixed_in": sorted(name for name, is_fixed in self.training_of.items() if is_fixed),
+            "training_from_context": sorted(name for name, is_so in self.from_context.items() if is_so),
+            "training_passed_to": self.passed_to,
+        }
+        if self.not_trained and not self.graph.takes_training:
+            settings["takes_training"] = False
+        return {name: value for name, value in settings.items() if value != []}
 
     # Nodes
 
@@ -163,6 +192,7 @@ class _Emitter:
                 assign(layer.generator.state, generator.state)
             self.record.variables.append((generator.state, layer.generator.state))
             self.made[id(generator)] = layer
+        self._note_context(node, self.made[id(generator)])
         before = [self._tensor(v) for v in node.inputs]
         return self.made[id(generator)](before[0] if before else self._anchor(), **node.kwargs)
 
@@ -174,6 +204,9 @@ class _Emitter:
         )
         if isinstance(node.target, LayerCall):
             self._note_training(node, layer, "training" in kwargs)
+        if id(getattr(node.target, "layer", None)) in self.hiding:
+            self.passed_to.append(layer.name)
+        self._note_context(node, layer)
         outputs = self._call(layer, node, args, kwargs)
         if transfer is not None:
             transfer()
@@ -189,6 +222,12 @@ class _Emitter:
                     hint="use two layers",
                 )
             )
+
+    def _note_context(self, node: Node, layer: Any) -> None:
+        """Note that `fit` leaves `layer` in inference, if it does so for all of its calls."""
+        self.from_context[layer.name] = id(node) in self.not_trained and self.from_context.get(
+            layer.name, True
+        )
 
     def _call(self, layer: Any, node: Node, args: Any, kwargs: Any) -> Any:
         if not isinstance(node.target, LayerCall) or node.target.opaque is None:

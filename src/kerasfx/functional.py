@@ -1,8 +1,9 @@
 """A Functional model for the graphs that Keras's own class cannot hold.
 
 `kerasfx` returns a plain Keras Functional model wherever it can. This subclass, which bears the same
-class name, is used for chains too deep for Keras's recursive graph walk, for outputs that hold None, and
-for layers called with a fixed `training` (Keras's class overrides it with that of the model).
+class name, is used for chains too deep for Keras's recursive graph walk, for outputs that hold None, for
+layers called with a fixed `training` (Keras's class overrides it with that of the model), and where `fit`
+does not tell every layer of the original that it trains (`kerasfx.fit`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -58,16 +59,28 @@ class Functional(internals.Functional):
         template: Structure of the outputs, with the position of each in the flat `outputs` as its leaves
             and None where the model returns None; None if `outputs` has the structure itself.
         training_fixed_in: Names of the layers whose calls fix `training`.
+        training_from_context: Names of the layers that find `training` in Keras's call context alone.
+        training_passed_to: Names of the layers that get `training` although their `call` does not take it,
+            for the layers inside.
+        takes_training: Whether `fit` passes `training` to the model.
     """
 
+    SETTINGS: ClassVar[dict[str, Any]] = {
+        "template": None,
+        "training_fixed_in": (),
+        "training_from_context": (),
+        "training_passed_to": (),
+        "takes_training": True,
+    }
+
     def __init__(self, *args: Any, **kwargs: Any):
-        given = {k: kwargs.pop(k) for k in ("template", "training_fixed_in") if k in kwargs}
+        given = {k: kwargs.pop(k) for k in self.SETTINGS if k in kwargs}
         super().__init__(*args, **kwargs)
         # `keras.models.clone_model` hands over inputs, outputs and name alone.
-        settings = given or getattr(self.outputs[0], "kerasfx_settings", {})
-        template, fixed = settings.get("template"), settings.get("training_fixed_in") or ()
-        self._template = template
-        self._training_fixed_in = frozenset(fixed)
+        given = given or getattr(self.outputs[0], "kerasfx_settings", {})
+        self._settings = {**self.SETTINGS, **given}
+        if not self._settings["takes_training"]:
+            internals.take_no_training(self)
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
         flat = self._standardize_inputs(inputs)
@@ -84,27 +97,29 @@ class Functional(internals.Functional):
         outputs = super()._run_through_graph(*args, **kwargs)
         for tensor in keras.tree.flatten(outputs):
             if isinstance(tensor, keras.KerasTensor):
-                tensor.kerasfx_settings = self._settings()  # pyright: ignore[reportAttributeAccessIssue]
+                tensor.kerasfx_settings = self._settings  # pyright: ignore[reportAttributeAccessIssue]
         return outputs
 
-    def _settings(self) -> dict[str, Any]:
-        return {"template": self._template, "training_fixed_in": sorted(self._training_fixed_in)}
-
     def _with_training(self, operation: Any, training: Any) -> Any:
-        """`operation` with the `training` of the model, where its own call does not fix it."""
-        fixed = operation.name in self._training_fixed_in
-        if training is None or fixed or not internals.takes_training(operation):
+        """`operation` with the `training` of the model, where its own call does not fix or find it."""
+        name, settings = operation.name, self._settings
+        if name in settings["training_from_context"]:
+            # Keras's record of the call holds the default value of the argument.
+            return lambda *args, training=None, **kwargs: operation(*args, **kwargs)
+        wanted = internals.takes_training(operation) or name in settings["training_passed_to"]
+        if training is None or name in settings["training_fixed_in"] or not wanted:
             return operation
         return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": training})
 
     def _arranged(self, outputs: Any) -> Any:
-        if self._template is None:
+        template = self._settings["template"]
+        if template is None:
             return outputs
         flat = keras.tree.flatten(outputs)
-        return map_leaves(lambda i: None if i is None else flat[i], decode_structure(self._template))
+        return map_leaves(lambda i: None if i is None else flat[i], decode_structure(template))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._settings()}
+        return {**super().get_config(), **self._settings}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

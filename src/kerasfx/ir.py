@@ -143,9 +143,22 @@ class Node:
         source: The user's line.
         implicit_masks: For a layer, the mask that Keras found attached to each tensor argument.
         after: Values that have to be computed before, although the call does not take them.
+        training_from_context: Whether it finds `training` in Keras's call context, because no `call` from
+            that of the model downwards hands it on.
     """
 
-    __slots__ = ("after", "args", "implicit_masks", "kwargs", "name", "outputs", "path", "source", "target")
+    __slots__ = (
+        "after",
+        "args",
+        "implicit_masks",
+        "kwargs",
+        "name",
+        "outputs",
+        "path",
+        "source",
+        "target",
+        "training_from_context",
+    )
 
     def __init__(
         self,
@@ -165,6 +178,7 @@ class Node:
         self.outputs: Any = None
         self.implicit_masks: dict[Value, Value | None] = {}
         self.after: tuple[Value, ...] = ()
+        self.training_from_context = False
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -201,6 +215,7 @@ class Graph:
         nodes: In execution order.
         parameters: The weights that ops read, one Value a variable.
         constants: The constant Values.
+        takes_training: Whether `fit` passes `training` to the original.
     """
 
     def __init__(self, name: str = "model"):
@@ -211,6 +226,7 @@ class Graph:
         self.parameters: list[Value] = []
         self.constants: list[Value] = []
         self.output_masks: dict[Value, Value | None] = {}
+        self.takes_training = True
         self._names: set[str] = set()
         self._copies: dict[str, int] = {}
 

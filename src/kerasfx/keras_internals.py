@@ -171,6 +171,24 @@ def takes_training(layer: Any) -> bool:
     return bool(getattr(layer, "_call_has_training_arg", False))
 
 
+def take_no_training(model: Any) -> None:
+    """Let Keras treat `model` as if its `call` had no `training` argument: `fit` does not pass it then."""
+    model._call_has_training_arg = False
+    model._call_has_context_arg = {**model._call_has_context_arg, "training": False}
+
+
+def training_of_context() -> Any:
+    """The `training` that a layer called now finds in the call context; None outside of a call."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return None if context is None else context.get_value("training")
+
+
+def set_training_of_context(training: Any) -> None:
+    """Let the layers called from now on in this call context find `training` there."""
+    context: Any = global_state.get_global_attribute("current_call_ctx")
+    context.set_value("training", training)
+
+
 def all_layers(layer: Any) -> list[Any]:
     """`layer` and every layer below it that Keras tracks, each once."""
     return list(layer._flatten_layers())
@@ -184,8 +202,17 @@ def constructor_arguments(layer: Any) -> dict[str, Any] | None:
 
 def own_state(layer: Any) -> list[Any]:
     """The variables that belong to `layer` itself, in the order in which its code made them."""
-    seeds = [g.state for g in getattr(layer, "_seed_generators", [])]
-    return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds]
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds(layer)]
+
+
+def seeds(layer: Any) -> list[Any]:
+    """The states of the seed generators that belong to `layer` itself."""
+    return [g.state for g in getattr(layer, "_seed_generators", [])]
+
+
+def state_but_seeds(layer: Any) -> list[Any]:
+    """The variables of `layer` itself that it does not train and does not draw with."""
+    return list(layer._non_trainable_variables)
 
 
 def attributes(layer: Any) -> dict[str, Any]:

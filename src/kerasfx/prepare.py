@@ -8,10 +8,10 @@ from typing import Any
 
 import keras
 
+from kerasfx import fit, provenance
 from kerasfx import keras_internals as internals
-from kerasfx import provenance
 from kerasfx.compare import verify as quick_compare
-from kerasfx.emit import emit
+from kerasfx.emit import emit, require_one_of
 from kerasfx.errors import (
     NotEquivalentError,
     OpaqueLayerError,
@@ -36,6 +36,7 @@ def prepare_model(
     leaves: Sequence[Selector] = (),
     opened: Sequence[Selector] = (),
     weights: str = "copy",
+    training_in_fit: str = fit.AS_ORIGINAL,
     strict: bool = False,
     verify: bool = True,
     hints: Hints | None = None,
@@ -51,6 +52,9 @@ def prepare_model(
         leaves: Layers that stay whole: classes, patterns of paths (`"encoder.*.rotary"`), predicates.
         opened: Built-in layers that are opened, by the same selectors.
         weights: `"copy"` for an independent model; `"share"` for the same layer objects and variables.
+        training_in_fit: What `fit` does with layers that the `fit` of the original leaves in inference mode,
+            because `training` does not reach them (the report warns of these): `"as_original"` leaves them
+            there, `"always"` trains them.
         strict: Raise instead of keeping a custom layer whole.
         verify: Compare the result with the original before it is returned.
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
@@ -71,8 +75,7 @@ def prepare_model(
     """
     start = time.perf_counter()
     _require_model(original_model)
-    if weights not in ("copy", "share"):
-        raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
+    require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
     if not (leaves or opened):
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
@@ -84,7 +87,9 @@ def prepare_model(
     if strict:
         _refuse_opaque(session)
     lower(session.graph)
-    prepared = emit(session.graph, weights=weights)
+    prepared = emit(session.graph, weights=weights, training_in_fit=training_in_fit)
+    about_fit = fit.finding(session.graph, training_in_fit, original_model)
+    session.findings.extend([about_fit] if about_fit else [])
     _connect(original_model, prepared, spec, session)
     if verify:
         _verify(original_model, prepared, session)

@@ -49,8 +49,8 @@ def compare(
 
     Checks that every variable has its partner; that outputs agree on random inputs, also after
     every weight of both models was perturbed alike; that in training mode with equal seeds outputs,
-    updated variables and losses agree; that masks agree; and that one step of gradient descent
-    leaves equal weights.
+    updated variables and losses agree; that called as `fit` calls them they agree as well; that masks
+    agree; and that one step of gradient descent leaves equal weights.
 
     Args:
         a: The original, a built layer or model.

@@ -56,6 +56,7 @@ def compare_models(
         _check("outputs", plain, _outputs_difference, subjects.tolerance),
         _check("perturbed outputs", noisy, _outputs_difference, subjects.tolerance),
         *_training_checks(subjects, trained),
+        *_fit_checks(subjects, trained),
         _check("masks", [*plain, *trained], _masks_difference, subjects.tolerance),
     ]
     if options.training and options.gradients:
@@ -143,6 +144,19 @@ def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]
         _check("training updates", outcomes, updates, tolerance),
         _check("losses", outcomes, _losses_difference, tolerance),
     ]
+
+
+def _fit_checks(subjects: Subjects, trained: list[Outcome]) -> list[Check]:
+    """Whether `fit` trains the same layers: it may tell fewer of them than a call with `training=True`."""
+    are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
+    if not (trained and are_models):
+        return []
+    first = trained[0]
+    outcome = subjects.outcome(first.sample, first.states, training=True, in_fit=True)
+    pairs = subjects.pairing.variables
+    updates = functools.partial(_updates_difference, pairs=pairs)
+    found = worst(d(outcome, subjects.tolerance) for d in (_outputs_difference, updates))
+    return [as_check("in fit", found, first.sample.label)]
 
 
 def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairs: Iterable[Pair]) -> Difference:

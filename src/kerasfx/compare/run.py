@@ -12,6 +12,7 @@ Private API of TensorFlow: `_seed` and `_rng` of its context, what draws without
 """
 
 import contextlib
+import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ from kerasfx.keras_internals import (
     call_context,
     generators_are_seeded,
     mask_of,
+    no_call_context,
     raw_value,
+    takes_training,
 )
 
 Call = Callable[[keras.Layer, Any], Any]
@@ -76,6 +79,7 @@ def run(
     training: bool,
     call: Call = call_directly,
     differentiable: bool = False,
+    in_fit: bool = False,
 ) -> Run:
     """Calls a model as if its variables had the values of `state`; writes nothing to it.
 
@@ -87,6 +91,7 @@ def run(
             without a `training` argument passes it on, too.
         call: How the model is called.
         differentiable: Whether gradients of the results are wanted.
+        in_fit: Whether to call it as `fit` does, which tells it that it trains if its `call` asks.
 
     Raises:
         Exception: Whatever the model raises.
@@ -102,8 +107,9 @@ def run(
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
         with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
-            with call_context(training):
-                outputs = keras.tree.map_structure(_value_of, call(model, tensors))
+            with no_call_context() if in_fit else call_context(training):
+                called: Any = _as_fit_calls(model) if in_fit else model
+                outputs = keras.tree.map_structure(_value_of, call(called, tensors))
             losses = tuple(keras.tree.flatten(model.losses))
         masks = tuple((path, mask_of(leaf)) for path, leaf in leaves(outputs))
         after = {key: (v, scope.get_current_value(v)) for key, (v, _) in state.items()}
@@ -116,6 +122,12 @@ def attempt(model: keras.Layer, inputs: Any, state: State, **options: Any) -> Ru
         return run(model, inputs, state, **options)
     except Exception as error:
         return Run(error=error)
+
+
+def _as_fit_calls(model: keras.Layer) -> Callable[..., Any]:
+    """What `fit` calls: the model, or on JAX its `call` alone, as `Layer.stateless_call` does."""
+    function = model.call if keras.backend.backend() == "jax" else model
+    return functools.partial(function, training=True) if takes_training(model) else function
 
 
 def _to_tensor(value: Any) -> Any:

@@ -73,6 +73,7 @@ class Outcome:
     training: bool
     a: Run
     b: Run
+    in_fit: bool = False
 
     @property
     def completed(self) -> bool:
@@ -100,13 +101,18 @@ class Subjects:
         return state, aligned(state, self.pairing.variables, self.own_states()[1])
 
     def outcome(
-        self, sample: Sample, states: tuple[State, State], training: bool, run_a: Run | None = None
+        self,
+        sample: Sample,
+        states: tuple[State, State],
+        training: bool,
+        run_a: Run | None = None,
+        in_fit: bool = False,
     ) -> Outcome:
         """Runs both models, or the prepared one if the original has run already."""
-        call = self.pairing.call
-        ours = run_a or attempt(self.a, sample.inputs, states[0], training=training, call=call)
-        theirs = attempt(self.b, sample.inputs, states[1], training=training, call=call_directly)
-        return Outcome(sample, states, training, ours, theirs)
+        mode = {"training": training, "in_fit": in_fit}
+        ours = run_a or attempt(self.a, sample.inputs, states[0], **mode, call=self.pairing.call)
+        theirs = attempt(self.b, sample.inputs, states[1], **mode, call=call_directly)
+        return Outcome(sample, states, training, ours, theirs, in_fit)
 
 
 def require_built(**models: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from kerasfx import keras_internals as internals
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
@@ -121,15 +123,24 @@ def _trace_once(
         internals.calls_forgotten(lambda: internals.all_layers(model)),
         session.recording(),
         raw.context(session),
-        internals.call_context(session.training),
+        internals.call_context(session.training_of_context),
     ):
         _run(session, model, spec, sizes)
     check_early(session.graph, session.effects.guards)
     session.findings.extend(dict.fromkeys(guard.finding for guard in session.effects.guards))
     session.graph.prune()
+    _note_fit(session.graph, model)
     keep_call_order(session.graph)
     session.graph.check()
     return session
+
+
+def _note_fit(graph: Graph, model: Any) -> None:
+    """Write down whether `fit` passes `training` to `model`; there is no fitting of a mere layer."""
+    is_model = isinstance(model, keras.Model)
+    graph.takes_training = internals.takes_training(model) or not is_model
+    for node in graph.nodes:
+        node.training_from_context &= is_model
 
 
 def _run(session: Session, model: Any, spec: CallSpec, sizes: ExampleSizes) -> None:

@@ -27,6 +27,9 @@ from kerasfx.trace.leaves import builtin_class
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
+MODAL_LAYERS = tuple(f"kerasfx.layers.{name}" for name in ("AddLoss", "RefuseTraining", "SelectByTraining"))
+"""The layers that do something else in training, because the user's Python code did."""
+
 
 def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     """Call `run`, which traces one layer, for inference and for training.
@@ -37,6 +40,23 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     Raises:
         TraceError: The two modes cannot be merged.
     """
+    start = len(session.graph.nodes)
+    with session.noting_flags() as asked:
+        results = _trace_both_modes(session, run)
+    for node in session.graph.nodes[start:]:
+        if depends_on_mode(node) and all(flag.from_context for flag in asked):
+            node.training_from_context = True
+    return results
+
+
+def depends_on_mode(node: Node) -> bool:
+    """Whether `node` does what one side of `if training:` asks for."""
+    if isinstance(node.target, SeedDraw):
+        return "when" in node.kwargs
+    return isinstance(node.target, LayerSpec) and node.target.class_name in MODAL_LAYERS
+
+
+def _trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     graph, before = session.graph, session.effects.copy()
     start = len(graph.nodes)
     with session.deciding(False):
@@ -67,7 +87,7 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
 def _refusing_training(session: Session, inference: Any, error: OperationInferenceError) -> Any:
     """The results of inference, which are not to be had in training, where the original raises."""
     what = str(error).splitlines()[0]
-    path = session.paths.of_layer(session.forked_layer, session.frame.path if session.frames else "")
+    path = _path(session)
     session.findings.append(Finding("warning", path, f"it cannot be trained, nor can the original: {what}"))
     target = LayerSpec("kerasfx.layers.RefuseTraining", {"message": what})
 
@@ -82,6 +102,11 @@ def _refusing_training(session: Session, inference: Any, error: OperationInferen
         return result
 
     return map_leaves(refusing, inference)
+
+
+def _path(session: Session) -> str:
+    """Path of the layer that is traced for both modes."""
+    return session.paths.of_layer(session.forked_layer, session.frame.path if session.frames else "")
 
 
 def _merge_effects(
@@ -253,8 +278,8 @@ def _choose_value(session: Session, inference: Value, training: Value, same: dic
         return a
     if a.dtype != b.dtype or list(map(hint, a.shape)) != list(map(hint, b.shape)):
         raise _unlike(session, f"one returns {a!r}, the other {b!r}")
-    node = Node(f"{b.name}_by_mode", LayerSpec("kerasfx.layers.SelectByTraining"), ([a, b],), {}, "")
-    node.path = a.producer.path if isinstance(a.producer, Node) else ""
+    target = LayerSpec("kerasfx.layers.SelectByTraining")
+    node = Node(f"{b.name}_by_mode", target, ([a, b],), {}, _path(session))
     return session.finish(node, specs_like(a)).value
 
 

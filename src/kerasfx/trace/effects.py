@@ -72,7 +72,10 @@ def tie_to_outputs(session: Session) -> None:
     if effects.losses:
         values, when = zip(*effects.losses, strict=True)
         target = LayerSpec("kerasfx.layers.AddLoss", {"when": list(when)})
-        tied = _finished(session, Node("add_loss", target, ([tied, *values],), {}), tied)
+        node = Node("add_loss", target, ([tied, *values],), {})
+        asked = session.flags_asked
+        node.training_from_context = bool(asked) and all(flag.from_context for flag in asked)
+        tied = _finished(session, node, tied)
     if tied is output:
         return
     graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)

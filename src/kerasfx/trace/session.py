@@ -76,14 +76,21 @@ def current() -> Session | None:
 
 
 class TrainingFlag:
-    """Stands for `training` while tracing: whether the model trains is not known yet."""
+    """Stands for `training` while tracing: whether the model trains is not known yet.
 
-    def __init__(self, session: Session):
+    Args:
+        session: The trace.
+        from_context: Whether it is what Keras's call context holds, rather than the argument of the model.
+    """
+
+    def __init__(self, session: Session, *, from_context: bool):
         self._session = session
+        self.from_context = from_context
 
     def __bool__(self) -> bool:
         if not self._session.in_user_code:
             return False
+        self._session.flags_asked.add(self)
         if self._session.mode_decided is not None:
             return self._session.mode_decided
         line = source_line()
@@ -138,7 +145,9 @@ class Session:
         self.clashes = clashes or Clashes()
         self.findings: list[Finding] = []
         self.opened: dict[str, str] = {}
-        self.training = TrainingFlag(self)
+        self.training = TrainingFlag(self, from_context=False)
+        self.training_of_context = TrainingFlag(self, from_context=True)
+        self.flags_asked: set[TrainingFlag] = set()
         self.frames: list[Frame] = []
         self.effects = Effects()
         self.paused = False
@@ -208,6 +217,9 @@ class Session:
         is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
         is_leaf = is_leaf and not self.in_body
         frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
+        if len(self.frames) == 1 and internals.training_of_context() is self.training:
+            # What was handed to one layer does not reach the next one by itself.
+            internals.set_training_of_context(self.training_of_context)
         try:
             with self._framed(frame):
                 outputs = original(layer, *args, **kwargs)
@@ -249,6 +261,9 @@ class Session:
             return layer.call(*args, **kwargs)
         if frame.is_leaf:
             return self._record_leaf(frame, kwargs)
+        if len(self.frames) == 1:
+            args = tuple(map(self._as_argument_of_model, args))
+            kwargs = {k: self._as_argument_of_model(v) for k, v in kwargs.items()}
         self.opened.setdefault(frame.path, type(layer).__name__)
         quantized = getattr(layer, "quantization_mode", None) is not None
         with (
@@ -261,6 +276,10 @@ class Session:
         outputs = self._checked_outputs(outputs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
         return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
+
+    def _as_argument_of_model(self, x: Any) -> Any:
+        """From the `call` of the model on, who gets `training` got it by hand."""
+        return self.training if x is self.training_of_context else x
 
     @contextmanager
     def _naming_numpy(self) -> Iterator[None]:
@@ -316,11 +335,11 @@ class Session:
 
     @contextmanager
     def _forking(self, layer: Any) -> Iterator[None]:
-        self.forked_layer = layer
+        saved, self.forked_layer = self.forked_layer, layer
         try:
             yield
         finally:
-            self.forked_layer = None
+            self.forked_layer = saved
 
     @contextmanager
     def inside_body(self) -> Iterator[None]:
@@ -331,6 +350,15 @@ class Session:
             yield
         finally:
             self.in_body = saved
+
+    @contextmanager
+    def noting_flags(self) -> Iterator[set[TrainingFlag]]:
+        """Give the flags whose truth is asked in the block."""
+        saved, self.flags_asked = self.flags_asked, set()
+        try:
+            yield self.flags_asked
+        finally:
+            self.flags_asked |= saved
 
     @contextmanager
     def deciding(self, training: bool) -> Iterator[None]:
@@ -366,6 +394,7 @@ class Session:
         config = {"activation": "linear"} if activation else {}
         target = LayerCall(layer, self._why_kept(frame), config)
         node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
+        node.training_from_context = internals.training_of_context() is self.training_of_context
         for tensor in leaves_of((user_args, user_kwargs)):
             if isinstance(tensor, TracedTensor):
                 node.implicit_masks[tensor.value] = _value_of(internals.mask_of(tensor))
@@ -388,16 +417,20 @@ class Session:
             k: v
             for k, v in frame.kwargs.items()
             # Keras puts the implicit mask in the place of a mask that is None.
-            if v is not self.training and not (v is None and k.endswith("mask"))
+            if not self.is_flag(v) and not (v is None and k.endswith("mask"))
         }
-        args = tuple(a for a in frame.args if a is not self.training)
+        args = tuple(a for a in frame.args if not self.is_flag(a))
         given = populated.get("training", kwargs.get("training"))
-        if internals.takes_training(frame.layer) and given is not self.training:
-            if not any(a is self.training for a in frame.args):
+        if internals.takes_training(frame.layer) and not self.is_flag(given):
+            if not any(map(self.is_flag, frame.args)):
                 kwargs["training"] = bool(given)
         elif "training" in kwargs and not internals.takes_training(frame.layer):
             del kwargs["training"]
         return args, kwargs
+
+    def is_flag(self, x: Any) -> bool:
+        """Whether `x` stands for `training`."""
+        return x is self.training or x is self.training_of_context
 
     def _why_kept(self, frame: Frame) -> str | None:
         layer = frame.layer

@@ -179,7 +179,7 @@ def _arguments(session: Session, structure: Any) -> Any:
 
     def leaf(x: Any) -> Any:
         # A function needs to know the mode, which `bool` asks for.
-        return bool(x) if x is session.training else dialect().argument(x)
+        return bool(x) if session.is_flag(x) else dialect().argument(x)
 
     # Sizes are kept in tuples of their own class, which a copy would lose.
     is_same = all(leaf(x) is x for x in leaves_of(structure))

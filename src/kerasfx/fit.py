@@ -1,0 +1,84 @@
+"""Where `fit` leaves a model in inference: `training` does not reach every layer that wants it.
+
+Keras calls a subclassed model whose `call` has no `training` argument without it, so that a Dropout
+inside never drops in `fit`, although it does in `model(x, training=True)`. On JAX, `fit` runs the model's
+`call` outside of Keras's call context (`Layer.stateless_call`), so that only those layers train to which
+`call` hands `training` on. A plain Functional model trains all of its layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kerasfx import keras_internals as internals
+from kerasfx.ir import Graph, LayerCall, Node
+from kerasfx.report import Finding
+from kerasfx.trace.branches import depends_on_mode
+from kerasfx.trace.leaves import builtin_class
+
+CHOICES = AS_ORIGINAL, ALWAYS = "as_original", "always"
+
+RATES = ("rate", "stddev", "dropout", "_dropout", "recurrent_dropout")
+"""What a built-in layer calls the strength of its noise."""
+
+SHOWN = 3
+
+
+def not_trained_by_fit(graph: Graph) -> list[Node]:
+    """The nodes that act in training, and that `fit` of the original leaves in inference."""
+    if graph.takes_training and keras.backend.backend() != "jax":
+        return []
+    return [node for node in graph.nodes if node.training_from_context and _acts(node)]
+
+
+def reached_by_context_alone(graph: Graph) -> list[Any]:
+    """The layers kept whole whose `call` has no `training`, and hides layers that want it.
+
+    A Functional model passes them nothing, so that on JAX `fit` would leave them in inference.
+    """
+    calls = [n for n in graph.nodes if isinstance(n.target, LayerCall) and not n.training_from_context]
+    layers = [n.target.layer for n in calls]  # pyright: ignore[reportAttributeAccessIssue]
+    return [x for x in layers if not internals.takes_training(x) and acts_in_training(x)]
+
+
+def acts_in_training(layer: Any) -> bool:
+    """Whether `layer` may do something else in training: it draws, updates its state, or is custom."""
+    return any(map(_acts_itself, internals.all_layers(layer)))
+
+
+def finding(graph: Graph, training_in_fit: str, root: Any) -> Finding | None:
+    """What the user should know about `fit`, or None."""
+    nodes = not_trained_by_fit(graph)
+    if not nodes:
+        return None
+    names = list(dict.fromkeys(node.path or node.name for node in nodes))
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    why = "hands no `training` on to it" if graph.takes_training else "takes no `training`"
+    same = (
+        "so does that of the result" if training_in_fit == AS_ORIGINAL else "that of the result trains them"
+    )
+    call = f"{type(root).__name__}.call"
+    what = f"`fit` of the original leaves {shown} in inference mode, because {call} {why}; {same}"
+    line = "def call(self, ..., training=None), and layer(x, training=training) for each of them"
+    other = ALWAYS if training_in_fit == AS_ORIGINAL else AS_ORIGINAL
+    wish = "train them as they are" if other == ALWAYS else "do as the original does"
+    source = next((node.source for node in nodes if node.source), None)
+    return Finding("warning", "", what, source, f'{line}; to {wish}: training_in_fit="{other}"')
+
+
+def _acts(node: Node) -> bool:
+    if not isinstance(node.target, LayerCall):
+        return depends_on_mode(node)
+    return "training" not in node.kwargs and acts_in_training(node.target.layer)
+
+
+def _acts_itself(layer: Any) -> bool:
+    if not internals.takes_training(layer):
+        return False
+    if builtin_class(type(layer)) is None:
+        return True
+    rates = [vars(layer)[name] for name in RATES if isinstance(vars(layer).get(name), (int, float))]
+    draws = bool(internals.seeds(layer)) and (not rates or any(rates))
+    return draws or bool(internals.state_but_seeds(layer))
