@@ -19,6 +19,7 @@ from kerasfx.ir import (
     Graph,
     LayerCall,
     LayerSpec,
+    MetricUpdate,
     Node,
     Parameter,
     SeedDraw,
@@ -165,6 +166,8 @@ class _Emitter:
             outputs = self._draw(node, node.target.generator)
         elif isinstance(node.target, Assignment):
             outputs = self._assign(node)
+        elif isinstance(node.target, MetricUpdate):
+            outputs = self._update_metric(node, node.target)
         else:
             outputs = self._call_layer(node)
         self.tensors.update(_paired(node.outputs, outputs))
@@ -195,6 +198,24 @@ class _Emitter:
         self._note_context(node, self.made[id(generator)])
         before = [self._tensor(v) for v in node.inputs]
         return self.made[id(generator)](before[0] if before else self._anchor(), **node.kwargs)
+
+    def _update_metric(self, node: Node, target: MetricUpdate) -> Any:
+        metric = target.metric
+        if id(metric) not in self.made:
+            copy = metric if self.share else type(metric).from_config(metric.get_config())
+            self.made[id(metric)] = layers.UpdateMetric(copy, name=self._name(node.name))
+            pairs = list(zip(metric.variables, copy.variables, strict=True))
+            for original, own in pairs if not self.share else ():
+                assign(own, original)
+            self.record.metrics.extend(pairs)
+        layer = self.made[id(metric)]
+        self._note_context(node, layer)
+        x, *args = node.args
+        values = list(values_in((args, node.kwargs)))
+        arguments = codec.encode([args, node.kwargs], values.index)
+        masks = node.implicit_masks
+        tensors = [self._with_mask(v, masks.get(v, v.mask)) for v in values]
+        return layer([self._with_mask(x, x.mask), *tensors], arguments=arguments, when=target.when)
 
     def _call_layer(self, node: Node) -> Any:
         layer, transfer = self._layer(node)

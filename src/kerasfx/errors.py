@@ -168,9 +168,10 @@ class UnsupportedOperationError(TraceError, TypeError):
 
 
 class StateUpdateError(TraceError, TypeError):
-    """A metric is updated inside `call`; the prepared model would neither reset nor report it.
+    """A metric is read inside `call`, or one whose class is not Keras's is updated there.
 
-    Update it in `train_step`, or keep the layer whole: `leaves=[...]`.
+    The prepared model could neither be loaded without that class, nor keep the order of reads and updates.
+    Update the metric in `train_step`, or keep the layer whole: `leaves=[...]`.
     """
 
 

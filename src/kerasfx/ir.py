@@ -102,7 +102,20 @@ class Assignment:
     variable: Any
 
 
-Target = LayerCall | LayerSpec | SeedDraw | Assignment | str
+@dataclass(frozen=True, eq=False)
+class MetricUpdate:
+    """The target of a Node that updates a metric; it takes (x, arguments of the update) and gives x.
+
+    Attributes:
+        metric: The metric of the original model.
+        when: The value of `training` for which it is updated; None for both.
+    """
+
+    metric: Any
+    when: bool | None = None
+
+
+Target = LayerCall | LayerSpec | SeedDraw | Assignment | MetricUpdate | str
 
 
 class Value:

@@ -225,6 +225,11 @@ def sublayers(layer: Any) -> list[Any]:
     return list(layer._layers)
 
 
+def metrics_of_layers(model: Any) -> list[Any]:
+    """The metrics that `model` and its layers hold, without those that `compile` was given."""
+    return [metric for layer in all_layers(model) for metric in layer._metrics]
+
+
 def operations_but_masks(model: Any) -> list[Any]:
     """The operations of a functional model, without those that only compute implicit masks."""
     reached: dict[int, Any] = {}

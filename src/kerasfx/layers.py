@@ -358,6 +358,39 @@ class AddLoss(_Plain):
 
 
 @keras.saving.register_keras_serializable("kerasfx")
+class UpdateMetric(_Plain):
+    """Gives its first input back and updates a metric with the others.
+
+    Args:
+        metric: A `keras.metrics.Metric`, or its serialized form.
+
+    Call arguments:
+        inputs: `[x, tensor, ...]`.
+        arguments: Encoded `[args, kwargs]` of `update_state`, the tensors by their number.
+        when: The value of `training` for which the metric is updated, None for both.
+        training: The mode.
+    """
+
+    def __init__(self, metric: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        is_made = isinstance(metric, keras.metrics.Metric)
+        self.metric: Any = metric if is_made else keras.saving.deserialize_keras_object(metric)
+
+    def call(self, inputs: Any, arguments: Any, when: bool | None = None, training: Any = None) -> Any:
+        x, *tensors = inputs
+        if when is None or when == bool(training):
+            args, kwargs = codec.decode(arguments, tensors, _size_of)
+            self.metric.update_state(*args, **kwargs)
+        return ops.copy(x)
+
+    def compute_output_spec(self, inputs: Any, arguments: Any, when: Any = None, training: Any = None) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "metric": keras.saving.serialize_keras_object(self.metric)}
+
+
+@keras.saving.register_keras_serializable("kerasfx")
 class CheckSizes(_Plain):
     """Gives its first input back, if the sizes of the others are such as the model was prepared for.
 

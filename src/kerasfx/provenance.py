@@ -14,6 +14,7 @@ class Provenance:
 
     Attributes:
         variables: Pairs (variable of the original, variable of the prepared model).
+        metrics: Such pairs of the state of metrics that `call` updates, which Keras counts apart.
         unused: Variables of the original that no output depends on.
         constants: Variables of the prepared model that hold constants.
         layers: Pairs (layer of the original, layer of the prepared model), in order of execution.
@@ -22,6 +23,7 @@ class Provenance:
     """
 
     variables: list[tuple[Any, Any]] = field(default_factory=list)
+    metrics: list[tuple[Any, Any]] = field(default_factory=list)
     unused: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
     layers: list[tuple[Any, Any]] = field(default_factory=list)

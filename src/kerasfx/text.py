@@ -11,6 +11,7 @@ from kerasfx.ir import (
     Graph,
     LayerCall,
     LayerSpec,
+    MetricUpdate,
     Node,
     SeedDraw,
     Value,
@@ -71,6 +72,8 @@ def target_name(node: Node) -> str:
         return "draw_seed"
     if isinstance(target, Assignment):
         return "assign"
+    if isinstance(target, MetricUpdate):
+        return f"update_metric '{target.metric.name}'"
     if isinstance(target, LayerSpec):
         config = ", ".join(f"{k}={_structure(v)}" for k, v in target.config.items() if k != "dtype")
         return f"{target.class_name.rpartition('.')[2]}({config})"

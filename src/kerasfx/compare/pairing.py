@@ -11,7 +11,7 @@ import numpy as np
 from kerasfx.compare.measure import to_numpy
 from kerasfx.compare.result import Check
 from kerasfx.compare.run import Call, State, call_directly
-from kerasfx.keras_internals import all_layers, own_state
+from kerasfx.keras_internals import all_layers, metrics_of_layers, own_state
 
 Pair = tuple[keras.Variable, keras.Variable]
 LayerPair = tuple[keras.Layer, keras.Layer]
@@ -77,7 +77,7 @@ def _recorded(a: keras.Layer, b: keras.Layer) -> Pairing | None:
     if known is None or known.original is not a:
         return None
     return Pairing(
-        variables=tuple(known.variables),
+        variables=(*known.variables, *known.metrics),
         unused=tuple(known.unused),
         constants=tuple(known.constants),
         layers=tuple(known.layers),
@@ -184,7 +184,7 @@ def _some(faults: list[str], limit: int = 3) -> str:
 def _unpaired(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> list[str]:
     ours = {id(v) for v, _ in pairing.variables} | {id(v) for v in pairing.unused}
     theirs = {id(w) for _, w in pairing.variables} | {id(w) for w in pairing.constants}
-    held = {id(w) for w in b.variables}
+    held = {id(w) for w in (*b.variables, *(w for m in metrics_of_layers(b) for w in m.variables))}
     outside = [w for _, w in pairing.variables if id(w) not in held]
     return [
         *(f"'{v.path}' of the original is missing" for v in a.variables if id(v) not in ours),

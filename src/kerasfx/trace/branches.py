@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,18 @@ from kerasfx import codec
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
 from kerasfx.errors import OperationInferenceError, UnsupportedOperationError, describe
-from kerasfx.ir import Body, Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, map_leaves, map_values
+from kerasfx.ir import (
+    Body,
+    Graph,
+    LayerCall,
+    LayerSpec,
+    MetricUpdate,
+    Node,
+    SeedDraw,
+    Value,
+    map_leaves,
+    map_values,
+)
 from kerasfx.report import Finding
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.inference import specs_like
@@ -53,6 +65,8 @@ def depends_on_mode(node: Node) -> bool:
     """Whether `node` does what one side of `if training:` asks for."""
     if isinstance(node.target, SeedDraw):
         return "when" in node.kwargs
+    if isinstance(node.target, MetricUpdate):
+        return node.target.when is not None
     return isinstance(node.target, LayerSpec) and node.target.class_name in MODAL_LAYERS
 
 
@@ -133,6 +147,10 @@ def _merge_effects(
     second = [(same.get(v, v), when) for v, when in in_training.losses[len(before.losses) :]]
     session.effects.losses += [(v, None if (v, w) in second else False) for v, w in first]
     session.effects.losses += [(v, True) for v, w in second if (v, w) not in first]
+    calls = in_inference.metric_calls[len(before.metric_calls) :]
+    others = [call.of(same) for call in in_training.metric_calls[len(before.metric_calls) :]]
+    session.effects.metric_calls += [c if c in others else replace(c, when=False) for c in calls]
+    session.effects.metric_calls += [replace(c, when=True) for c in others if c not in calls]
 
 
 def _merge(graph: Graph, start: int, middle: int) -> dict[Value, Value]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kerasfx.ir import Assignment, LayerSpec, Node, Value, map_leaves, values_in
 from kerasfx.trace.guards import Guard
 from kerasfx.trace.inference import specs_like
+from kerasfx.trace.metrics import MetricCall
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
@@ -22,6 +23,7 @@ class Effects:
         last_draw: Seed generator (its id) -> the last draw from it.
         assigned: Variable (its id) -> the Value that it has now.
         losses: The losses, each with the value of `training` for which it is added (None: both).
+        metric_calls: The updates of metrics.
         guards: What was asked about free sizes.
         overwritten: Value -> the Value that its tensor has since it was changed in place.
         stale: Value that shared the memory -> where that happened.
@@ -31,6 +33,7 @@ class Effects:
     last_draw: dict[int, Value] = field(default_factory=dict)
     assigned: dict[int, Value] = field(default_factory=dict)
     losses: list[tuple[Value, bool | None]] = field(default_factory=list)
+    metric_calls: list[MetricCall] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
     overwritten: dict[Value, Value] = field(default_factory=dict)
     stale: dict[Value, Any] = field(default_factory=dict)
@@ -69,17 +72,25 @@ def tie_to_outputs(session: Session) -> None:
         target = Assignment(parameter.producer.variable)  # pyright: ignore
         node = Node(f"{parameter.name}_update", target, (tied, new_value, parameter), {})
         tied = _finished(session, node, tied)
+    for call in effects.metric_calls:
+        node = call.node(tied)
+        node.training_from_context = asks_the_context_alone(session)
+        tied = _finished(session, node, tied)
     if effects.losses:
         values, when = zip(*effects.losses, strict=True)
         target = LayerSpec("kerasfx.layers.AddLoss", {"when": list(when)})
         node = Node("add_loss", target, ([tied, *values],), {})
-        asked = session.flags_asked
-        node.training_from_context = bool(asked) and all(flag.from_context for flag in asked)
+        node.training_from_context = asks_the_context_alone(session)
         tied = _finished(session, node, tied)
     if tied is output:
         return
     graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)
     graph.output_masks[tied] = graph.output_masks.pop(output, None)
+
+
+def asks_the_context_alone(session: Session) -> bool:
+    """Whether all Python code that asks whether the model trains asks Keras's call context."""
+    return bool(session.flags_asked) and all(flag.from_context for flag in session.flags_asked)
 
 
 def _finished(session: Session, node: Node, like: Value) -> Value:

@@ -21,7 +21,6 @@ import numpy as np
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
 from kerasfx.errors import (
-    StateUpdateError,
     WeightAsPythonValueError,
     describe,
 )
@@ -245,15 +244,6 @@ def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) 
 
 def _assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     variable, value = (*args, *kwargs.values())
-    if id(variable) in {id(v) for v in session.root.metrics_variables}:
-        raise StateUpdateError(
-            describe(
-                f"A metric is updated inside `call`: {session.paths.of_variable(variable)}.",
-                where=session.locate(source_line()),
-                why="a flat model has no place for it yet",
-                hint=session.keep_hint(),
-            )
-        )
     return session.assign(variable, value)
 
 

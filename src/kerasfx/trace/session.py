@@ -39,7 +39,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.report import Finding
-from kerasfx.trace import inference, public_calls, raw
+from kerasfx.trace import inference, metrics, public_calls, raw
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
@@ -156,6 +156,7 @@ class Session:
         self.forked_layer: Any = None
         self.in_body = False
         self.may_be_weak: dict[int, Value] = {}
+        self.of_metrics = {id(v) for metric in internals.metrics_of_layers(root) for v in metric.variables}
 
     @property
     def frame(self) -> Frame:
@@ -622,8 +623,15 @@ class Session:
         return self.record_op("keras.ops.cast", (tensor,), {"dtype": dtype})
 
     def parameter_value(self, variable: Any) -> Value:
-        """The Value of a variable as it is when the model is called."""
+        """The Value of a variable as it is when the model is called.
+
+        Raises:
+            StateUpdateError: It belongs to a metric.
+        """
         path = self.paths.of_variable(variable)
+        if id(variable) in self.of_metrics:
+            what = f"The state of a metric is read or assigned inside `call`: {path}."
+            raise metrics.refusal(self, what, self.keep_hint())
         return self.graph.add_parameter(variable, path, tuple(variable.shape), variable._dtype)
 
     def assign(self, variable: Any, new_value: Any) -> Any:
@@ -666,6 +674,10 @@ class Session:
     def value_of(self, x: Any) -> Any:
         """The Value of an output of the model; None stays None."""
         return None if x is None else self._as_layer_argument(x)
+
+    def mask_value(self, tensor: TracedTensor) -> Value | None:
+        """The mask that `tensor` carries."""
+        return _value_of(internals.mask_of(tensor))
 
     def masks_of(self, outputs: Any) -> dict[Value, Value | None]:
         """The mask attached to each output of the model."""
