@@ -25,7 +25,7 @@ class Scaled(keras.Model):
 
 
 class Counted(keras.layers.Layer):
-    """Kept whole: it updates a metric."""
+    """Kept whole: it reads a metric."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,7 @@ class Counted(keras.layers.Layer):
 
     def call(self, x):
         self.seen.update_state(ops.mean(x))
-        return x
+        return x + self.seen.result()
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ class TestWrong:
         x = keras.Input((None, 4))
         model = keras.Model(x, Counted()(x))
         verdict = judge.judge("counted", example.of_functional(model))
-        assert verdict.causes[0].startswith("opaque: counted: Counted is kept whole: A metric is updated")
+        assert verdict.causes[0].startswith("opaque: counted: Counted is kept whole: The state of a metric")
 
     def test_no_model_at_all(self, scaled):
         def prepare(model, input_layer):

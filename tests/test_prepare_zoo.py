@@ -29,7 +29,7 @@ NO_INT64 = "ignore:Explicitly requested dtype int64:UserWarning"
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in (*IGNORED_WARNINGS, NO_INT64)]
 
 NAMES = sorted(ALL)
-GRADIENTS_ON_JAX = ("zoo.structure", "zoo.frozen", "zoo.training")
+GRADIENTS_ON_JAX = ("zoo.structure", "zoo.frozen", "zoo.training", "zoo.state")
 
 NO_DERIVATIVE = {
     # It has none of `slice_update` and of a dilated convolution on a CPU.

@@ -188,3 +188,42 @@ class TestExplain:
             kerasfx.explain("net")
         with pytest.raises(kerasfx.errors.InputRequiredError):
             kerasfx.explain(Net())
+
+
+class Choosy(keras.layers.Layer):
+    """Branches on attributes, in `call` and in a method of its own."""
+
+    def __init__(self, use_bias=True):
+        super().__init__()
+        self.use_bias = use_bias
+        self.order = "first"
+        self.never_asked = 3
+        self.cache = None
+        self.inner = keras.layers.Dense(4)
+
+    def call(self, x, training=None):
+        if self.use_bias and training:
+            x = x + 1.0
+        if self.inner is not None:
+            x = self.inner(x)
+        return self.arranged(x) * self.never_asked
+
+    def arranged(self, x):
+        x = x if self.cache is None else x + self.cache
+        return x if self.order == "first" else -x
+
+
+def test_values_that_call_branches_on_are_listed():
+    inputs = keras.Input((4,))
+    layers = [Choosy(), Choosy(), Choosy(use_bias=False)]
+    model = keras.Sequential([inputs, *layers])
+    found = kerasfx.report(kerasfx.prepare_model(model)).of_kind("fixed")
+    assert sorted(f.what for f in found) == [
+        "self.cache is None, also in 2 more Choosy",
+        "self.order is 'first', also in 2 more Choosy",
+        "self.use_bias is False",
+        "self.use_bias is True, also in 1 more Choosy",
+    ]
+    lines = {f.what.split()[0]: f.source.text for f in found}
+    assert lines["self.use_bias"] == "if self.use_bias and training:"
+    assert lines["self.order"].endswith('if self.order == "first" else -x')

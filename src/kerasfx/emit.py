@@ -204,10 +204,7 @@ class _Emitter:
         if id(metric) not in self.made:
             copy = metric if self.share else type(metric).from_config(metric.get_config())
             self.made[id(metric)] = layers.UpdateMetric(copy, name=self._name(node.name))
-            pairs = list(zip(metric.variables, copy.variables, strict=True))
-            for original, own in pairs if not self.share else ():
-                assign(own, original)
-            self.record.metrics.extend(pairs)
+            self._transfer_metric(metric, copy)
         layer = self.made[id(metric)]
         self._note_context(node, layer)
         x, *args = node.args
@@ -313,6 +310,14 @@ class _Emitter:
                 target.trainable = source.trainable
                 assign(target, source)
         self.record.variables.extend(pairs)
+        for ours, theirs in zip(*map(internals.metrics_of_layers, (original, copy)), strict=True):
+            self._transfer_metric(ours, theirs)
+
+    def _transfer_metric(self, original: Any, copy: Any) -> None:
+        pairs = list(zip(original.variables, copy.variables, strict=True))
+        for source, target in pairs if not self.share else ():
+            assign(target, source)
+        self.record.metrics.extend(pairs)
 
     # Values
 

@@ -50,7 +50,7 @@ def acts_in_training(layer: Any) -> bool:
 
 def finding(graph: Graph, training_in_fit: str, root: Any) -> Finding | None:
     """What the user should know about `fit`, or None."""
-    nodes = not_trained_by_fit(graph)
+    nodes = [node for node in not_trained_by_fit(graph) if not _trains_by_default(node)]
     if not nodes:
         return None
     names = list(dict.fromkeys(node.path or node.name for node in nodes))
@@ -72,6 +72,10 @@ def _acts(node: Node) -> bool:
     if not isinstance(node.target, LayerCall):
         return depends_on_mode(node)
     return "training" not in node.kwargs and acts_in_training(node.target.layer)
+
+
+def _trains_by_default(node: Node) -> bool:
+    return isinstance(node.target, LayerCall) and internals.trains_by_default(node.target.layer)
 
 
 def _acts_itself(layer: Any) -> bool:

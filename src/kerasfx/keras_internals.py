@@ -171,6 +171,12 @@ def takes_training(layer: Any) -> bool:
     return bool(getattr(layer, "_call_has_training_arg", False))
 
 
+def trains_by_default(layer: Any) -> bool:
+    """Whether the `call` of `layer` trains where nobody says whether to."""
+    parameter = layer._call_signature.parameters.get("training")
+    return parameter is not None and parameter.default is True
+
+
 def take_no_training(model: Any) -> None:
     """Let Keras treat `model` as if its `call` had no `training` argument: `fit` does not pass it then."""
     model._call_has_training_arg = False

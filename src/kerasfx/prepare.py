@@ -189,7 +189,8 @@ def _leaves(struct: Any) -> list[Any]:
 
 def _verify(original: Any, prepared: Any, session: Session) -> None:
     try:
-        comparison = quick_compare(original, prepared)
+        # Both sides of `if training:` became one graph: it has to be right in either mode.
+        comparison = quick_compare(original, prepared, training=bool(session.flags_asked))
     except ValueError as error:
         what = f"the result was not compared with the original: {error}"
         hint = "kerasfx.compare(model, prepared, inputs=...) with inputs that the model accepts"

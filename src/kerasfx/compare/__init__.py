@@ -94,14 +94,15 @@ def verify(
     variables: Iterable[Pair] | None = None,
     ranges: Mapping[str, Range] | None = None,
     call_a: Call | None = None,
+    training: bool = False,
     seed: int = 0,
     tolerance: float | None = None,
 ) -> Comparison:
-    """The quick part of `compare`: variables, outputs, perturbed outputs, masks; inference only.
+    """The quick part of `compare`: variables, outputs, perturbed outputs, masks; training if asked for.
 
     Each model runs twice on one batch. Arguments, result and errors are those of `compare`.
     """
-    options = replace(QUICK, seed=seed, tolerance=tolerance)
+    options = replace(QUICK, training=training, seed=seed, tolerance=tolerance)
     require_built(a=a, b=b)
     pairing = pairing_of(a, b, variables, call_a)
     return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)

@@ -130,6 +130,7 @@ def _trace_once(
         _run(session, model, spec, sizes)
     check_early(session.graph, session.effects.guards)
     session.findings.extend(dict.fromkeys(guard.finding for guard in session.effects.guards))
+    session.findings.extend(session.values_read())
     session.graph.prune()
     _note_fit(session.graph, model)
     keep_call_order(session.graph)

@@ -284,6 +284,7 @@ def _core(function: Any) -> Any:
 
 @_core
 def _cast(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    args = tuple(map(session.decided, args))
     if not _is_traced(args[:1]):
         return original(*args, **kwargs)
     dtype = kwargs.get("dtype", args[1] if len(args) > 1 else None)
@@ -292,6 +293,7 @@ def _cast(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
 
 @_core
 def _convert_to_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    args = tuple(map(session.decided, args))
     x = args[0] if args else kwargs["x"]
     if not _is_traced((x,)):
         return original(*args, **kwargs)

@@ -204,6 +204,7 @@ class _GivenSeed(keras.random.SeedGenerator):
 
     def __init__(self, seed: Any) -> None:
         self._seed = seed
+        self._initial_seed = 0  # PyTorch's dropout draws from the process where this is None
 
     def next(self, ordered: bool = True) -> Any:
         return self._seed

@@ -55,6 +55,7 @@ from kerasfx.trace.leaves import (
 )
 from kerasfx.trace.randomness import refusing_draws
 from kerasfx.trace.raw import memory
+from kerasfx.trace.reading import Reading, identity_test_of_training, values_branched_on
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
 
@@ -88,8 +89,14 @@ class TrainingFlag:
         self.from_context = from_context
 
     def __bool__(self) -> bool:
-        if not self._session.in_user_code:
-            return False
+        return self._session.in_user_code and self.decided()
+
+    def decided(self) -> bool:
+        """The mode for which the layer is traced at present.
+
+        Raises:
+            TrainingBranchError: It is traced for both; the layer is traced again then, for each mode.
+        """
         self._session.flags_asked.add(self)
         if self._session.mode_decided is not None:
             return self._session.mode_decided
@@ -144,6 +151,7 @@ class Session:
         self.hinted = set(hinted)
         self.clashes = clashes or Clashes()
         self.findings: list[Finding] = []
+        self.read: list[tuple[str, str, Reading, Any]] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self, from_context=False)
         self.training_of_context = TrainingFlag(self, from_context=True)
@@ -162,6 +170,19 @@ class Session:
     def frame(self) -> Frame:
         """The innermost frame."""
         return self.frames[-1]
+
+    def values_read(self) -> list[Finding]:
+        """The attributes that decided which code runs in the layers that were opened."""
+        paths: dict[tuple[Any, ...], list[str]] = {}
+        for path, kind, reading, value in self.read:
+            if path in self.opened:
+                paths.setdefault((kind, reading, type(value), value), []).append(path)
+        findings = []
+        for (kind, reading, _, value), where in paths.items():
+            others = len(set(where)) - 1
+            also = f", also in {others} more {kind}" if others else ""
+            findings.append(Finding("fixed", where[0], f"{reading.name} is {value!r}{also}", reading.source))
+        return findings
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -265,7 +286,9 @@ class Session:
         if len(self.frames) == 1:
             args = tuple(map(self._as_argument_of_model, args))
             kwargs = {k: self._as_argument_of_model(v) for k, v in kwargs.items()}
+        self._require_readable(frame)
         self.opened.setdefault(frame.path, type(layer).__name__)
+        self.read += [(frame.path, type(layer).__name__, *found) for found in values_branched_on(layer)]
         quantized = getattr(layer, "quantization_mode", None) is not None
         with (
             self.mode(in_user_code=True),
@@ -277,6 +300,29 @@ class Session:
         outputs = self._checked_outputs(outputs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
         return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
+
+    def _require_readable(self, frame: Frame) -> None:
+        """Refuse a `call` to which a `training` that is not known yet means something else than a known one.
+
+        Raises:
+            UnsupportedOperationError: It asks `training is True`, or it trains unless it is told not to.
+        """
+        line = identity_test_of_training(type(frame.layer))
+        if line is not None:
+            raise UnsupportedOperationError(
+                describe(
+                    "`call` asks whether `training` is True, by identity.",
+                    where=self.locate(line),
+                    why="Python cannot be asked that about a value that is not known yet",
+                    hint="write `if training:`",
+                )
+            )
+        if not internals.trains_by_default(frame.layer):
+            return
+        if len(self.frames) > 1:
+            raise self._unsupported("`call` has the default training=True.", "make the default None")
+        what = "called without `training`, the original trains (its default is True) and the result does not"
+        self.note("warning", what, None, "call it with training=True or False; `fit` and `predict` do so")
 
     def _as_argument_of_model(self, x: Any) -> Any:
         """From the `call` of the model on, who gets `training` got it by hand."""
@@ -433,6 +479,10 @@ class Session:
         """Whether `x` stands for `training`."""
         return x is self.training or x is self.training_of_context
 
+    def decided(self, x: Any) -> Any:
+        """`x`, or the mode that is traced at present if it stands for `training`."""
+        return x.decided() if isinstance(x, TrainingFlag) else x
+
     def _why_kept(self, frame: Frame) -> str | None:
         layer = frame.layer
         if self.policy.is_requested(layer, frame.path):
@@ -542,7 +592,7 @@ class Session:
     def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         try:
             with self.pause():
-                return inference.infer_call(functions.resolve(name), args, kwargs)
+                return inference.infer_call(functions.resolve(name), args, _without_draw(name, kwargs))
         except TraceError:
             raise
         except Exception as error:
@@ -696,6 +746,7 @@ class Session:
 
     def _argument(self, x: Any, inline: int) -> Any:
         """What stands for `x` in a Node: a Value for a tensor, a weight or a constant of some size."""
+        x = self.decided(x)
         if isinstance(x, TracedTensor):
             memory.require_current(self, self._own(x).value)
             return x.value
@@ -821,6 +872,12 @@ def _as_cast(name: str, args: Any, kwargs: Any) -> tuple[str, Any, Any]:
 def _has_no_value_yet(x: Any) -> bool:
     is_symbolic = isinstance(x, (keras.KerasTensor, Dim)) or internals.is_variable(x)
     return is_symbolic or (_is_array(x) and internals.is_raw_variable(x))
+
+
+def _without_draw(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that take nothing from the seed generator of the process."""
+    unseeded = name.startswith("keras.random.") and kwargs.get("seed", 0) is None
+    return {**kwargs, "seed": 0} if unseeded else kwargs
 
 
 def _without_flag(structure: Any) -> Any:
