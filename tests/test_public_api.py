@@ -12,10 +12,12 @@ import kerasfx.layers
 
 PUBLIC = (
     "Comparison",
+    "CopiedWeights",
     "Graph",
     "Inputs",
     "Report",
     "compare",
+    "copy_weights",
     "emit",
     "explain",
     "prepare_model",

@@ -156,10 +156,12 @@ class _Emitter:
 
     def _draw(self, node: Node, generator: Any) -> Any:
         if id(generator) not in self.made:
-            layer = layers.DrawSeed(generator.get_config()["seed"], name=self._name(node.name))
-            if self.share:
-                layer.generator = generator
-            else:
+            layer = layers.DrawSeed(
+                generator.get_config()["seed"],
+                generator if self.share else None,
+                name=self._name(node.name),
+            )
+            if not self.share:
                 assign(layer.generator.state, generator.state)
             self.record.variables.append((generator.state, layer.generator.state))
             self.made[id(generator)] = layer
@@ -366,13 +368,13 @@ def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
     """
     ours, theirs = internals.own_state(a), internals.own_state(b)
     below = internals.sublayers(a), internals.sublayers(b)
-    same = [_kind(v) for v in ours] == [_kind(v) for v in theirs]
+    same = list(map(kind_of, ours)) == list(map(kind_of, theirs))
     if not same or len(below[0]) != len(below[1]):
         raise NotCopyableError(
             describe(
                 f"{type(a).__name__} '{a.name}' cannot be copied: made again from its config, it has "
                 f"other weights.",
-                why=f"it has {list(map(_kind, ours))}, its copy {list(map(_kind, theirs))}",
+                why=f"it has {list(map(kind_of, ours))}, its copy {list(map(kind_of, theirs))}",
                 hint='use weights="share"',
             )
         )
@@ -381,7 +383,8 @@ def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
         yield from corresponding(x, y)
 
 
-def _kind(variable: Any) -> tuple[str, tuple[int, ...], str]:
+def kind_of(variable: Any) -> tuple[str, tuple[int, ...], str]:
+    """What a variable has in common with its copy: the name it was given, shape and dtype."""
     stem = variable.name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
     return stem, tuple(variable.shape), variable.dtype
 

@@ -221,6 +221,19 @@ class NotCopyableError(KerasFxError, TypeError):
     """
 
 
+class WeightsMismatchError(KerasFxError, ValueError):
+    """`copy_weights` cannot tell which weight belongs to which, or a pair does not fit; nothing was copied.
+
+    >>> import keras, kerasfx
+    >>> small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> large = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> kerasfx.copy_weights(small, large)
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.WeightsMismatchError: ...
+    """
+
+
 class NotEquivalentError(KerasFxError):
     """The prepared model differs from the original; it is not returned.
 

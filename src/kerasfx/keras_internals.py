@@ -32,7 +32,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras.src import backend
@@ -204,14 +204,29 @@ def operations_but_masks(model: Any) -> list[Any]:
     seen: set[int] = set()
     waiting = list(model.outputs)
     while waiting:
-        operation, node_index, _ = waiting.pop()._keras_history
-        node = operation._inbound_nodes[node_index]
-        reached[id(operation)] = operation
-        if id(node) not in seen:
-            seen.add(id(node))
-            masks = {id(mask_of(t)) for t in node.input_tensors}
-            waiting.extend(t for t in node.input_tensors if id(t) not in masks)
+        call = call_that_made(waiting.pop())
+        reached[id(call.operation)] = call.operation
+        if id(call.node) not in seen:
+            seen.add(id(call.node))
+            waiting.extend(call.inputs)
     return list(reached.values())
+
+
+class SymbolicCall(NamedTuple):
+    """A call in a functional model: its operation, Keras's node, which result, and the tensors given."""
+
+    operation: Any
+    node: Any
+    result: int
+    inputs: list[Any]
+
+
+def call_that_made(tensor: Any) -> SymbolicCall:
+    """The call that a symbolic tensor comes from; implicit masks are not among its inputs."""
+    operation, node_index, result = tensor._keras_history
+    node = operation._inbound_nodes[node_index]
+    masks = {id(mask_of(t)) for t in node.input_tensors}
+    return SymbolicCall(operation, node, result, [t for t in node.input_tensors if id(t) not in masks])
 
 
 @contextmanager

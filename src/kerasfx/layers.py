@@ -242,6 +242,7 @@ class DrawSeed(_Plain):
 
     Args:
         seed: What the generator starts from.
+        generator: The generator, if it is not to be one of the layer's own.
 
     Call arguments:
         inputs: The draw before, or for the first any tensor of the model; it only fixes the order.
@@ -250,9 +251,9 @@ class DrawSeed(_Plain):
         training: The mode.
     """
 
-    def __init__(self, seed: int | None = None, **kwargs: Any):
+    def __init__(self, seed: int | None = None, generator: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.generator = keras.random.SeedGenerator(seed)
+        self.generator = generator or keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
         if when is None or when == bool(training):
