@@ -22,6 +22,9 @@
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
 | `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
 | `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
+| `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
+| `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
+| `Optimizer._learning_rate, _variables, _trainable_variables` | handing on the state of an optimizer | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 """
 
@@ -287,18 +290,59 @@ def deep_copy(layer: Any, name: str) -> Any:
     `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
     """
     originals = all_layers(layer)
-    memo: dict[int, Any] = {id(module): module for module in sys.modules.values()}
+    empty = {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
+    result = _copied_with(originals, empty)
+    result.name = name
+    return result
+
+
+def copy_of_metric(metric: keras.metrics.Metric) -> Any:
+    """A copy of `metric` as it is, with state of its own; functions, losses and layers stay the same."""
+    originals = [metric]
+    for x in originals:
+        originals += [y for y in x._metrics if y not in originals]
+    values = [v for x in originals for v in vars(x).values()]
+    shared = {id(v): v for v in values if callable(v) and not isinstance(v, keras.metrics.Metric)}
+    return _copied_with(originals, shared)
+
+
+def _copied_with(originals: list[Any], known: dict[int, Any]) -> Any:
+    """A copy of the first of `originals`, which are what it tracks; `known` holds what stands for what."""
+    memo = {id(module): module for module in sys.modules.values()} | known
     memo |= {id(x): object.__new__(type(x)) for x in originals}
-    memo |= {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
     with tracking.DotNotTrackScope():  # what is tracked is copied, too
         for x in originals:
             memo[id(x)].__dict__.update({k: copy.deepcopy(v, memo) for k, v in vars(x).items()})
     for x in originals:
         tracker = memo[id(x)]._tracker
         tracker.stored_ids = {name: set(map(id, store)) for name, (_, store) in tracker.config.items()}
-    result = memo[id(layer)]
-    result.name = name
-    return result
+    return memo[id(originals[0])]
+
+
+def compile_arguments(model: Any) -> dict[str, Any] | None:
+    """The arguments of `compile`, as they were given; None if the model has a `compile` of its own."""
+    if type(model).compile is not keras.Model.compile:
+        return None
+    return model._compile_config.config
+
+
+def learning_rate_schedule(optimizer: Any) -> Any:
+    """The learning rate of an optimizer if it is a schedule or another function of the step, or None."""
+    rate = optimizer._learning_rate
+    return None if is_variable(rate) else rate
+
+
+def trained_by(optimizer: Any) -> list[Any]:
+    """The variables of the model that an optimizer was built for."""
+    return list(optimizer._trainable_variables)
+
+
+def optimizer_slots(optimizer: Any) -> dict[str, list[Any]]:
+    """The lists in which an optimizer keeps state for each variable that it trains, by attribute."""
+    count = len(optimizer._trainable_variables)
+    own = {id(optimizer._variables), id(optimizer._trainable_variables)}
+    found = {k: v for k, v in vars(optimizer).items() if isinstance(v, list) and id(v) not in own}
+    return {k: v for k, v in found.items() if len(v) == count and all(x is None or is_variable(x) for x in v)}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import keras
 from kerasfx import keras_internals as internals
 from kerasfx import provenance
 from kerasfx.compare import verify as quick_compare
+from kerasfx.compiled import compile_like, require_compiled
 from kerasfx.emit import emit
 from kerasfx.errors import (
     NotEquivalentError,
@@ -39,6 +40,7 @@ def prepare_model(
     strict: bool = False,
     verify: bool = True,
     hints: Hints | None = None,
+    compile: str | None = None,
 ) -> keras.Model:
     """Turn a Keras model into an equivalent flat Functional model.
 
@@ -56,6 +58,8 @@ def prepare_model(
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
             is answered for these, and the result checks the answers whenever it is called. Code that reads
             the number (`range(t)`) is answered, too; the result then works for this size alone.
+        compile: `"like_original"` compiles the result with the loss, the metrics and a copy of the optimizer
+            of the original, its state included, so that `fit` goes on as that of the original would.
 
     Returns:
         A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model
@@ -68,11 +72,17 @@ def prepare_model(
         TraceError: The model itself cannot be represented.
         OpaqueLayerError: `strict`, and a custom layer had to be kept whole.
         NotEquivalentError: `verify`, and the result differs.
+        ValueError: An option has no such value, or the original is not compiled or its optimizer cannot be
+            copied although the result is to be compiled alike.
     """
     start = time.perf_counter()
     _require_model(original_model)
     if weights not in ("copy", "share"):
         raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
+    if compile not in (None, "like_original"):
+        raise ValueError(f'compile must be None or "like_original", not {compile!r}.')
+    if compile:
+        require_compiled(original_model)
     if not (leaves or opened):
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
@@ -88,6 +98,8 @@ def prepare_model(
     _connect(original_model, prepared, spec, session)
     if verify:
         _verify(original_model, prepared, session)
+    if compile:
+        compile_like(original_model, prepared, _record(prepared).variables)
     attach(prepared, _report(session, prepared, time.perf_counter() - start))
     return prepared
 
@@ -153,8 +165,7 @@ def _refuse_opaque(session: Session) -> None:
 
 def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> None:
     """Tell the prepared model where it comes from."""
-    record = provenance.provenance_of(prepared)
-    assert record is not None
+    record = _record(prepared)
     record.remember(original)
     record.call = _caller(spec)
     paired = {id(v) for v, _ in record.variables}
@@ -164,6 +175,12 @@ def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> 
         session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
     if not original.trainable:
         prepared.trainable = False
+
+
+def _record(prepared: Any) -> provenance.Provenance:
+    record = provenance.provenance_of(prepared)
+    assert record is not None
+    return record
 
 
 def _caller(spec: CallSpec) -> Any:
