@@ -143,7 +143,7 @@ def test_fit_goes_on(name, stepped):
 
 
 def test_a_moving_average_goes_on():
-    """It is state for each of the weights. (A second `fit` with it fails on JAX, in Keras.)"""
+    """It is set by hand here: a second `fit` with it fails on JAX, in Keras itself."""
     model = net(optimizer=keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9))
     model.optimizer.build(model.trainable_variables)
     for i, variable in enumerate(model.optimizer.variables[2:]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -10,16 +10,21 @@ import keras
 from kerasfx import keras_internals as internals
 from kerasfx.emit import assign
 from kerasfx.errors import describe
+from kerasfx.report import Finding
 
 Pairs = Iterable[tuple[Any, Any]]
 """Pairs (variable of the original, variable of the prepared model)."""
 
 
-def require_compiled(original: Any) -> None:
-    """Refuse a model from which nothing can be taken over.
+def require_compiled(original: Any, dropped: Sequence[Finding] = ()) -> None:
+    """Refuse a model that the prepared one would not train like.
+
+    Args:
+        original: The model.
+        dropped: Its methods that the prepared model will not have.
 
     Raises:
-        ValueError: The model was not compiled, or has a `compile` of its own.
+        ValueError: The model was not compiled, has a `compile` of its own or steps that are dropped.
     """
     if not getattr(original, "compiled", False) or getattr(original, "optimizer", None) is None:
         raise ValueError(
@@ -34,6 +39,14 @@ def require_compiled(original: Any) -> None:
             describe(
                 f"{type(original).__name__} has a `compile` of its own, whose arguments are not known.",
                 hint="leave compile= out and compile the result yourself",
+            )
+        )
+    if dropped:
+        raise ValueError(
+            describe(
+                f"{type(original).__name__} is not trained by its loss alone: {dropped[0].what}.",
+                where=str(dropped[0].source or ""),
+                hint="pass keep_class=True as well",
             )
         )
 

@@ -69,8 +69,8 @@ def _original_of(model: Any) -> Any:
 def _recorded(prepared: Any) -> Correspondence:
     """What of the original became what of `prepared`; layers first, for they may have changed since."""
     known: Any = provenance_of(prepared)
-    copies = {id(y) for _, y in known.layers}
-    own = {id(w) for y in prepared.layers if id(y) not in copies for w in y.variables}
+    inside = {id(w) for _, y in known.layers for w in y.variables}
+    own = {id(w) for w in prepared.variables if id(w) not in inside}
     return Correspondence(tuple(known.layers), tuple(p for p in known.variables if id(p[1]) in own))
 
 

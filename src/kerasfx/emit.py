@@ -269,18 +269,8 @@ class _Emitter:
 
     def _parameter(self, value: Value) -> Any:
         variable = value.producer.variable  # pyright: ignore[reportAttributeAccessIssue]
-        layer = layers.Parameter(
-            list(value.shape),
-            value.dtype,
-            variable.trainable,
-            variable.regularizer,
-            variable.constraint,
-            self._is_assigned(value),
-            name=self._name(value.name),
-        )
-        if self.share:
-            layer.weight = variable
-        layer.build()
+        name = self._name(value.name)
+        layer = layers.Parameter.of(variable, name, self._is_assigned(value), self.share)
         if not self.share:
             assign(layer.weight, variable)
         self.record.variables.append((variable, layer.weight))

@@ -221,6 +221,14 @@ class NotCopyableError(KerasFxError, TypeError):
     """
 
 
+class NotInPreparedModelError(KerasFxError, AttributeError):
+    """A model prepared with `keep_class=True` lacks an attribute that its original has.
+
+    A layer that was opened no longer exists: the prepared model has the layers inside it. Keep it whole with
+    `prepare_model(..., leaves=["encoder"])` if the methods of the class call it.
+    """
+
+
 class WeightsMismatchError(KerasFxError, ValueError):
     """`copy_weights` cannot tell which weight belongs to which, or a pair does not fit; nothing was copied.
 

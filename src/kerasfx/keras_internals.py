@@ -23,6 +23,8 @@
 | `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
 | `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
 | `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
+| `Trainer._compute_loss_has_training_arg` | a prepared model with `compute_loss` of the user | 3.5 |
+| `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
 | `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
 | `Optimizer._learning_rate, _variables, _trainable_variables` | handing on the state of an optimizer | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
@@ -31,6 +33,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -294,6 +297,34 @@ def deep_copy(layer: Any, name: str) -> Any:
     result = _copied_with(originals, empty)
     result.name = name
     return result
+
+
+def copy_as_it_is(value: Any) -> Any:
+    """A copy of a layer or a seed generator, independent of it."""
+    if isinstance(value, Layer):
+        return deep_copy(value, value.name)
+    return copy.deepcopy(value, {id(module): module for module in sys.modules.values()})
+
+
+def own_attributes(model: Any) -> dict[str, Any]:
+    """The attributes that the code of a model's class has set, without those of Keras."""
+    with fresh_names():
+        blank = [keras.Model(), keras.Sequential([keras.Input((1,))])]
+        for each in blank:
+            each.compile("sgd")
+    kept_by_keras = {name for each in blank for name in vars(each)} | _SET_LATER
+    functional = getattr(blank[1], "_functional", None)
+    kept_by_keras |= set(vars(functional)) if functional is not None else set()
+    return {k: v for k, v in attributes(model).items() if k not in kept_by_keras}
+
+
+_SET_LATER = {"history", "_torch_params", "torch_params"}
+"""Attributes that Keras sets when a model is trained, or on PyTorch when its variables are counted."""
+
+
+def look_at_methods_again(model: Any) -> None:
+    """Let `model`, whose class has changed, see what its methods take."""
+    model._compute_loss_has_training_arg = "training" in inspect.signature(model.compute_loss).parameters
 
 
 def copy_of_metric(metric: keras.metrics.Metric) -> Any:

@@ -127,6 +127,23 @@ class Parameter(_Plain):
         self.constraint = keras.constraints.get(constraint)
         self.weight: Any = None
 
+    @classmethod
+    def of(cls, variable: Any, name: str, assigned: bool = False, share: bool = False) -> Parameter:
+        """A layer for `variable`, with one of its own that has no value yet or, to `share`, with that one."""
+        layer = cls(
+            list(variable.shape),
+            variable.dtype,
+            variable.trainable,
+            variable.regularizer,
+            variable.constraint,
+            assigned,
+            name=name,
+        )
+        if share:
+            layer.weight = variable
+        layer.build()
+        return layer
+
     def build(self, input_shape: Any = None) -> None:
         if self.weight is None:
             is_matrix = len(self.weight_shape) > 1 and "float" in self.weight_dtype

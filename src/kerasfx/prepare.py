@@ -22,6 +22,8 @@ from kerasfx.errors import (
 )
 from kerasfx.inputs import CallSpec, call_spec
 from kerasfx.ir import map_leaves
+from kerasfx.keep_class import dropped_methods, require_one_argument
+from kerasfx.keep_class import keep_class as take_class
 from kerasfx.layers import Op
 from kerasfx.passes import lower
 from kerasfx.report import Finding, Report, attach, report, was_prepared
@@ -41,6 +43,7 @@ def prepare_model(
     verify: bool = True,
     hints: Hints | None = None,
     compile: str | None = None,
+    keep_class: bool = False,
 ) -> keras.Model:
     """Turn a Keras model into an equivalent flat Functional model.
 
@@ -60,13 +63,16 @@ def prepare_model(
             the number (`range(t)`) is answered, too; the result then works for this size alone.
         compile: `"like_original"` compiles the result with the loss, the metrics and a copy of the optimizer
             of the original, its state included, so that `fit` goes on as that of the original would.
+        keep_class: The result is of the class of the original, too: its `train_step`, its other methods and
+            its attributes work on. What no longer exists, such as an opened layer, is refused when read.
 
     Returns:
         A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model
         that is flat already comes back unchanged.
 
     Raises:
-        UnsupportedModelError: `original_model` is no Keras model or layer.
+        UnsupportedModelError: `original_model` is no Keras model or layer, or with `keep_class` no model of
+            one argument.
         InputRequiredError: The inputs are not known.
         InputMismatchError: `input_layer` does not fit the model.
         TraceError: The model itself cannot be represented.
@@ -81,8 +87,9 @@ def prepare_model(
         raise ValueError(f'weights must be "copy" or "share", not {weights!r}.')
     if compile not in (None, "like_original"):
         raise ValueError(f'compile must be None or "like_original", not {compile!r}.')
+    dropped = () if keep_class else dropped_methods(original_model)
     if compile:
-        require_compiled(original_model)
+        require_compiled(original_model, dropped)
     if not (leaves or opened):
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
@@ -90,11 +97,16 @@ def prepare_model(
             attach(original_model, Report(original_model.name, unchanged=True))
             return original_model
     spec = call_spec(original_model, input_layer)
+    if keep_class:
+        require_one_argument(original_model, spec)
     session = run_trace(original_model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
     if strict:
         _refuse_opaque(session)
     lower(session.graph)
     prepared = emit(session.graph, weights=weights)
+    if keep_class:
+        take_class(original_model, prepared, session.graph, _record(prepared), weights == "share")
+    session.findings.extend(dropped)
     _connect(original_model, prepared, spec, session)
     if verify:
         _verify(original_model, prepared, session)
@@ -133,7 +145,7 @@ def explain(
         session = run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
     except TraceError as error:
         return Report(model.name, findings=[Finding("opaque", "", str(error))])
-    return Report(model.name, session.opened, findings=session.findings)
+    return Report(model.name, session.opened, findings=[*session.findings, *dropped_methods(model)])
 
 
 def is_flat(model: Any) -> bool:
