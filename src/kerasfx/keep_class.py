@@ -108,7 +108,7 @@ def keep_class(original: Any, prepared: Any, graph: Graph, record: Provenance, s
     internals.look_at_methods_again(prepared)
     for name, value in internals.own_attributes(original).items():
         attributes.hand_over(name, value)
-    prepared.kept_with_class = attributes.kept
+    internals.track_besides_graph(prepared, attributes.kept)
     object.__setattr__(prepared, "_kerasfx_refused", attributes.refused)
 
 

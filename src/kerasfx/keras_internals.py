@@ -322,6 +322,16 @@ _SET_LATER = {"history", "_torch_params", "torch_params"}
 """Attributes that Keras sets when a model is trained, or on PyTorch when its variables are counted."""
 
 
+def track_besides_graph(model: Any, values: list[Any]) -> None:
+    """Let a functional model own layers, metrics and generators that are not in its graph.
+
+    Keras 3.14 keeps the layers of such a model in a list of its own, to which setting an attribute adds none.
+    """
+    model.kept_with_class = values
+    known = set(map(id, model._layers))
+    model._layers.extend(x for x in values if isinstance(x, Layer) and id(x) not in known)
+
+
 def look_at_methods_again(model: Any) -> None:
     """Let `model`, whose class has changed, see what its methods take."""
     model._compute_loss_has_training_arg = "training" in inspect.signature(model.compute_loss).parameters
