@@ -300,6 +300,57 @@ def test_steps_are_dropped_by_default_and_the_report_says_so():
     assert kerasfx.explain(vae(), data()[0]).of_kind("dropped") == found
 
 
+def test_nothing_is_dropped_of_what_has_no_steps_of_its_own():
+    for model in (Block(), OwnGraph(), keras.Sequential([keras.Input((4,)), Block()])):
+        prepared = kerasfx.prepare_model(model, keras.Input((4,)))
+        assert kerasfx.report(prepared).of_kind("dropped") == []
+
+
+class OwnGraph(keras.Model):
+    """Overrides what belongs to the graph."""
+
+    def call(self, x):
+        return x * 2.0
+
+    def get_config(self):
+        return {}
+
+
+class Adversarial(keras.Model):
+    """The prepared graph is the generator; the discriminator is used in the loss alone."""
+
+    def __init__(self):
+        super().__init__(name="adversarial")
+        self.generator = keras.layers.Dense(4)
+        self.twice = Twice()
+        self.discriminator = keras.Sequential([Twice(), keras.layers.Dense(1)])
+
+    def call(self, x):
+        return self.twice(self.generator(x))
+
+    def build(self, shape):
+        self.discriminator.build(shape)
+        self.generator.build(shape)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.mean(self.discriminator(y_pred)) - ops.mean(self.discriminator(self.twice(x)))
+
+
+class Twice(keras.layers.Layer):
+    """Has no state: it is opened, and its copy does the same."""
+
+    def call(self, x):
+        return x * 2.0
+
+
+def test_weights_that_only_the_loss_trains():
+    model = Adversarial()
+    model(data()[0])
+    prepared = prepare(model)
+    assert len(prepared.trainable_variables) == len(model.trainable_variables) == 4
+    assert_train_alike(model, prepared)
+
+
 def test_like_original_needs_the_steps():
     """Compiled alike and trained by another step would be another training."""
     model = distiller()

@@ -347,6 +347,37 @@ def _made_alike(layer: Any, name: str) -> Any:
     return copy
 
 
+def copy_beside_graph(layer: Any) -> Any:
+    """A copy of a layer that stands in no graph of ours, with the same weights and name.
+
+    Raises:
+        NotCopyableError: It cannot be made again.
+    """
+    with internals.fresh_names(), internals.no_call_context(), _global_random_state():
+        try:
+            copy = _made_again(layer)
+            _build_alike(layer, copy)
+        except Exception as error:
+            raise NotCopyableError(
+                f"{type(layer).__name__} '{layer.name}' cannot be copied: {error}"
+            ) from error
+    pairs = list(corresponding(layer, copy))
+    _match_trainable(layer, copy)
+    for source, target in pairs:
+        target.trainable = source.trainable
+        assign(target, source)
+    return copy
+
+
+def _made_again(layer: Any) -> Any:
+    if internals.has_graph(layer):
+        return keras.models.clone_model(layer)
+    try:
+        return type(layer).from_config(layer.get_config())
+    except Exception:
+        return _made_alike(layer, layer.name) or internals.deep_copy(layer, layer.name)
+
+
 def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
     """Pair the variables of two layers that the same code made from one config.
 

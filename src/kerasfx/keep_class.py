@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.emit import assign
-from kerasfx.errors import NotInPreparedModelError, UnsupportedModelError, describe
+from kerasfx.emit import assign, copy_beside_graph
+from kerasfx.errors import NotCopyableError, NotInPreparedModelError, UnsupportedModelError, describe
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, LayerCall, SourceLine
 from kerasfx.layers import Parameter
@@ -55,6 +55,8 @@ GRAPH = (
 
 def dropped_methods(model: Any) -> list[Finding]:
     """A finding for each method of the user's class that a prepared model does not have."""
+    if not isinstance(model, keras.Model):
+        return []
     hint = "kerasfx.prepare_model(model, keep_class=True)"
     return [
         Finding("dropped", "", f"`{name}` of {owner.__name__} is not part of the result", _line(member), hint)
@@ -64,9 +66,9 @@ def dropped_methods(model: Any) -> list[Finding]:
 
 
 def _defined(cls: type, name: str) -> Iterator[tuple[type, Any]]:
-    """The class of the user that defines a method that Keras has too, and the method."""
-    owner = next((c for c in cls.__mro__ if name in vars(c)), None)
-    if hasattr(keras.Model, name) and owner is not None and not owner.__module__.startswith("keras."):
+    """The class of the user that defines a method which Keras defines too, and the method."""
+    owner = next(c for c in cls.__mro__ if name in vars(c))
+    if not owner.__module__.startswith("keras."):
         yield owner, vars(owner)[name]
 
 
@@ -228,7 +230,7 @@ class _Attributes:
     def _copied(self, value: Any) -> Any:
         """The copy of what the graph does not use; the value itself if weights are shared."""
         if id(value) not in self.copies:
-            made = value if self.share else internals.copy_as_it_is(value)
+            made = value if self.share else _copy(value)
             self.copies[id(value)] = made
             self.kept.append(made)
             if isinstance(value, internals.Layer):
@@ -271,6 +273,15 @@ class _Attributes:
         if any(id(x) in self.of_original for x in _reachable(value)):
             raise _RefusedError(f"the {type(value).__name__} refers to layers or weights of the original")
         return value
+
+
+def _copy(value: Any) -> Any:
+    if not isinstance(value, internals.Layer):
+        return internals.copy_of_generator(value)
+    try:
+        return copy_beside_graph(value)
+    except NotCopyableError as error:
+        raise _RefusedError(str(error)) from error
 
 
 def _state(value: Any) -> list[Any]:

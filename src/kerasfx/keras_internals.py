@@ -291,19 +291,27 @@ def deep_copy(layer: Any, name: str) -> Any:
     """A copy of `layer` as it is, without its symbolic calls in other models.
 
     `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
+
+    Raises:
+        TypeError: A Functional or Sequential model is inside: its graph holds on to its own layers.
     """
     originals = all_layers(layer)
+    if any(has_graph(x) for x in originals):
+        raise TypeError(f"{type(layer).__name__} '{layer.name}' has a graph inside")
     empty = {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
     result = _copied_with(originals, empty)
     result.name = name
     return result
 
 
-def copy_as_it_is(value: Any) -> Any:
-    """A copy of a layer or a seed generator, independent of it."""
-    if isinstance(value, Layer):
-        return deep_copy(value, value.name)
-    return copy.deepcopy(value, {id(module): module for module in sys.modules.values()})
+def has_graph(layer: Any) -> bool:
+    """Whether `layer` is a Functional model, or a Sequential one that was built."""
+    return isinstance(layer, Functional) or getattr(layer, "_functional", None) is not None
+
+
+def copy_of_generator(generator: keras.random.SeedGenerator) -> Any:
+    """A seed generator of its own that goes on where `generator` is."""
+    return copy.deepcopy(generator, {id(module): module for module in sys.modules.values()})
 
 
 def own_attributes(model: Any) -> dict[str, Any]:
