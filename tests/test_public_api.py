@@ -12,10 +12,12 @@ import kerasfx.layers
 
 PUBLIC = (
     "Comparison",
+    "CopiedWeights",
     "Graph",
     "Inputs",
     "Report",
     "compare",
+    "copy_weights",
     "emit",
     "explain",
     "prepare_model",
@@ -46,7 +48,7 @@ def test_signature_of_prepare_model():
     shown = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
     assert str(shown) == (
         "(original_model, input_layer=None, *, leaves=(), opened=(), "
-        "weights='copy', strict=False, verify=True, hints=None)"
+        "weights='copy', strict=False, verify=True, hints=None, compile=None, keep_class=False)"
     )
     assert signature.return_annotation == "keras.Model"
 

@@ -135,6 +135,24 @@ def test_shared_variables_are_the_same_objects(first, net, data):
     fit(other, data)
 
 
+class Noisy(keras.Model):
+    """Draws from a generator of its own."""
+
+    def __init__(self):
+        super().__init__(name="noisy")
+        self.seeds = keras.random.SeedGenerator(3)
+
+    def call(self, x):
+        return x + keras.random.normal(ops.shape(x), seed=self.seeds)
+
+
+def test_a_shared_generator_is_the_same_object(data):
+    model = Noisy()
+    shared = kerasfx.prepare_model(model, data[0], weights="share")
+    assert [id(v) for v in shared.variables] == [id(model.seeds.state)]
+    assert kerasfx.compare(model, shared, samples=1)
+
+
 def test_shared_layers_are_the_same_objects(net, data):
     """A leaf whose name is free is the original's own object."""
     shared = kerasfx.prepare_model(net, data[0], weights="share")

@@ -217,5 +217,5 @@ def test_a_layer_kept_whole_is_told_for_those_inside():
 
 
 def test_a_choice_that_does_not_exist():
-    with pytest.raises(ValueError, match="training_in_fit must be 'as_original' or 'always', not 'never'"):
+    with pytest.raises(ValueError, match='training_in_fit must be "as_original" or "always"'):
         kerasfx.prepare_model(Plain(), keras.Input((4, 6)), training_in_fit="never")

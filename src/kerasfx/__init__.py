@@ -8,14 +8,17 @@ from kerasfx.ir import Graph
 from kerasfx.prepare import explain, prepare_model
 from kerasfx.report import Report, report
 from kerasfx.trace import trace
+from kerasfx.weights import CopiedWeights, copy_weights
 
 __version__ = "0.1.0"
 __all__ = [
     "Comparison",
+    "CopiedWeights",
     "Graph",
     "Inputs",
     "Report",
     "compare",
+    "copy_weights",
     "emit",
     "explain",
     "prepare_model",

@@ -67,7 +67,7 @@ def emit(
         return emitter.run(name or f"{graph.name}_prepared")
 
 
-def require_one_of(**arguments: tuple[Any, tuple[str, ...]]) -> None:
+def require_one_of(**arguments: tuple[Any, tuple[Any, ...]]) -> None:
     """Refuse an argument, given with its choices, that is none of them.
 
     Raises:
@@ -75,7 +75,8 @@ def require_one_of(**arguments: tuple[Any, tuple[str, ...]]) -> None:
     """
     for name, (value, choices) in arguments.items():
         if value not in choices:
-            raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}.")
+            allowed = " or ".join("None" if c is None else f'"{c}"' for c in choices)
+            raise ValueError(f"{name} must be {allowed}, not {value!r}.")
 
 
 @contextmanager
@@ -188,10 +189,12 @@ class _Emitter:
 
     def _draw(self, node: Node, generator: Any) -> Any:
         if id(generator) not in self.made:
-            layer = layers.DrawSeed(generator.get_config()["seed"], name=self._name(node.name))
-            if self.share:
-                layer.generator = generator
-            else:
+            layer = layers.DrawSeed(
+                generator.get_config()["seed"],
+                generator if self.share else None,
+                name=self._name(node.name),
+            )
+            if not self.share:
                 assign(layer.generator.state, generator.state)
             self.record.variables.append((generator.state, layer.generator.state))
             self.made[id(generator)] = layer
@@ -332,18 +335,8 @@ class _Emitter:
 
     def _parameter(self, value: Value) -> Any:
         variable = value.producer.variable  # pyright: ignore[reportAttributeAccessIssue]
-        layer = layers.Parameter(
-            list(value.shape),
-            value.dtype,
-            variable.trainable,
-            variable.regularizer,
-            variable.constraint,
-            self._is_assigned(value),
-            name=self._name(value.name),
-        )
-        if self.share:
-            layer.weight = variable
-        layer.build()
+        name = self._name(value.name)
+        layer = layers.Parameter.of(variable, name, self._is_assigned(value), self.share)
         if not self.share:
             assign(layer.weight, variable)
         self.record.variables.append((variable, layer.weight))
@@ -420,6 +413,37 @@ def _made_alike(layer: Any, name: str) -> Any:
     return copy
 
 
+def copy_beside_graph(layer: Any) -> Any:
+    """A copy of a layer that stands in no graph of ours, with the same weights and name.
+
+    Raises:
+        NotCopyableError: It cannot be made again.
+    """
+    with internals.fresh_names(), internals.no_call_context(), _global_random_state():
+        try:
+            copy = _made_again(layer)
+            _build_alike(layer, copy)
+        except Exception as error:
+            raise NotCopyableError(
+                f"{type(layer).__name__} '{layer.name}' cannot be copied: {error}"
+            ) from error
+    pairs = list(corresponding(layer, copy))
+    _match_trainable(layer, copy)
+    for source, target in pairs:
+        target.trainable = source.trainable
+        assign(target, source)
+    return copy
+
+
+def _made_again(layer: Any) -> Any:
+    if internals.has_graph(layer):
+        return keras.models.clone_model(layer)
+    try:
+        return type(layer).from_config(layer.get_config())
+    except Exception:
+        return _made_alike(layer, layer.name) or internals.deep_copy(layer, layer.name)
+
+
 def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
     """Pair the variables of two layers that the same code made from one config.
 
@@ -431,13 +455,13 @@ def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
     """
     ours, theirs = internals.own_state(a), internals.own_state(b)
     below = internals.sublayers(a), internals.sublayers(b)
-    same = [_kind(v) for v in ours] == [_kind(v) for v in theirs]
+    same = list(map(kind_of, ours)) == list(map(kind_of, theirs))
     if not same or len(below[0]) != len(below[1]):
         raise NotCopyableError(
             describe(
                 f"{type(a).__name__} '{a.name}' cannot be copied: made again from its config, it has "
                 f"other weights.",
-                why=f"it has {list(map(_kind, ours))}, its copy {list(map(_kind, theirs))}",
+                why=f"it has {list(map(kind_of, ours))}, its copy {list(map(kind_of, theirs))}",
                 hint='use weights="share"',
             )
         )
@@ -446,7 +470,8 @@ def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
         yield from corresponding(x, y)
 
 
-def _kind(variable: Any) -> tuple[str, tuple[int, ...], str]:
+def kind_of(variable: Any) -> tuple[str, tuple[int, ...], str]:
+    """What a variable has in common with its copy: the name it was given, shape and dtype."""
     stem = variable.name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
     return stem, tuple(variable.shape), variable.dtype
 

@@ -222,6 +222,27 @@ class NotCopyableError(KerasFxError, TypeError):
     """
 
 
+class NotInPreparedModelError(KerasFxError, AttributeError):
+    """A model prepared with `keep_class=True` lacks an attribute that its original has.
+
+    A layer that was opened no longer exists: the prepared model has the layers inside it. Keep it whole with
+    `prepare_model(..., leaves=["encoder"])` if the methods of the class call it.
+    """
+
+
+class WeightsMismatchError(KerasFxError, ValueError):
+    """`copy_weights` cannot tell which weight belongs to which, or a pair does not fit; nothing was copied.
+
+    >>> import keras, kerasfx
+    >>> small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> large = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> kerasfx.copy_weights(small, large)
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.WeightsMismatchError: ...
+    """
+
+
 class NotEquivalentError(KerasFxError):
     """The prepared model differs from the original; it is not returned.
 

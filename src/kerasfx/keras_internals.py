@@ -22,17 +22,23 @@
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
 | `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
 | `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
+| `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
+| `Trainer._compute_loss_has_training_arg` | a prepared model with `compute_loss` of the user | 3.5 |
+| `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
+| `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
+| `Optimizer._learning_rate, _variables, _trainable_variables` | handing on the state of an optimizer | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras.src import backend
@@ -242,14 +248,29 @@ def operations_but_masks(model: Any) -> list[Any]:
     seen: set[int] = set()
     waiting = list(model.outputs)
     while waiting:
-        operation, node_index, _ = waiting.pop()._keras_history
-        node = operation._inbound_nodes[node_index]
-        reached[id(operation)] = operation
-        if id(node) not in seen:
-            seen.add(id(node))
-            masks = {id(mask_of(t)) for t in node.input_tensors}
-            waiting.extend(t for t in node.input_tensors if id(t) not in masks)
+        call = call_that_made(waiting.pop())
+        reached[id(call.operation)] = call.operation
+        if id(call.node) not in seen:
+            seen.add(id(call.node))
+            waiting.extend(call.inputs)
     return list(reached.values())
+
+
+class SymbolicCall(NamedTuple):
+    """A call in a functional model: its operation, Keras's node, which result, and the tensors given."""
+
+    operation: Any
+    node: Any
+    result: int
+    inputs: list[Any]
+
+
+def call_that_made(tensor: Any) -> SymbolicCall:
+    """The call that a symbolic tensor comes from; implicit masks are not among its inputs."""
+    operation, node_index, result = tensor._keras_history
+    node = operation._inbound_nodes[node_index]
+    masks = {id(mask_of(t)) for t in node.input_tensors}
+    return SymbolicCall(operation, node, result, [t for t in node.input_tensors if id(t) not in masks])
 
 
 @contextmanager
@@ -308,20 +329,107 @@ def deep_copy(layer: Any, name: str) -> Any:
     """A copy of `layer` as it is, without its symbolic calls in other models.
 
     `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
+
+    Raises:
+        TypeError: A Functional or Sequential model is inside: its graph holds on to its own layers.
     """
     originals = all_layers(layer)
-    memo: dict[int, Any] = {id(module): module for module in sys.modules.values()}
+    if any(has_graph(x) for x in originals):
+        raise TypeError(f"{type(layer).__name__} '{layer.name}' has a graph inside")
+    empty = {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
+    result = _copied_with(originals, empty)
+    result.name = name
+    return result
+
+
+def has_graph(layer: Any) -> bool:
+    """Whether `layer` is a Functional model, or a Sequential one that was built."""
+    return isinstance(layer, Functional) or getattr(layer, "_functional", None) is not None
+
+
+def copy_of_generator(generator: keras.random.SeedGenerator) -> Any:
+    """A seed generator of its own that goes on where `generator` is."""
+    return copy.deepcopy(generator, {id(module): module for module in sys.modules.values()})
+
+
+def own_attributes(model: Any) -> dict[str, Any]:
+    """The attributes that the code of a model's class has set, without those of Keras."""
+    with fresh_names():
+        blank = [keras.Model(), keras.Sequential([keras.Input((1,))])]
+        for each in blank:
+            each.compile("sgd")
+    kept_by_keras = {name for each in blank for name in vars(each)} | _SET_LATER
+    functional = getattr(blank[1], "_functional", None)
+    kept_by_keras |= set(vars(functional)) if functional is not None else set()
+    return {k: v for k, v in attributes(model).items() if k not in kept_by_keras}
+
+
+_SET_LATER = {"history", "_torch_params", "torch_params"}
+"""Attributes that Keras sets when a model is trained, or on PyTorch when its variables are counted."""
+
+
+def track_besides_graph(model: Any, values: list[Any]) -> None:
+    """Let a functional model own layers, metrics and generators that are not in its graph.
+
+    Keras 3.14 keeps the layers of such a model in a list of its own, to which setting an attribute adds none.
+    """
+    model.kept_with_class = values
+    known = set(map(id, model._layers))
+    model._layers.extend(x for x in values if isinstance(x, Layer) and id(x) not in known)
+
+
+def look_at_methods_again(model: Any) -> None:
+    """Let `model`, whose class has changed, see what its methods take."""
+    model._compute_loss_has_training_arg = "training" in inspect.signature(model.compute_loss).parameters
+
+
+def copy_of_metric(metric: keras.metrics.Metric) -> Any:
+    """A copy of `metric` as it is, with state of its own; functions, losses and layers stay the same."""
+    originals = [metric]
+    for x in originals:
+        originals += [y for y in x._metrics if y not in originals]
+    values = [v for x in originals for v in vars(x).values()]
+    shared = {id(v): v for v in values if callable(v) and not isinstance(v, keras.metrics.Metric)}
+    return _copied_with(originals, shared)
+
+
+def _copied_with(originals: list[Any], known: dict[int, Any]) -> Any:
+    """A copy of the first of `originals`, which are what it tracks; `known` holds what stands for what."""
+    memo = {id(module): module for module in sys.modules.values()} | known
     memo |= {id(x): object.__new__(type(x)) for x in originals}
-    memo |= {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
     with tracking.DotNotTrackScope():  # what is tracked is copied, too
         for x in originals:
             memo[id(x)].__dict__.update({k: copy.deepcopy(v, memo) for k, v in vars(x).items()})
     for x in originals:
         tracker = memo[id(x)]._tracker
         tracker.stored_ids = {name: set(map(id, store)) for name, (_, store) in tracker.config.items()}
-    result = memo[id(layer)]
-    result.name = name
-    return result
+    return memo[id(originals[0])]
+
+
+def compile_arguments(model: Any) -> dict[str, Any] | None:
+    """The arguments of `compile`, as they were given; None if the model has a `compile` of its own."""
+    if type(model).compile is not keras.Model.compile:
+        return None
+    return model._compile_config.config
+
+
+def learning_rate_schedule(optimizer: Any) -> Any:
+    """The learning rate of an optimizer if it is a schedule or another function of the step, or None."""
+    rate = optimizer._learning_rate
+    return None if is_variable(rate) else rate
+
+
+def trained_by(optimizer: Any) -> list[Any]:
+    """The variables of the model that an optimizer was built for."""
+    return list(optimizer._trainable_variables)
+
+
+def optimizer_slots(optimizer: Any) -> dict[str, list[Any]]:
+    """The lists in which an optimizer keeps state for each variable that it trains, by attribute."""
+    count = len(optimizer._trainable_variables)
+    own = {id(optimizer._variables), id(optimizer._trainable_variables)}
+    found = {k: v for k, v in vars(optimizer).items() if isinstance(v, list) and id(v) not in own}
+    return {k: v for k, v in found.items() if len(v) == count and all(x is None or is_variable(x) for x in v)}
 
 
 @contextmanager

@@ -127,6 +127,23 @@ class Parameter(_Plain):
         self.constraint = keras.constraints.get(constraint)
         self.weight: Any = None
 
+    @classmethod
+    def of(cls, variable: Any, name: str, assigned: bool = False, share: bool = False) -> Parameter:
+        """A layer for `variable`, with one of its own that has no value yet or, to `share`, with that one."""
+        layer = cls(
+            list(variable.shape),
+            variable.dtype,
+            variable.trainable,
+            variable.regularizer,
+            variable.constraint,
+            assigned,
+            name=name,
+        )
+        if share:
+            layer.weight = variable
+        layer.build()
+        return layer
+
     def build(self, input_shape: Any = None) -> None:
         if self.weight is None:
             is_matrix = len(self.weight_shape) > 1 and "float" in self.weight_dtype
@@ -242,6 +259,7 @@ class DrawSeed(_Plain):
 
     Args:
         seed: What the generator starts from.
+        generator: The generator, if it is not to be one of the layer's own.
 
     Call arguments:
         inputs: The draw before, or for the first any tensor of the model; it only fixes the order.
@@ -250,9 +268,9 @@ class DrawSeed(_Plain):
         training: The mode.
     """
 
-    def __init__(self, seed: int | None = None, **kwargs: Any):
+    def __init__(self, seed: int | None = None, generator: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.generator = keras.random.SeedGenerator(seed)
+        self.generator = generator or keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
         if when is None or when == bool(training):

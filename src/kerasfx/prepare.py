@@ -11,6 +11,7 @@ import keras
 from kerasfx import fit, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.compare import verify as quick_compare
+from kerasfx.compiled import compile_like, require_compiled
 from kerasfx.emit import emit, require_one_of
 from kerasfx.errors import (
     NotEquivalentError,
@@ -21,6 +22,8 @@ from kerasfx.errors import (
 )
 from kerasfx.inputs import CallSpec, call_spec
 from kerasfx.ir import map_leaves
+from kerasfx.keep_class import dropped_methods, require_one_argument
+from kerasfx.keep_class import keep_class as take_class
 from kerasfx.layers import Op
 from kerasfx.passes import lower
 from kerasfx.report import Finding, Report, attach, report, was_prepared
@@ -40,6 +43,8 @@ def prepare_model(
     strict: bool = False,
     verify: bool = True,
     hints: Hints | None = None,
+    compile: str | None = None,
+    keep_class: bool = False,
 ) -> keras.Model:
     """Turn a Keras model into an equivalent flat Functional model.
 
@@ -60,22 +65,36 @@ def prepare_model(
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
             is answered for these, and the result checks the answers whenever it is called. Code that reads
             the number (`range(t)`) is answered, too; the result then works for this size alone.
+        compile: `"like_original"` compiles the result with the loss, the metrics and a copy of the optimizer
+            of the original, its state included, so that `fit` goes on as that of the original would.
+        keep_class: The result is of the class of the original, too: its `train_step`, its other methods and
+            its attributes work on. What no longer exists, such as an opened layer, is refused when read.
 
     Returns:
         A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model
         that is flat already comes back unchanged.
 
     Raises:
-        UnsupportedModelError: `original_model` is no Keras model or layer.
+        UnsupportedModelError: `original_model` is no Keras model or layer, or with `keep_class` no model of
+            one argument.
         InputRequiredError: The inputs are not known.
         InputMismatchError: `input_layer` does not fit the model.
         TraceError: The model itself cannot be represented.
         OpaqueLayerError: `strict`, and a custom layer had to be kept whole.
         NotEquivalentError: `verify`, and the result differs.
+        ValueError: An option has no such value, or the original is not compiled or its optimizer cannot be
+            copied although the result is to be compiled alike.
     """
     start = time.perf_counter()
     _require_model(original_model)
-    require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
+    require_one_of(
+        weights=(weights, ("copy", "share")),
+        training_in_fit=(training_in_fit, fit.CHOICES),
+        compile=(compile, (None, "like_original")),
+    )
+    dropped = () if keep_class else dropped_methods(original_model)
+    if compile:
+        require_compiled(original_model, dropped)
     if not (leaves or opened):
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
@@ -83,6 +102,8 @@ def prepare_model(
             attach(original_model, Report(original_model.name, unchanged=True))
             return original_model
     spec = call_spec(original_model, input_layer)
+    if keep_class:
+        require_one_argument(original_model, spec)
     session = run_trace(original_model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
     if strict:
         _refuse_opaque(session)
@@ -90,9 +111,14 @@ def prepare_model(
     prepared = emit(session.graph, weights=weights, training_in_fit=training_in_fit)
     about_fit = fit.finding(session.graph, training_in_fit, original_model)
     session.findings.extend([about_fit] if about_fit else [])
+    if keep_class:
+        take_class(original_model, prepared, session.graph, _record(prepared), weights == "share")
+    session.findings.extend(dropped)
     _connect(original_model, prepared, spec, session)
     if verify:
         _verify(original_model, prepared, session)
+    if compile:
+        compile_like(original_model, prepared, _record(prepared).variables)
     attach(prepared, _report(session, prepared, time.perf_counter() - start))
     return prepared
 
@@ -126,7 +152,7 @@ def explain(
         session = run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
     except TraceError as error:
         return Report(model.name, findings=[Finding("opaque", "", str(error))])
-    return Report(model.name, session.opened, findings=session.findings)
+    return Report(model.name, session.opened, findings=[*session.findings, *dropped_methods(model)])
 
 
 def is_flat(model: Any) -> bool:
@@ -158,8 +184,7 @@ def _refuse_opaque(session: Session) -> None:
 
 def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> None:
     """Tell the prepared model where it comes from."""
-    record = provenance.provenance_of(prepared)
-    assert record is not None
+    record = _record(prepared)
     record.remember(original)
     record.call = _caller(spec)
     paired = {id(v) for v, _ in record.variables}
@@ -169,6 +194,12 @@ def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> 
         session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
     if not original.trainable:
         prepared.trainable = False
+
+
+def _record(prepared: Any) -> provenance.Provenance:
+    record = provenance.provenance_of(prepared)
+    assert record is not None
+    return record
 
 
 def _caller(spec: CallSpec) -> Any:
