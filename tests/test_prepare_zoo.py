@@ -45,6 +45,10 @@ NO_DERIVATIVE = {
 """The cases whose original model the backend cannot differentiate."""
 
 
+# JAX's `fit` runs the model's `call` alone, without the cast of the inputs that calling the model makes.
+UNLIKE_IN_FIT = ("float16_input",) if keras.backend.backend() == "jax" else ()
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A case and the model prepared from it.
@@ -161,7 +165,8 @@ def test_result_is_equivalent(prepared):
     """The oracle finds no difference."""
     gradients = keras.backend.backend() != "jax" or prepared.topic in GRADIENTS_ON_JAX
     comparison = kerasfx.compare(prepared.case.model, prepared.model, samples=1, gradients=gradients)
-    assert comparison, str(comparison)
+    failed = {check.name for check in comparison.checks if not check.passed}
+    assert failed == ({"in fit"} if prepared.name in UNLIKE_IN_FIT else set()), str(comparison)
     has_step = "optimizer step" in {check.name for check in comparison.checks}
     assert has_step is (gradients and prepared.name not in NO_DERIVATIVE), str(comparison)
 
