@@ -223,8 +223,9 @@ class _Emitter:
         try:
             return cls.from_config({**cls.get_config(target.layer), **target.config, "name": name})
         except Exception as error:
-            with suppress(Exception):
-                return _made_alike(target.layer, name) or internals.deep_copy(target.layer, name)
+            for make in (_made_alike, internals.deep_copy):
+                with suppress(Exception):
+                    return make(target.layer, name)
             raise NotCopyableError(
                 describe(
                     f"{cls.__name__} at {node.path} is kept whole and cannot be copied: {error}",
@@ -338,15 +339,18 @@ def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
 
 
 def _made_alike(layer: Any, name: str) -> Any:
-    """A layer made with the constructor arguments of `layer`, or None if they are not known.
+    """A layer made with the constructor arguments of `layer`.
 
     A class without `get_config` and without `**kwargs` in its constructor cannot take the config that
     Keras writes for it, which holds `trainable` and `dtype`.
+
+    Raises:
+        NotCopyableError: The arguments are not known.
     """
     arguments = internals.constructor_arguments(layer)
     if arguments is None:
         if not is_builtin(type(layer)):
-            return None
+            raise NotCopyableError(f"{type(layer).__name__} does not keep what it was made with.")
         # `Identity` has no config of its own, and Keras loses what it was made with.
         return type(layer)(name=name, dtype=layer.dtype_policy.name, trainable=layer.trainable)
     copy = type(layer)(**arguments)

@@ -43,7 +43,7 @@ from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
 from keras.src.utils import traceback_utils, tracking
 
-__all__ = ["Functional", "Layer", "Operation", "keras_tensor", "traceback_utils"]
+__all__ = ["Functional", "Layer", "Operation", "backend", "keras_tensor", "traceback_utils"]
 
 any_symbolic_tensors = keras_tensor.any_symbolic_tensors
 
@@ -166,9 +166,19 @@ def generators_are_seeded(layers: list[Any]) -> Iterator[None]:
             generator._initial_seed = None
 
 
+def say_seeded(generator: Any) -> None:
+    """Let PyTorch's dropout draw by `generator`, which was made without calling its constructor."""
+    generator._initial_seed = 0
+
+
 def takes_training(layer: Any) -> bool:
     """Whether the `call` of `layer` has a `training` argument."""
     return bool(getattr(layer, "_call_has_training_arg", False))
+
+
+def takes_mask(layer: Any) -> bool:
+    """Whether the `call` of `layer` has a `mask` argument."""
+    return bool(getattr(layer, "_call_has_mask_arg", False))
 
 
 def all_layers(layer: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 `ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
 weights at every call; `REFUSED` holds those that the backend itself cannot run. The files
 follow the lists of the main issue: `structure`, `arguments`, `operators`, `masks` (with
-attention and RNN), `training` and `frozen`; `control_flow`; `einops_calls`; `raw_tensorflow`,
+attention and RNN), `training` and `frozen`; `control_flow`; `wrappers`; `einops_calls`; `raw_tensorflow`,
 `raw_jax` and `raw_torch` only where their backend runs.
 
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
@@ -11,7 +11,7 @@ attention and RNN), `training` and `frozen`; `control_flow`; `einops_calls`; `ra
 
 import keras
 
-from zoo import arguments, control_flow, einops_calls, frozen, masks, operators, structure, training
+from zoo import arguments, control_flow, einops_calls, frozen, masks, operators, structure, training, wrappers
 from zoo.case import ALL, REFUSED, Case
 
 if keras.backend.backend() == "tensorflow":
@@ -45,4 +45,5 @@ __all__ = [
     "operators",
     "structure",
     "training",
+    "wrappers",
 ]

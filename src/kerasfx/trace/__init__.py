@@ -15,6 +15,7 @@ from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
 from kerasfx.trace.leaves import LeafPolicy, Selector
+from kerasfx.trace.leftovers import tensors_forgotten
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
 
@@ -119,6 +120,7 @@ def _trace_once(
         installed(),
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
+        tensors_forgotten(lambda: internals.all_layers(model)),
         session.recording(),
         raw.context(session),
         internals.call_context(session.training),

@@ -26,7 +26,7 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.ir import leaves_of
-from kerasfx.trace import control_flow, public_calls, randomness, raw
+from kerasfx.trace import control_flow, public_calls, randomness, raw, recurrence
 from kerasfx.trace.bindings import Bindings, look_again
 from kerasfx.trace.session import Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
@@ -69,8 +69,9 @@ def _install() -> None:
         _install_calls()
         _install_variables()
         _install_backend()
-        for owner, name, replacement in (*control_flow.patches(), *raw.patches(), *randomness.patches()):
-            _patch(owner, name, replacement)
+        for module in (control_flow, recurrence, raw, randomness):
+            for owner, name, replacement in module.patches():
+                _patch(owner, name, replacement)
     except BaseException:
         _remove()
         raise
