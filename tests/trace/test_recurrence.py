@@ -122,3 +122,15 @@ def test_leaves_still_keep_it_whole(layer):
     inner = Configured() if layer is keras.layers.RNN else keras.layers.Dense(3)
     model = kerasfx.prepare_model(Around(layer(inner)), keras.Input((3, 4)), leaves=[layer])
     assert layer in {type(x) for x in model.layers}
+
+
+def test_states_that_stay():
+    """`stateful=True`: a call begins where the one before ended, in the result as well."""
+    x = keras.Input(batch_shape=(3, 5, 4))
+    model = keras.Model(x, keras.layers.RNN(Cell(), stateful=True)(x))
+    result = kerasfx.prepare_model(model)
+    given = np.ones((3, 5, 4), "float32")
+    first, second = (keras.ops.convert_to_numpy(result(given)) for _ in range(2))
+    assert not np.allclose(first, second)
+    for expected in (first, second):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(model(given)), expected, rtol=1e-5, atol=1e-6)
