@@ -3,15 +3,26 @@
 `ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
 weights at every call; `REFUSED` holds those that the backend itself cannot run. The files
 follow the lists of the main issue: `structure`, `arguments`, `operators`, `masks` (with
-attention and RNN), `training` and `frozen`; `control_flow`; `wrappers`; `einops_calls`; `raw_tensorflow`,
-`raw_jax` and `raw_torch` only where their backend runs.
+attention and RNN), `training` and `frozen`; `control_flow`; `wrappers`; `gradients`;
+`einops_calls`; `raw_tensorflow`, `raw_jax` and `raw_torch` only where their backend runs.
 
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
 """
 
 import keras
 
-from zoo import arguments, control_flow, einops_calls, frozen, masks, operators, structure, training, wrappers
+from zoo import (
+    arguments,
+    control_flow,
+    einops_calls,
+    frozen,
+    gradients,
+    masks,
+    operators,
+    structure,
+    training,
+    wrappers,
+)
 from zoo.case import ALL, REFUSED, Case
 
 if keras.backend.backend() == "tensorflow":
@@ -41,6 +52,7 @@ __all__ = [
     "control_flow",
     "einops_calls",
     "frozen",
+    "gradients",
     "masks",
     "operators",
     "structure",

@@ -29,6 +29,7 @@ from kerasfx.keras_internals import (
     call_context,
     generators_are_seeded,
     mask_of,
+    nothing_is_recomputed,
     raw_value,
 )
 
@@ -98,6 +99,7 @@ def run(
         _equal_randomness(model),
         plain_tensorflow(),
         _torch_modules_have(model, state),
+        nothing_is_recomputed(all_layers(model)),
     ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)

@@ -65,6 +65,8 @@ INLINE_SIZE = 64
 RANK = "keras.ops.ndim"
 """Known while tracing, for any tensor; on JAX its result looks like a tensor."""
 
+NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
+
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
 _current = threading.local()
@@ -212,6 +214,8 @@ class Session:
         frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
         try:
             with self._framed(frame):
+                if internals.is_recomputed(layer):
+                    self._find("dropped", frame, f"RematScope: {NOT_RECOMPUTED}")
                 outputs = original(layer, *args, **kwargs)
                 if is_leaf:
                     self._note_masks(frame, outputs)
