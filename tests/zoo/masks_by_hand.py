@@ -4,8 +4,13 @@ import keras
 from keras import ops
 from keras.src import backend
 
-from zoo.case import Case, around_one, case, floats, padded_tokens
+from zoo.case import Builder, Case, around_one, case, floats, padded_tokens
 from zoo.masks import masking_embedding, padded_features
+
+
+def case_of_attributes(builder: Builder) -> Builder:
+    """Like `case`, but for JAX, whose tensors take attributes only as long as nothing is compiled."""
+    return builder if keras.backend.backend() == "jax" else case(builder)
 
 
 class Tail(keras.Model):
@@ -70,7 +75,7 @@ def mask_read_by_the_backends_function():
     return Case(Net(), padded_tokens(3, 7))
 
 
-@case
+@case_of_attributes
 def mask_set_as_an_attribute():
     """`x._keras_mask = mask` for a layer behind."""
 
@@ -108,7 +113,7 @@ def mask_set_by_the_backends_function():
     return tail(Scale())
 
 
-@case
+@case_of_attributes
 def mask_taken_off_by_hand():
     """`x._keras_mask = None`: the LSTM sees every step."""
 
@@ -237,7 +242,7 @@ def mask_returned_as_a_tensor():
     return Case(Net(), padded_tokens(3, 7))
 
 
-@case
+@case_of_attributes
 def mask_that_call_returns_attached():
     """The mask that `call` sets is on the output of the model."""
 
