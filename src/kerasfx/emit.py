@@ -363,12 +363,15 @@ def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
     """Pair the variables of two layers that the same code made from one config.
 
     The pairs follow the structure: own state of a layer in the order in which its code made it, then its
-    sublayers; names, shapes and dtypes must agree.
+    sublayers; names, shapes and dtypes must agree. A layer that was quantized made its state in another order
+    than one that begins so.
 
     Raises:
         NotCopyableError: They do not.
     """
     ours, theirs = internals.own_state(a), internals.own_state(b)
+    if len({_kind(v) for v in ours}) == len(ours):
+        ours, theirs = sorted(ours, key=_kind), sorted(theirs, key=_kind)
     below = internals.sublayers(a), internals.sublayers(b)
     same = [_kind(v) for v in ours] == [_kind(v) for v in theirs]
     if not same or len(below[0]) != len(below[1]):

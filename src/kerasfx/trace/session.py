@@ -255,8 +255,7 @@ class Session:
             return layer.call(*args, **kwargs)
         if frame.is_leaf:
             return self._record_leaf(frame, kwargs)
-        quantized = getattr(layer, "quantization_mode", None) is not None
-        outputs = self._run(frame, layer.quantized_call if quantized else layer.call, args, kwargs)
+        outputs = self._run(frame, inference.call_of(layer), args, kwargs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
         return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
 
