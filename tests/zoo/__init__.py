@@ -3,7 +3,7 @@
 `ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
 weights at every call; `REFUSED` holds those that the backend itself cannot run. The files
 follow the lists of the main issue: `structure`, `arguments`, `operators`, `masks` (with
-attention and RNN), `training` and `frozen`; `control_flow`; `wrappers`; `gradients`;
+attention and RNN), `training` and `frozen`; `control_flow`; `wrappers`; `gradients`; `iteration`;
 `einops_calls`; `raw_tensorflow`, `raw_jax` and `raw_torch` only where their backend runs.
 
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
@@ -17,6 +17,7 @@ from zoo import (
     einops_calls,
     frozen,
     gradients,
+    iteration,
     masks,
     masks_by_hand,
     operators,
@@ -54,6 +55,7 @@ __all__ = [
     "einops_calls",
     "frozen",
     "gradients",
+    "iteration",
     "masks",
     "masks_by_hand",
     "operators",
