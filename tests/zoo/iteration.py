@@ -106,7 +106,9 @@ def zipped_tensors():
         def call(self, x):
             total = ops.zeros_like(x[:, 0])
             scales, shifts = (ops.convert_to_tensor(w) for w in (self.scales, self.shifts))
-            for part, scale, shift in zip(ops.unstack(x, axis=1), ops.unstack(scales), shifts * 1.0):
+            for part, scale, shift in zip(
+                ops.unstack(x, axis=1), ops.unstack(scales), shifts * 1.0, strict=True
+            ):
                 total = total + scale * part + shift
             return total
 
