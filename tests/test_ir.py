@@ -363,8 +363,11 @@ LAYERS = (
     ("keras_internals", "provenance"),
     ("array_updates", "torch_names", "torch_updates"),
     ("backend_functions",),
-    ("inputs", "codec", "trace", "functions", "layers", "functional", "passes", "emit", "compare"),
+    ("inputs", "codec", "trace", "functions", "layers", "functional", "passes", "fit", "emit", "compare"),
+    ("compiled", "keep_class"),
     ("prepare",),
+    ("correspondence",),
+    ("weights",),
 )
 """Modules and packages from the bottom up; what is on one line may import each other."""
 

@@ -276,3 +276,54 @@ def test_two_threads_prepare_while_a_third_calls(attempt, x):
             raise result
         assert kerasfx.compare(*result, samples=1, gradients=False)
     assert patched() == ()
+
+
+class Keeping(keras.layers.Layer):
+    """A layer that keeps tensors of its call."""
+
+    def build(self, shape):
+        self.scores = None
+        self.kernel = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, x):
+        self.scores = ops.tanh(x)
+        self.parts = [x, self.scores]
+        if ops.ndim(x) == 3:
+            raise LookupError("the user's own words")
+        return x * self.kernel
+
+
+def test_no_tensor_of_the_trace_is_kept(x):
+    """Not after an exception, either."""
+    model = Keeping()
+    model.build((None, 4))
+    kerasfx.prepare_model(model, keras.Input((4,)), verify=False)
+    with pytest.raises(LookupError):
+        kerasfx.prepare_model(model, keras.Input((3, 4)))
+    assert model.scores is None
+    assert not hasattr(model, "parts")
+
+
+def test_no_dropout_mask_of_the_trace_is_kept():
+    """Where the loop of an RNN cannot be opened, its cell draws anew."""
+
+    class Cell(keras.layers.LSTMCell):
+        def __init__(self):
+            super().__init__(4, dropout=0.5)
+            self.after = keras.layers.Dropout(0.5)
+
+        def call(self, inputs, states, training=False):
+            h, states = super().call(inputs, states, training=training)
+            return self.after(h, training=training), states
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.rnn = keras.layers.RNN(Cell())
+
+        def call(self, x):
+            return self.rnn(x)
+
+    model = Net()
+    assert kerasfx.report(kerasfx.prepare_model(model, keras.Input((3, 4)), verify=False)).opaque
+    assert getattr(model.rnn.cell, "_dropout_mask", None) is None

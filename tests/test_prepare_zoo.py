@@ -72,6 +72,8 @@ class Prepared:
 
 def prepare_arguments(case: Case) -> tuple[Any, ...]:
     """The arguments of `prepare_model` after the model."""
+    if case.free is not None:
+        return (case.free,)
     if case.call_kwargs:
         return (kerasfx.Inputs(case.inputs, **case.call_kwargs),)
     return (case.inputs,) if case.needs_input else ()

@@ -227,3 +227,19 @@ def test_values_that_call_branches_on_are_listed():
     lines = {f.what.split()[0]: f.source.text for f in found}
     assert lines["self.use_bias"] == "if self.use_bias and training:"
     assert lines["self.order"].endswith('if self.order == "first" else -x')
+
+
+class Recomputed(keras.layers.Layer):
+    """A function that is computed again in the backward pass."""
+
+    def call(self, x):
+        return keras.remat(lambda y: keras.ops.tanh(y) * 2.0)(x)
+
+
+def test_what_is_not_computed_again_is_told():
+    with keras.RematScope(mode="full"):
+        dense = keras.layers.Dense(3)
+    model = keras.Sequential([keras.Input((4,)), dense, Recomputed()])
+    found = kerasfx.report(kerasfx.prepare_model(model)).of_kind("dropped")
+    assert [f.what.partition(":")[0] for f in found] == ["RematScope", "keras.remat"]
+    assert all("keeps in memory what the original computes again" in f.what for f in found)

@@ -283,8 +283,9 @@ class _Emitter:
         try:
             return cls.from_config({**cls.get_config(target.layer), **target.config, "name": name})
         except Exception as error:
-            with suppress(Exception):
-                return _made_alike(target.layer, name) or internals.deep_copy(target.layer, name)
+            for make in (_made_alike, internals.deep_copy):
+                with suppress(Exception):
+                    return make(target.layer, name)
             raise NotCopyableError(
                 describe(
                     f"{cls.__name__} at {node.path} is kept whole and cannot be copied: {error}",
@@ -396,15 +397,18 @@ def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
 
 
 def _made_alike(layer: Any, name: str) -> Any:
-    """A layer made with the constructor arguments of `layer`, or None if they are not known.
+    """A layer made with the constructor arguments of `layer`.
 
     A class without `get_config` and without `**kwargs` in its constructor cannot take the config that
     Keras writes for it, which holds `trainable` and `dtype`.
+
+    Raises:
+        NotCopyableError: The arguments are not known.
     """
     arguments = internals.constructor_arguments(layer)
     if arguments is None:
         if not is_builtin(type(layer)):
-            return None
+            raise NotCopyableError(f"{type(layer).__name__} does not keep what it was made with.")
         # `Identity` has no config of its own, and Keras loses what it was made with.
         return type(layer)(name=name, dtype=layer.dtype_policy.name, trainable=layer.trainable)
     copy = type(layer)(**arguments)
@@ -448,12 +452,15 @@ def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
     """Pair the variables of two layers that the same code made from one config.
 
     The pairs follow the structure: own state of a layer in the order in which its code made it, then its
-    sublayers; names, shapes and dtypes must agree.
+    sublayers; names, shapes and dtypes must agree. A layer that was quantized made its state in another order
+    than one that begins so.
 
     Raises:
         NotCopyableError: They do not.
     """
     ours, theirs = internals.own_state(a), internals.own_state(b)
+    if len({kind_of(v) for v in ours}) == len(ours):
+        ours, theirs = sorted(ours, key=kind_of), sorted(theirs, key=kind_of)
     below = internals.sublayers(a), internals.sublayers(b)
     same = list(map(kind_of, ours)) == list(map(kind_of, theirs))
     if not same or len(below[0]) != len(below[1]):

@@ -15,13 +15,15 @@
 | `Layer._trainable_variables`, `_non_trainable_variables` | pairing the weights of layer and copy | 3.0 |
 | `torch.nn.Module._modules` | on PyTorch, attributes that are layers are kept apart from the others | 3.0 |
 | `Variable._value` | on PyTorch, a weight is also reached as a `torch.nn.Parameter` | 3.0 |
-| `Layer._called`, `_parent_path`, `_losses`, `_loss_ids` | restoring a layer after calls | 3.0 |
+| `Layer._called`, `_parent_path`, `_losses`, `_loss_ids`, `_tracked` | restoring a layer after calls | 3.0 |
+| `backend.rnn`, `backend.lstm`, `backend.gru` | recording the loops of recurrent layers | 3.0 |
+| `Layer._remat_mode`, `backend.core.remat` | what is computed again in the backward pass | 3.9 |
 | `SeedGenerator._initial_seed` | on PyTorch, dropout without a seed draws elsewhere | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
 | `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
 | `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
-| `Layer._call_has_training_arg` | whether `call` takes `training` | 3.0 |
+| `Layer._call_has_training_arg`, `_call_has_mask_arg` | whether `call` takes `training`, `mask` | 3.0 |
 | `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
 | `Trainer._compute_loss_has_training_arg` | a prepared model with `compute_loss` of the user | 3.5 |
 | `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
@@ -49,7 +51,7 @@ from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
 from keras.src.utils import traceback_utils, tracking
 
-__all__ = ["Functional", "Layer", "Operation", "keras_tensor", "traceback_utils"]
+__all__ = ["Functional", "Layer", "Operation", "backend", "keras_tensor", "traceback_utils"]
 
 any_symbolic_tensors = keras_tensor.any_symbolic_tensors
 
@@ -172,6 +174,37 @@ def generators_are_seeded(layers: list[Any]) -> Iterator[None]:
             generator._initial_seed = None
 
 
+def is_recomputed(layer: Any) -> bool:
+    """Whether `layer` was made in a `RematScope`."""
+    return getattr(layer, "_remat_mode", None) is not None
+
+
+@contextmanager
+def nothing_is_recomputed(layers: list[Any]) -> Iterator[None]:
+    """Let `keras.remat` and layers made in a `RematScope` keep what they compute for the backward pass.
+
+    Recomputing changes no number, but TensorFlow's loses the gradient by weights that stand in for others.
+    """
+    modes = [(x, x._remat_mode) for x in layers if is_recomputed(x)]
+    remat = getattr(backend.core, "remat", None)
+    for layer, _ in modes:
+        layer._remat_mode = None
+    if remat:
+        setattr(backend.core, "remat", lambda function: function)  # noqa: B010  (not in every Keras)
+    try:
+        yield
+    finally:
+        if remat:
+            setattr(backend.core, "remat", remat)  # noqa: B010
+        for layer, mode in modes:
+            layer._remat_mode = mode
+
+
+def say_seeded(generator: Any) -> None:
+    """Let PyTorch's dropout draw by `generator`, which was made without calling its constructor."""
+    generator._initial_seed = 0
+
+
 def takes_training(layer: Any) -> bool:
     """Whether the `call` of `layer` has a `training` argument."""
     return bool(getattr(layer, "_call_has_training_arg", False))
@@ -199,6 +232,11 @@ def set_training_of_context(training: Any) -> None:
     """Let the layers called from now on in this call context find `training` there."""
     context: Any = global_state.get_global_attribute("current_call_ctx")
     context.set_value("training", training)
+
+
+def takes_mask(layer: Any) -> bool:
+    """Whether the `call` of `layer` has a `mask` argument."""
+    return bool(getattr(layer, "_call_has_mask_arg", False))
 
 
 def all_layers(layer: Any) -> list[Any]:
@@ -275,14 +313,20 @@ def call_that_made(tensor: Any) -> SymbolicCall:
 
 @contextmanager
 def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
-    """Put back what merely calling a built layer sets on it: `_called`, `_parent_path`, losses."""
+    """Put back what merely calling a built layer sets on it: `_called`, `_parent_path`, losses.
+
+    On TensorFlow, `_tracked` as well: one more name whenever `call` sets an attribute to a list.
+    """
     before = {id(x): (x, x._called, x._parent_path) for x in layers() if x.built}
+    names = [(x._tracked, len(x._tracked)) for x in layers() if x.built and hasattr(x, "_tracked")]
     losses = {key: (list(x._losses), set(x._loss_ids)) for key, (x, *_) in before.items()}
     try:
         yield
     finally:
         for layer, called, parent_path in before.values():
             layer._called, layer._parent_path = called, parent_path
+        for tracked, count in names:
+            del tracked[count:]
         for layer in layers():
             _set_losses(layer, *losses.get(id(layer), ([], set())))
 

@@ -28,7 +28,7 @@ from kerasfx.layers import Op
 from kerasfx.passes import lower
 from kerasfx.report import Finding, Report, attach, report, was_prepared
 from kerasfx.trace import Hints, run_trace
-from kerasfx.trace.leaves import LeafPolicy, Selector, is_builtin, is_container
+from kerasfx.trace.leaves import LeafPolicy, Selector, is_builtin, is_plain_leaf
 from kerasfx.trace.session import Session
 
 
@@ -156,10 +156,10 @@ def explain(
 
 
 def is_flat(model: Any) -> bool:
-    """Whether `model` is a Functional model of built-in layers alone."""
+    """Whether `model` is a Functional model of layers that Keras and kerasfx alone can load."""
     is_functional = type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
     return is_functional and all(
-        is_builtin(type(op)) and not is_container(op) for op in internals.operations_but_masks(model)
+        is_builtin(type(op)) and is_plain_leaf(op) for op in internals.operations_but_masks(model)
     )
 
 

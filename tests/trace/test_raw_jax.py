@@ -177,3 +177,21 @@ def test_attributes_are_put_back():
     assert ops_of(kerasfx.prepare_model(model)) == ["keras.ops.gelu", "keras.ops.reshape"]
     assert layer.act is jax.nn.gelu
     assert layer.acts[0] is jnp.reshape
+
+
+def test_array_of_jax_has_no_mask():
+    """It is a copy; `jnp.asarray` gives the tensor itself, and its mask."""
+    embedding, lstm = keras.layers.Embedding(5, 4, mask_zero=True), keras.layers.LSTM(3)
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.lstm = embedding, lstm
+
+        def call(self, ids):
+            return self.lstm(jnp.array(self.embedding(ids))), self.lstm(jnp.asarray(self.embedding(ids)))
+
+    model, ids = Net(), np.array([[1, 2, 0, 0], [3, 0, 0, 0]])
+    result = kerasfx.prepare_model(model, keras.Input((4,), dtype="int32"))
+    comparison = kerasfx.compare(model, result, inputs=ids, gradients=False)
+    assert comparison, str(comparison)

@@ -3,15 +3,29 @@
 `ALL` maps the name of a case to its builder, which returns a fresh `Case` with the same
 weights at every call; `REFUSED` holds those that the backend itself cannot run. The files
 follow the lists of the main issue: `structure`, `arguments`, `operators`, `masks` (with
-attention and RNN), `training`, `state` and `frozen`; `control_flow`; `einops_calls`; `raw_tensorflow`,
-`raw_jax` and `raw_torch` only where their backend runs.
+attention and RNN), `training`, `state` and `frozen`; `control_flow`; `wrappers`; `gradients`;
+`iteration`; `einops_calls`; `raw_tensorflow`, `raw_jax` and `raw_torch` only where their backend runs.
 
 `IGNORED_WARNINGS` are those that Keras itself gives for some of these models.
 """
 
 import keras
 
-from zoo import arguments, control_flow, einops_calls, frozen, masks, operators, state, structure, training
+from zoo import (
+    arguments,
+    control_flow,
+    einops_calls,
+    frozen,
+    gradients,
+    iteration,
+    masks,
+    masks_by_hand,
+    operators,
+    state,
+    structure,
+    training,
+    wrappers,
+)
 from zoo.case import ALL, REFUSED, Case
 
 if keras.backend.backend() == "tensorflow":
@@ -41,9 +55,13 @@ __all__ = [
     "control_flow",
     "einops_calls",
     "frozen",
+    "gradients",
+    "iteration",
     "masks",
+    "masks_by_hand",
     "operators",
     "state",
     "structure",
     "training",
+    "wrappers",
 ]

@@ -80,7 +80,7 @@ def compare(
         ValueError: A model is not built, the inputs do not fit `b`, or none can be made that `a`
             accepts.
     """
-    options = Options(batch_sizes, samples, training, gradients, seed, tolerance)
+    options = Options(batch_sizes, samples, training, gradients=gradients, seed=seed, tolerance=tolerance)
     require_built(a=a, b=b)
     pairing = pairing_of(a, b, variables, call_a)
     return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)

@@ -56,7 +56,7 @@ def compare_models(
         _check("outputs", plain, _outputs_difference, subjects.tolerance),
         _check("perturbed outputs", noisy, _outputs_difference, subjects.tolerance),
         *_training_checks(subjects, trained),
-        *_fit_checks(subjects, trained),
+        *_fit_checks(subjects, trained if options.fit else []),
         _check("masks", [*plain, *trained], _masks_difference, subjects.tolerance),
     ]
     if options.training and options.gradients:

@@ -31,6 +31,7 @@ from kerasfx.keras_internals import (
     generators_are_seeded,
     mask_of,
     no_call_context,
+    nothing_is_recomputed,
     raw_value,
     takes_training,
 )
@@ -103,6 +104,7 @@ def run(
         _equal_randomness(model),
         plain_tensorflow(),
         _torch_modules_have(model, state),
+        nothing_is_recomputed(all_layers(model)),
     ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)

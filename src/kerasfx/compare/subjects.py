@@ -56,12 +56,13 @@ class Options:
     batch_sizes: Sequence[int] = (2, 3)
     samples: int = 2
     training: bool = True
+    fit: bool = True
     gradients: bool = True
     seed: int = 0
     tolerance: float | None = None
 
 
-QUICK = Options(batch_sizes=(2,), samples=1, training=False, gradients=False)
+QUICK = Options(batch_sizes=(2,), samples=1, training=False, fit=False, gradients=False)
 
 
 @dataclass(frozen=True)

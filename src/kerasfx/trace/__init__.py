@@ -17,6 +17,7 @@ from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
 from kerasfx.trace.leaves import LeafPolicy, Selector
+from kerasfx.trace.leftovers import tensors_forgotten
 from kerasfx.trace.metrics import recording_metrics
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
@@ -123,6 +124,7 @@ def _trace_once(
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
         recording_metrics(session),
+        tensors_forgotten(lambda: internals.all_layers(model)),
         session.recording(),
         raw.context(session),
         internals.call_context(session.training_of_context),

@@ -93,13 +93,19 @@ def infer_layer(layer: Any, args: Any, kwargs: Any) -> list[Any]:
             specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
         except NotImplementedError:
             # `TorchModuleWrapper` has a method that only raises this.
-            return _specs(keras.Operation.compute_output_spec(layer, *call_args, **call_kwargs))
+            return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
         if all(None not in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
             return specs
         # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
-        return _specs(keras.Operation.compute_output_spec(layer, *call_args, **call_kwargs))
+        return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
 
     return _for_both(run, (args, kwargs))
+
+
+def call_of(layer: Any) -> Callable[..., Any]:
+    """What `Layer.__call__` runs: `call`, or what takes its place in a quantized layer."""
+    is_quantized = getattr(layer, "quantization_mode", None) is not None
+    return layer.quantized_call if is_quantized else layer.call
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,12 @@ def foreign_activation(layer: Any) -> Any:
 
     Such a layer cannot be loaded without that code.
     """
-    activation = getattr(layer, "activation", None)
-    is_ours = getattr(activation, "__module__", "").startswith("keras.") or isinstance(activation, str)
-    return None if activation is None or is_ours else activation
+    found = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
+    return next((x for x in found if x is not None and not _is_keras_function(x)), None)
+
+
+def _is_keras_function(activation: Any) -> bool:
+    return getattr(activation, "__module__", "").startswith("keras.") or isinstance(activation, str)
 
 
 def applies_activation_last(layer: Any) -> bool:
@@ -72,16 +75,35 @@ def applies_activation_last(layer: Any) -> bool:
 
 
 def custom_parts(layer: Any) -> list[Any]:
-    """The layers inside a built-in layer (a wrapper, an RNN) that are not built-in themselves."""
-    return [x for x in all_layers(layer)[1:] if builtin_class(type(x)) is None]
+    """The layers inside a built-in layer (a wrapper, an RNN) that need code of the user's."""
+    return [x for x in all_layers(layer)[1:] if _is_custom(x) or foreign_activation(x)]
+
+
+def _is_custom(layer: Any) -> bool:
+    """Whether the class of `layer` is of other code; models of layers are Keras's own."""
+    cls = type(layer)
+    return builtin_class(cls) is None and not cls.__module__.startswith("keras.src.models.")
+
+
+def how_to_save(layer: Any) -> str:
+    """What the user has to do before a model with `layer` in it can be saved; "" for nothing."""
+    for part in reversed(all_layers(layer)):
+        try:
+            part.get_config()
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            return f"give {type(part).__name__} a get_config() before saving the model: {reason}"
+    return ""
 
 
 def is_plain_leaf(layer: Any) -> bool:
-    """Whether `layer` stays whole unless someone asks otherwise: it is built-in and no model."""
-    if is_container(layer) or builtin_class(type(layer)) is None:
+    """Whether `layer` stays whole unless someone asks otherwise: Keras alone can load it, and it is no model.
+
+    A layer stays whole as well if just its activation, which it applies last, is of other code.
+    """
+    if is_container(layer) or builtin_class(type(layer)) is None or custom_parts(layer):
         return False
-    is_bare_function = isinstance(layer, keras.layers.Activation) and foreign_activation(layer)
-    return not is_bare_function
+    return applies_activation_last(layer) or not foreign_activation(layer)
 
 
 ACTIVATION_LAST = (

@@ -25,9 +25,9 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.ir import leaves_of
-from kerasfx.trace import control_flow, public_calls, randomness, raw
+from kerasfx.trace import control_flow, public_calls, randomness, raw, recurrence
 from kerasfx.trace.bindings import Bindings, look_again
-from kerasfx.trace.session import Session, current
+from kerasfx.trace.session import NOT_RECOMPUTED, Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.trace.where import source_line
 
@@ -68,8 +68,9 @@ def _install() -> None:
         _install_calls()
         _install_variables()
         _install_backend()
-        for owner, name, replacement in (*control_flow.patches(), *raw.patches(), *randomness.patches()):
-            _patch(owner, name, replacement)
+        for module in (control_flow, recurrence, raw, randomness):
+            for owner, name, replacement in module.patches():
+                _patch(owner, name, replacement)
     except BaseException:
         _remove()
         raise
@@ -318,6 +319,15 @@ def _convert_to_numpy(session: Session, original: Any, args: Any, kwargs: Any) -
 
 
 @_core
+def _remat(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """A function that is not computed again in the backward pass: equal numbers, more memory."""
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    session.note("dropped", f"keras.remat: {NOT_RECOMPUTED}", source_line())
+    return args[0]
+
+
+@_core
 def _shape(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return args[0].shape if _is_traced(args[:1]) else original(*args, **kwargs)
 
@@ -325,7 +335,9 @@ def _shape(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
 def _install_core() -> None:
     core = internals.backend_module("core")
     for name, replacement in CORE.items():
-        original = vars(core)[name]
+        original = vars(core).get(name)
+        if original is None:  # `remat` is younger than the oldest Keras that is tried
+            continue
         for module in (core, *_modules_of_keras_with(original)):
             _patch(module, name, replacement)
 

@@ -27,6 +27,7 @@ from typing import Any
 import keras
 from keras.src import backend
 
+from kerasfx import keras_internals as internals
 from kerasfx.errors import UnknownFunctionError, describe
 
 _OPERATION_PACKAGE = "keras.src.ops."
@@ -204,7 +205,7 @@ class _GivenSeed(keras.random.SeedGenerator):
 
     def __init__(self, seed: Any) -> None:
         self._seed = seed
-        self._initial_seed = 0  # PyTorch's dropout draws from the process where this is None
+        internals.say_seeded(self)
 
     def next(self, ordered: bool = True) -> Any:
         return self._seed

@@ -51,6 +51,7 @@ from kerasfx.trace.leaves import (
     builtin_class,
     custom_parts,
     foreign_activation,
+    how_to_save,
     is_plain_leaf,
 )
 from kerasfx.trace.randomness import refusing_draws
@@ -64,6 +65,8 @@ INLINE_SIZE = 64
 
 RANK = "keras.ops.ndim"
 """Known while tracing, for any tensor; on JAX its result looks like a tensor."""
+
+NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
@@ -236,7 +239,8 @@ class Session:
         """Run `Layer.__call__` inside a frame; a custom layer that cannot be opened is kept whole."""
         parent = self.frames[-1].path if self.frames else ""
         path = self.paths.of_layer(layer, parent) if self.frames else ""
-        is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_plain_leaf(layer)
+        is_kept = id(layer) in self.policy.kept
+        is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_kept or is_plain_leaf(layer)
         is_leaf = is_leaf and not self.in_body
         frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
         if len(self.frames) == 1 and internals.training_of_context() is self.training:
@@ -244,6 +248,8 @@ class Session:
             internals.set_training_of_context(self.training_of_context)
         try:
             with self._framed(frame):
+                if internals.is_recomputed(layer):
+                    self._find("dropped", frame, f"RematScope: {NOT_RECOMPUTED}")
                 outputs = original(layer, *args, **kwargs)
                 if is_leaf:
                     self._note_masks(frame, outputs)
@@ -286,20 +292,29 @@ class Session:
         if len(self.frames) == 1:
             args = tuple(map(self._as_argument_of_model, args))
             kwargs = {k: self._as_argument_of_model(v) for k, v in kwargs.items()}
-        self._require_readable(frame)
-        self.opened.setdefault(frame.path, type(layer).__name__)
-        self.read += [(frame.path, type(layer).__name__, *found) for found in values_branched_on(layer)]
-        quantized = getattr(layer, "quantization_mode", None) is not None
-        with (
-            self.mode(in_user_code=True),
-            raw.following_attributes(self, layer),
-            self._naming_numpy(),
-            refusing_draws(self, layer),
-        ):
-            outputs = layer.quantized_call(*args, **kwargs) if quantized else layer.call(*args, **kwargs)
-        outputs = self._checked_outputs(outputs)
+        outputs = self._run(frame, inference.call_of(layer), args, kwargs)
         # Of a layer that is traced for each mode, the chosen result is regularized.
         return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
+
+    def run_inside(self, layer: Any, args: Any, kwargs: Any) -> Any:
+        """Run the `call` of a layer which the layer around it calls directly, without `Layer.__call__`."""
+        path = self.paths.of_layer(layer, self.frame.path)
+        frame = Frame(layer, path, False, len(self.graph.nodes), self.effects.copy(), args, kwargs)
+        with self._framed(frame):
+            return self._run(frame, layer.call, args, kwargs)
+
+    def _run(self, frame: Frame, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        self._require_readable(frame)
+        kind = type(frame.layer).__name__
+        self.opened.setdefault(frame.path, kind)
+        self.read += [(frame.path, kind, *found) for found in values_branched_on(frame.layer)]
+        with (
+            self.mode(in_user_code=True),
+            raw.following_attributes(self, frame.layer),
+            self._naming_numpy(),
+            refusing_draws(self, frame.layer),
+        ):
+            return self._checked_outputs(call(*args, **kwargs))
 
     def _require_readable(self, frame: Frame) -> None:
         """Refuse a `call` to which a `training` that is not known yet means something else than a known one.
@@ -347,7 +362,7 @@ class Session:
 
     def _may_keep(self, frame: Frame, error: Exception) -> bool:
         """Whether the failing layer of `frame` can stay whole instead."""
-        is_root = not self.frames
+        is_root = not self.frames and builtin_class(type(frame.layer)) is None
         is_forked = frame.layer is self.forked_layer
         is_final = getattr(error, "kerasfx_final", False) or self.cannot_train(error)
         made = {v for node in self.graph.nodes[frame.start :] for v in node.results}
@@ -489,12 +504,13 @@ class Session:
             self._find("kept", frame, f"{type(layer).__name__} stays whole on request")
             return None
         reason = self.policy.kept.get(id(layer))
-        if reason is None and builtin_class(type(layer)) is not None:
-            reason = self._foreign_part(frame)
-            if reason is None:
+        if builtin_class(type(layer)) is not None:
+            part = self._foreign_part(frame)
+            if part is None:
                 return None
+            reason = f"{part}, and it could not be opened: {reason}" if reason else part
         reason = reason or "it is a custom layer"
-        self._find("opaque", frame, f"{type(layer).__name__} is kept whole: {reason}")
+        self._find("opaque", frame, f"{type(layer).__name__} is kept whole: {reason}", how_to_save(layer))
         return reason
 
     def _foreign_part(self, frame: Frame) -> str | None:
@@ -502,7 +518,7 @@ class Session:
         parts = custom_parts(frame.layer)
         if parts:
             names = ", ".join(sorted({type(p).__name__ for p in parts}))
-            return f"it holds custom layers that are called from inside it: {names}"
+            return f"it holds layers that need code of other modules: {names}"
         activation = foreign_activation(frame.layer)
         if activation is None or self._split_activation(frame):
             return None

@@ -353,6 +353,13 @@ def _converted(session: Session, given: dict[str, Any]) -> Any:
     return session.record_op("keras.ops.cast", (x, dtype), {})
 
 
+def _copied(session: Session, given: dict[str, Any]) -> Any:
+    """`jnp.array` gives another array, without the mask, unless it is told not to copy."""
+    result = _converted(session, given)
+    is_same = isinstance(result, TracedTensor) and result is given["object"]
+    return session.tensor_of(result.value) if is_same and given.get("copy") is not False else result
+
+
 def _result_type(session: Session, given: dict[str, Any]) -> Any:
     import jax.numpy as jnp
 
@@ -378,7 +385,7 @@ SPECIAL: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "jax.numpy.shape": _shape_of,
     "jax.numpy.size": _size_of,
     "jax.numpy.ndim": _ndim_of,
-    "jax.numpy.array": _converted,
+    "jax.numpy.array": _copied,
     "jax.numpy.asarray": _converted,
     "jax.numpy.astype": _converted,
     "jax.lax.convert_element_type": _converted,
