@@ -11,9 +11,8 @@ import pytest
 from loaded_elsewhere import ElsewhereError, run_elsewhere
 
 import kerasfx
-from kerasfx import backend_functions
 from kerasfx.errors import UnknownFunctionError
-from kerasfx.functions import resolve
+from kerasfx.functions import backend_functions, resolve
 from kerasfx.layers import Op
 
 on_tensorflow = pytest.mark.skipif(

@@ -361,8 +361,6 @@ LAYERS = (
     ("ir",),
     ("text", "report"),
     ("keras_internals", "provenance"),
-    ("array_updates", "torch_names", "torch_updates"),
-    ("backend_functions",),
     ("inputs", "codec", "trace", "functions", "layers", "functional", "passes", "fit", "emit", "compare"),
     ("compiled", "keep_class"),
     ("prepare",),

@@ -8,9 +8,9 @@ import pytest
 from loaded_elsewhere import ElsewhereError, run_elsewhere
 
 import kerasfx
-from kerasfx import backend_functions, codec, torch_names
+from kerasfx import codec
 from kerasfx.errors import UnknownFunctionError
-from kerasfx.functions import resolve
+from kerasfx.functions import backend_functions, resolve, torch_names
 from kerasfx.layers import Op
 
 on_torch = pytest.mark.skipif(
@@ -39,7 +39,7 @@ FORBIDDEN = """
     torch.relu_ torch._C torch._assert torch.__builtins__ torch.__dict__ torch.sys torch.os
     torch.importlib torch.threading torch.updated.Any torch.updated.annotations
     torch.updated.__builtins__ torch.updated.set_item.__globals__ torch. .torch torch..relu torch.nn.
-    kerasfx.torch_updates.set_item
+    kerasfx.functions.torch_updates.set_item
 """.split()  # noqa: SIM905
 
 

@@ -15,8 +15,8 @@ if keras.backend.backend() != "jax":
 import jax
 import jax.numpy as jnp
 
-from kerasfx import backend_functions
-from kerasfx.trace.public_calls import resolve
+from kerasfx.functions import backend_functions
+from kerasfx.functions.public_calls import resolve
 from kerasfx.trace.raw import jax as dialect
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -15,8 +15,8 @@ from loaded_elsewhere import run_elsewhere
 from zoo.case import floats
 
 import kerasfx
-from kerasfx import backend_functions
 from kerasfx.errors import UnknownFunctionError
+from kerasfx.functions import backend_functions
 from kerasfx.layers import Op
 
 DANGEROUS = [
@@ -45,7 +45,7 @@ DANGEROUS = [
     "jax.Array.at.Any",
     "jax.scipy.linalg.funm",
     "jax.scipy.optimize.minimize",
-    "kerasfx.array_updates.set",
+    "kerasfx.functions.array_updates.set",
     "numpy.save",
     "os.system",
     "builtins.eval",

@@ -15,8 +15,7 @@ if keras.backend.backend() != "torch":
 
 import torch
 
-from kerasfx import backend_functions
-from kerasfx.functions import resolve
+from kerasfx.functions import backend_functions, resolve
 from kerasfx.trace.raw import torch as dialect
 from kerasfx.trace.raw.torch_twins import TWINS
 

@@ -17,8 +17,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from kerasfx import backend_functions
-from kerasfx.trace import public_calls
+from kerasfx.functions import backend_functions, public_calls
 from kerasfx.trace.raw import tensorflow as dialect
 from kerasfx.trace.raw.twins import Twin
 

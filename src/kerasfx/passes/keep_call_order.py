@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
-from kerasfx.backend_functions import draws
+from kerasfx.functions.backend_functions import draws
 from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, Value, map_values, values_in
 
 

@@ -24,8 +24,9 @@ from kerasfx.errors import (
     WeightAsPythonValueError,
     describe,
 )
+from kerasfx.functions import public_calls
 from kerasfx.ir import leaves_of
-from kerasfx.trace import control_flow, public_calls, randomness, raw, recurrence
+from kerasfx.trace import control_flow, randomness, raw, recurrence
 from kerasfx.trace.bindings import Bindings, look_again
 from kerasfx.trace.session import NOT_RECOMPUTED, Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor

@@ -25,6 +25,7 @@ from kerasfx.errors import (
     UnsupportedOperationError,
     describe,
 )
+from kerasfx.functions import public_calls
 from kerasfx.ir import (
     Graph,
     LayerCall,
@@ -39,7 +40,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.report import Finding
-from kerasfx.trace import inference, metrics, public_calls, raw
+from kerasfx.trace import inference, metrics, raw
 from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.equal_sizes import cut_axes, equal_sizes

@@ -1,7 +1,7 @@
 """Functions of the backend itself, `tf.*`, `jax.*` and `torch.*`, called in the user's code.
 
 One file a backend says which of its functions have a twin in `keras.ops` and which calls are no op.
-Everything else in the namespaces of `kerasfx.backend_functions` is recorded under its own name.
+Everything else in the namespaces of `kerasfx.functions.backend_functions` is recorded under its own name.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from kerasfx import backend_functions
 from kerasfx.errors import TraceError
+from kerasfx.functions import backend_functions, public_calls
 from kerasfx.ir import leaves_of, map_leaves
-from kerasfx.trace import public_calls
 from kerasfx.trace.bindings import Bindings
 from kerasfx.trace.raw.twins import Twin
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasfx import backend_functions
 from kerasfx.dims import Dim
 from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.functions import backend_functions
 from kerasfx.ir import Node, Value, leaves_of, map_leaves, values_in
 from kerasfx.trace import raw
 from kerasfx.trace.raw import jax_control_flow

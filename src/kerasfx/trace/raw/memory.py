@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.functions.torch_names import words
 from kerasfx.ir import Constant, LayerCall, Node, Parameter, Value, leaves_of
-from kerasfx.torch_names import words
 from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:

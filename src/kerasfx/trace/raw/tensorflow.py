@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kerasfx import backend_functions
 from kerasfx.dims import Dim
 from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
+from kerasfx.functions import backend_functions
+from kerasfx.functions.public_calls import PublicCall
 from kerasfx.ir import leaves_of
 from kerasfx.trace import raw
-from kerasfx.trace.public_calls import PublicCall
 from kerasfx.trace.raw import tensorflow_control_flow
 from kerasfx.trace.raw.sizes import SizeVector, TensorShape, are_sizes, is_size
 from kerasfx.trace.raw.twins import Twin, arguments_of, parse, same_named

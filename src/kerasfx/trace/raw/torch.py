@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from kerasfx import backend_functions, torch_names
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
 from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
+from kerasfx.functions import backend_functions, torch_names
+from kerasfx.functions.torch_names import words
 from kerasfx.ir import leaves_of, map_leaves
-from kerasfx.torch_names import words
 from kerasfx.trace import raw
 from kerasfx.trace.bindings import Bindings
 from kerasfx.trace.raw import memory

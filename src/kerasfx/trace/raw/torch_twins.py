@@ -19,9 +19,9 @@ import ml_dtypes
 import numpy as np
 
 from kerasfx.dims import Dim
+from kerasfx.functions.public_calls import PublicCall
 from kerasfx.ir import leaves_of
 from kerasfx.keras_internals import standardize_dtype
-from kerasfx.trace.public_calls import PublicCall
 from kerasfx.trace.raw.sizes import is_size
 
 Said = PublicCall | None

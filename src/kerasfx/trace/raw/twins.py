@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerasfx.trace.public_calls import PublicCall, resolve
+from kerasfx.functions.public_calls import PublicCall, resolve
 
 
 @dataclass(frozen=True)

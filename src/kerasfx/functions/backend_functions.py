@@ -15,9 +15,9 @@ from typing import Any
 
 import keras
 
-from kerasfx import torch_names
-from kerasfx.array_updates import NAMES as ARRAY_UPDATES
 from kerasfx.errors import UnknownFunctionError, describe
+from kerasfx.functions import torch_names
+from kerasfx.functions.array_updates import NAMES as ARRAY_UPDATES
 
 
 def _words(text: str) -> frozenset[str]:
@@ -202,7 +202,7 @@ _NAMESPACES: dict[str, dict[str, _Namespace]] = {
         "torch.linalg": _Namespace("torch.linalg", torch_names.LINALG),
         "torch.fft": _Namespace("torch.fft", torch_names.FFT),
         "torch.special": _Namespace("torch.special", torch_names.SPECIAL),
-        "torch.updated": _Namespace("kerasfx.torch_updates", frozenset(("set_item",))),
+        "torch.updated": _Namespace("kerasfx.functions.torch_updates", frozenset(("set_item",))),
     },
     "jax": {
         "jax.numpy": _Namespace("jax.numpy", denied=_JNP_DENIED),
@@ -215,7 +215,7 @@ _NAMESPACES: dict[str, dict[str, _Namespace]] = {
         "jax.random": _Namespace("jax.random", denied=_JAX_RANDOM_DENIED),
         **{f"jax.scipy.{n}": _Namespace(f"jax.scipy.{n}", denied=_words("funm")) for n in _SCIPY.split()},
         **{f"jax.scipy.stats.{n}": _Namespace(f"jax.scipy.stats.{n}") for n in _DISTRIBUTIONS.split()},
-        "jax.Array.at": _Namespace("kerasfx.array_updates", _words(ARRAY_UPDATES)),
+        "jax.Array.at": _Namespace("kerasfx.functions.array_updates", _words(ARRAY_UPDATES)),
     },
 }
 

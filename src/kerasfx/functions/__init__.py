@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kerasfx import backend_functions
-from kerasfx.trace import public_calls
+from kerasfx.functions import backend_functions, public_calls
 
 
 def resolve(name: str) -> Callable[..., Any]:
