@@ -100,6 +100,25 @@ def test_both_models_train_alike_in_either_order(jit_compile, prepared_first):
         )
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX trains by stateless_call")
+def test_stateless_call_returns_the_same_state():
+    model = around(Everything())
+    prepared = kerasfx.prepare_model(model, keras.Input((5,)))
+    x, _ = data()
+    states = {}
+    for m in (model, prepared):
+        trained, others = ([v.value for v in vs] for vs in (m.trainable_variables, m.non_trainable_variables))
+        outputs, after, losses = m.stateless_call(trained, others, x, training=True, return_losses=True)
+        states |= {id(v): value for v, value in zip(m.non_trainable_variables, after, strict=True)}
+        states |= {m.name: outputs, f"{m.name} losses": sum(losses)}
+    np.testing.assert_array_equal(states[prepared.name], states[model.name])
+    np.testing.assert_allclose(states[f"{prepared.name} losses"], states[f"{model.name} losses"], rtol=1e-6)
+    changed = [(v, w) for v, w in provenance_of(prepared).variables if id(v) in states]
+    assert len(changed) == len(model.non_trainable_variables) == 6
+    for ours, theirs in changed:
+        np.testing.assert_array_equal(states[id(theirs)], states[id(ours)])
+
+
 def test_state_goes_on_after_saving(tmp_path):
     prepared = kerasfx.prepare_model(around(Everything()), keras.Input((5,)))
     fitted(prepared, jit_compile=False)

@@ -40,11 +40,11 @@ def prepare_model(
     opened: Sequence[Selector] = (),
     weights: str = "copy",
     training_in_fit: str = fit.AS_ORIGINAL,
+    compile: str | None = None,
+    keep_class: bool = False,
     strict: bool = False,
     verify: bool = True,
     hints: Hints | None = None,
-    compile: str | None = None,
-    keep_class: bool = False,
 ) -> keras.Model:
     """Turn a Keras model into an equivalent flat Functional model.
 
@@ -60,15 +60,15 @@ def prepare_model(
         training_in_fit: What `fit` does with layers that the `fit` of the original leaves in inference mode,
             because `training` does not reach them (the report warns of these): `"as_original"` leaves them
             there, `"always"` trains them.
+        compile: `"like_original"` compiles the result with the loss, the metrics and a copy of the optimizer
+            of the original, its state included, so that `fit` goes on as that of the original would.
+        keep_class: The result is of the class of the original, too: its `train_step`, its other methods and
+            its attributes work on. What no longer exists, such as an opened layer, is refused when read.
         strict: Raise instead of keeping a custom layer whole.
         verify: Compare the result with the original before it is returned.
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
             is answered for these, and the result checks the answers whenever it is called. Code that reads
             the number (`range(t)`) is answered, too; the result then works for this size alone.
-        compile: `"like_original"` compiles the result with the loss, the metrics and a copy of the optimizer
-            of the original, its state included, so that `fit` goes on as that of the original would.
-        keep_class: The result is of the class of the original, too: its `train_step`, its other methods and
-            its attributes work on. What no longer exists, such as an opened layer, is refused when read.
 
     Returns:
         A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model

@@ -229,7 +229,7 @@ def _alike_on_all_backends(session: Session, unroll: bool) -> Iterator[None]:
 
 
 def _done(effects: Effects) -> tuple[Any, ...]:
-    return effects.last_draw, effects.assigned, effects.losses
+    return effects.last_draw, effects.assigned, effects.losses, effects.metric_calls
 
 
 def _acts(node: Node) -> bool:
