@@ -16,6 +16,7 @@ from kerasfx.errors import NotCopyableError, NotInPreparedModelError, Unsupporte
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, LayerCall, SourceLine
 from kerasfx.layers import Parameter
+from kerasfx.placement import hand_over
 from kerasfx.provenance import Provenance
 from kerasfx.report import Finding
 

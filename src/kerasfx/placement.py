@@ -8,14 +8,16 @@ from copy import copy
 from typing import Any
 
 import keras
-import numpy as np
 
 from kerasfx import keras_internals as internals
 
 
 def assign(target: Any, source: Any) -> None:
-    """Give `target` the value of `source`, in an array of its own that lies where that of `target` lay."""
-    target.assign(_placed_like(target.value, _own_array(source.value)))
+    """Give `target` the value of `source`, in an array of its own that lies where that of `target` lay.
+
+    `fit` donates the arrays of JAX, and PyTorch trains them in place.
+    """
+    target.assign(_placed_like(target.value, keras.ops.copy(source.value)))
 
 
 def hand_over(target: Any, source: Any) -> None:
@@ -26,16 +28,7 @@ def hand_over(target: Any, source: Any) -> None:
     layout = internals.layout_of(source)
     if layout is not None:
         internals.set_layout(target, layout)
-    target.assign(_own_array(source.value))
-
-
-def _own_array(value: Any) -> Any:
-    """A copy that shares no memory: `fit` donates the arrays of JAX, PyTorch trains them in place."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.numpy.array(value, copy=True)  # device by device
-    return np.array(keras.ops.convert_to_numpy(value), copy=True)
+    target.assign(keras.ops.copy(source.value))
 
 
 def _placed_like(present: Any, array: Any) -> Any:
