@@ -360,7 +360,7 @@ LAYERS = (
     ("errors", "dims", "normal_form"),
     ("ir",),
     ("text", "report"),
-    ("keras_internals", "provenance"),
+    ("keras_internals", "provenance", "placement"),
     ("inputs", "codec", "trace", "functions", "layers", "functional", "passes", "fit", "emit", "compare"),
     ("compiled", "keep_class"),
     ("prepare",),

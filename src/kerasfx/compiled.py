@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.emit import assign
 from kerasfx.errors import describe
+from kerasfx.placement import hand_over
 from kerasfx.report import Finding
 
 Pairs = Iterable[tuple[Any, Any]]
@@ -165,9 +165,9 @@ def _copy_state(source: Any, target: Any, order: list[int]) -> None:
     for name, ours in slots[0].items():
         for place, theirs in zip(order, slots[1][name], strict=True):
             if theirs is not None:
-                assign(theirs, ours[place])
+                hand_over(theirs, ours[place])
     for ours, theirs in zip(*map(_beside_slots, (source, target), slots), strict=True):
-        assign(theirs, ours)
+        hand_over(theirs, ours)
 
 
 def _beside_slots(optimizer: Any, slots: dict[str, list[Any]]) -> list[Any]:

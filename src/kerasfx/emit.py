@@ -29,6 +29,7 @@ from kerasfx.ir import (
     map_values,
     values_in,
 )
+from kerasfx.placement import hand_over, made_for
 from kerasfx.trace.leaves import builtin_class, is_builtin
 
 
@@ -62,9 +63,15 @@ def emit(
             lambda: [x for layer in graph.called_layers() for x in internals.all_layers(layer)]
         ),
         _global_random_state(),
+        made_for(_variables_of(graph)),
     ):
         emitter = _Emitter(graph, weights == "share", training_in_fit)
         return emitter.run(name or f"{graph.name}_prepared")
+
+
+def _variables_of(graph: Graph) -> Iterator[Any]:
+    yield from (p.producer.variable for p in graph.parameters)  # pyright: ignore
+    yield from (v for layer in graph.called_layers() for v in layer.variables)
 
 
 def require_one_of(**arguments: tuple[Any, tuple[Any, ...]]) -> None:
@@ -195,7 +202,7 @@ class _Emitter:
                 name=self._name(node.name),
             )
             if not self.share:
-                assign(layer.generator.state, generator.state)
+                hand_over(layer.generator.state, generator.state)
             self.record.variables.append((generator.state, layer.generator.state))
             self.made[id(generator)] = layer
         self._note_context(node, self.made[id(generator)])
@@ -312,7 +319,7 @@ class _Emitter:
             _match_trainable(original, copy)
             for source, target in pairs:
                 target.trainable = source.trainable
-                assign(target, source)
+                hand_over(target, source)
         self.record.variables.extend(pairs)
         for ours, theirs in zip(*map(internals.metrics_of_layers, (original, copy)), strict=True):
             self._transfer_metric(ours, theirs)
@@ -320,7 +327,7 @@ class _Emitter:
     def _transfer_metric(self, original: Any, copy: Any) -> None:
         pairs = list(zip(original.variables, copy.variables, strict=True))
         for source, target in pairs if not self.share else ():
-            assign(target, source)
+            hand_over(target, source)
         self.record.metrics.extend(pairs)
 
     # Values
@@ -339,7 +346,7 @@ class _Emitter:
         name = self._name(value.name)
         layer = layers.Parameter.of(variable, name, self._is_assigned(value), self.share)
         if not self.share:
-            assign(layer.weight, variable)
+            hand_over(layer.weight, variable)
         self.record.variables.append((variable, layer.weight))
         self.parameters[value] = layer
         return layer
@@ -423,7 +430,12 @@ def copy_beside_graph(layer: Any) -> Any:
     Raises:
         NotCopyableError: It cannot be made again.
     """
-    with internals.fresh_names(), internals.no_call_context(), _global_random_state():
+    with (
+        internals.fresh_names(),
+        internals.no_call_context(),
+        _global_random_state(),
+        made_for(layer.variables),
+    ):
         try:
             copy = _made_again(layer)
             _build_alike(layer, copy)
@@ -435,7 +447,7 @@ def copy_beside_graph(layer: Any) -> Any:
     _match_trainable(layer, copy)
     for source, target in pairs:
         target.trainable = source.trainable
-        assign(target, source)
+        hand_over(target, source)
     return copy
 
 
@@ -481,11 +493,6 @@ def kind_of(variable: Any) -> tuple[str, tuple[int, ...], str]:
     """What a variable has in common with its copy: the name it was given, shape and dtype."""
     stem = variable.name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
     return stem, tuple(variable.shape), variable.dtype
-
-
-def assign(target: Any, source: Any) -> None:
-    """Give `target` the value of `source`, in an array of its own."""
-    target.assign(np.array(keras.ops.convert_to_numpy(source.value), copy=True))
 
 
 def _build_alike(original: Any, copy: Any) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.emit import assign, copy_beside_graph
+from kerasfx.emit import copy_beside_graph
 from kerasfx.errors import NotCopyableError, NotInPreparedModelError, UnsupportedModelError, describe
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, LayerCall, SourceLine
 from kerasfx.layers import Parameter
+from kerasfx.placement import hand_over
 from kerasfx.provenance import Provenance
 from kerasfx.report import Finding
 
@@ -243,7 +244,7 @@ class _Attributes:
     def _variable_of_its_own(self, variable: Any) -> Any:
         """A variable inside a layer: a file of weights has it, and one without the class does not mind."""
         layer = Parameter.of(variable, variable.name, share=self.share)
-        assign(layer.weight, variable)
+        hand_over(layer.weight, variable)
         self.kept.append(layer)
         self._remember([variable], [layer.weight])
         return layer.weight

@@ -14,7 +14,8 @@
 | `Layer._layers`, `_flatten_layers`, `_seed_generators` | walking the layers of a model | 3.0 |
 | `Layer._trainable_variables`, `_non_trainable_variables` | pairing the weights of layer and copy | 3.0 |
 | `torch.nn.Module._modules` | on PyTorch, attributes that are layers are kept apart from the others | 3.0 |
-| `Variable._value` | on PyTorch, a weight is also reached as a `torch.nn.Parameter` | 3.0 |
+| `Variable._value` | on PyTorch, a weight is also reached as a `torch.nn.Parameter`; its strategy | 3.0 |
+| `Variable._layout` | on JAX, how a distribution splits a weight among devices | 3.0 |
 | `Layer._called`, `_parent_path`, `_losses`, `_loss_ids`, `_tracked` | restoring a layer after calls | 3.0 |
 | `backend.rnn`, `backend.lstm`, `backend.gru` | recording the loops of recurrent layers | 3.0 |
 | `Layer._remat_mode`, `backend.core.remat` | what is computed again in the backward pass | 3.9 |
@@ -74,6 +75,16 @@ def is_raw_variable(x: Any) -> bool:
 def raw_value(variable: Any) -> Any:
     """The variable of the backend inside a Keras variable."""
     return vars(variable).get("_value")
+
+
+def layout_of(variable: Any) -> Any:
+    """How a distribution splits a variable among devices, or None."""
+    return getattr(variable, "_layout", None)
+
+
+def set_layout(variable: Any, layout: Any) -> None:
+    """Let `variable` put every value that it gets from now on among devices like that."""
+    variable._layout = layout
 
 
 def common_variables_class() -> type:

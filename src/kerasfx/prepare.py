@@ -26,6 +26,7 @@ from kerasfx.keep_class import dropped_methods, require_one_argument
 from kerasfx.keep_class import keep_class as take_class
 from kerasfx.layers import Op
 from kerasfx.passes import lower
+from kerasfx.placement import made_for
 from kerasfx.report import Finding, Report, attach, report, was_prepared
 from kerasfx.trace import Hints, run_trace
 from kerasfx.trace.leaves import LeafPolicy, Selector, is_builtin, is_plain_leaf
@@ -112,13 +113,15 @@ def prepare_model(
     about_fit = fit.finding(session.graph, training_in_fit, original_model)
     session.findings.extend([about_fit] if about_fit else [])
     if keep_class:
-        take_class(original_model, prepared, session.graph, _record(prepared), weights == "share")
+        with made_for(original_model.variables):
+            take_class(original_model, prepared, session.graph, _record(prepared), weights == "share")
     session.findings.extend(dropped)
     _connect(original_model, prepared, spec, session)
     if verify:
         _verify(original_model, prepared, session)
     if compile:
-        compile_like(original_model, prepared, _record(prepared).variables)
+        with made_for(original_model.variables):
+            compile_like(original_model, prepared, _record(prepared).variables)
     attach(prepared, _report(session, prepared, time.perf_counter() - start))
     return prepared
 

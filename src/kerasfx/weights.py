@@ -11,8 +11,9 @@ import numpy as np
 
 from kerasfx import keras_internals as internals
 from kerasfx.correspondence import correspondence
-from kerasfx.emit import assign, kind_of
+from kerasfx.emit import kind_of
 from kerasfx.errors import WeightsMismatchError, describe
+from kerasfx.placement import assign
 
 
 @dataclass(frozen=True)
