@@ -48,6 +48,7 @@ EXAMPLES = {
     "SelectByTraining": lambda: fx.SelectByTraining(),
     "RefuseTraining": lambda: fx.RefuseTraining("refused"),
     "AddLoss": lambda: fx.AddLoss([None, True]),
+    "UpdateMetric": lambda: fx.UpdateMetric(keras.metrics.Mean(name="mean")),
     "After": lambda: fx.After(),
     "CheckSizes": lambda: fx.CheckSizes(
         [{"sides": [{"$dim": ["axis", 0, 1]}, 4], "symbol": ">", "answer": True, "text": "x > 4"}]
@@ -285,6 +286,20 @@ def test_refuse_training_raises_in_training_alone(tmp_path):
         np.testing.assert_array_equal(again(values), values)
         with pytest.raises(TrainingRefusedError, match=r"No such seed\.(.|\n)*raises here in training"):
             again(values, training=True)
+
+
+def test_update_metric_updates_in_its_mode(tmp_path):
+    x = keras.Input((2,))
+    arguments = codec.encode([(X,), {}], lambda _: 0)
+    y = fx.UpdateMetric(keras.metrics.Sum(name="sum"))([x, x], arguments=arguments, when=True)
+    model = keras.Model(x, y)
+    values = np.array([[1.0, 2.0]], "float32")
+    for again in (model, through_file(model, tmp_path), cloned(model)):
+        (metric,) = again.metrics
+        metric.reset_state()
+        for training, expected in ((False, 0.0), (True, 3.0), (True, 6.0)):
+            np.testing.assert_array_equal(again(values, training=training), values)
+            assert float(metric.result()) == expected
 
 
 def test_add_loss_adds_in_its_mode(tmp_path):
