@@ -17,7 +17,7 @@ def assign(target: Any, source: Any) -> None:
 
     `fit` donates the arrays of JAX, and PyTorch trains them in place.
     """
-    target.assign(_placed_like(target.value, keras.ops.copy(source.value)))
+    target.assign(placed_like(target.value, keras.ops.copy(source.value)))
 
 
 def hand_over(target: Any, source: Any) -> None:
@@ -31,7 +31,8 @@ def hand_over(target: Any, source: Any) -> None:
     target.assign(keras.ops.copy(source.value))
 
 
-def _placed_like(present: Any, array: Any) -> Any:
+def placed_like(present: Any, array: Any) -> Any:
+    """`array` on the devices on which `present`, an array of the same shape, lies."""
     if keras.backend.backend() != "jax" or array.sharding.is_equivalent_to(present.sharding, array.ndim):
         return array
     import jax

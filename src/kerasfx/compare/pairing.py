@@ -12,6 +12,7 @@ from kerasfx.compare.measure import to_numpy
 from kerasfx.compare.result import Check
 from kerasfx.compare.run import Call, State, call_directly
 from kerasfx.keras_internals import all_layers, metrics_of_layers, own_state
+from kerasfx.placement import placed_like
 
 Pair = tuple[keras.Variable, keras.Variable]
 LayerPair = tuple[keras.Layer, keras.Layer]
@@ -244,7 +245,8 @@ def perturbed(state: State, seed: int) -> State:
         if keras.backend.is_float_dtype(variable.dtype):
             random = np.random.default_rng((seed, index))
             noisy = _noisy(to_numpy(value).astype("float32"), random)
-            result[key] = (variable, keras.ops.convert_to_tensor(noisy, dtype=variable.dtype))
+            tensor = keras.ops.convert_to_tensor(noisy, dtype=variable.dtype)
+            result[key] = (variable, placed_like(value, tensor))
     return result
 
 
