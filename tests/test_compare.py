@@ -44,9 +44,9 @@ class Original(keras.Model):
         self.norm = layers.BatchNormalization(momentum=0.9)
         self.last = layers.Dense(2, activity_regularizer="l2", kernel_regularizer="l2")
 
-    def call(self, x):
+    def call(self, x, training=None):
         h = self.second(keras.ops.tanh(self.first(x))) * 0.5
-        h = self.norm(self.drop(h))
+        h = self.norm(self.drop(h, training=training), training=training)
         return [self.last(h), h]
 
 
@@ -136,6 +136,7 @@ def test_equal_models_are_equivalent_bit_for_bit():
         "training outputs",
         "training updates",
         "losses",
+        "in fit",
         "masks",
         "optimizer step",
     ]
@@ -244,7 +245,7 @@ def test_a_fault_is_caught_by_at_least(fault, checks):
 @pytest.mark.parametrize(
     ("fault", "checks"),
     [
-        ({"momentum": 0.8}, {"training updates"}),
+        ({"momentum": 0.8}, {"training updates", "in fit"}),
         ({"regularizer": None}, {"losses", "optimizer step"}),
         ({"trainable": False}, {"variables"}),
         ({"between": op(keras.ops.stop_gradient)}, {"optimizer step"}),
@@ -647,7 +648,7 @@ def test_calls_are_observed_in_their_own_thread_only():
 def fake_provenance(a, **known):
     """A stand-in for `kerasfx.provenance`, which knows one model."""
     record = types.SimpleNamespace(
-        original=a, unused=[], constants=[], layers=[], call=lambda m, x: m(x), variables=[]
+        original=a, unused=[], constants=[], layers=[], metrics=[], call=lambda m, x: m(x), variables=[]
     )
     vars(record).update(known)
     module = types.ModuleType("kerasfx.provenance")

@@ -14,7 +14,7 @@ Private API of TensorFlow: `_seed` and `_rng` of its context, what draws without
 import contextlib
 import functools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from kerasfx.compare.gradients import without_gradients
-from kerasfx.compare.measure import leaves
+from kerasfx.compare.measure import leaves, to_numpy
 from kerasfx.keras_internals import (
     all_layers,
     backend_random_state,
@@ -115,6 +115,8 @@ def run(
             losses = tuple(keras.tree.flatten(model.losses))
         masks = tuple((path, mask_of(leaf)) for path, leaf in leaves(outputs))
         after = {key: (v, scope.get_current_value(v)) for key, (v, _) in state.items()}
+    if not differentiable:
+        _require_values(after[key][1] for key in after if after[key][1] is not state[key][1])
     return Run(outputs, masks, losses, after)
 
 
@@ -124,6 +126,12 @@ def attempt(model: keras.Layer, inputs: Any, state: State, **options: Any) -> Ru
         return run(model, inputs, state, **options)
     except Exception as error:
         return Run(error=error)
+
+
+def _require_values(tensors: Iterable[Any]) -> None:
+    """Raise what JAX raises for state that was assigned inside a loop of its own and cannot leave it."""
+    for tensor in tensors:
+        to_numpy(tensor)
 
 
 def _as_fit_calls(model: keras.Layer) -> Callable[..., Any]:
