@@ -228,6 +228,28 @@ def test_a_metric_read_in_call_keeps_the_layer_whole():
     assert "The state of a metric is read or assigned inside `call`: mean_of_inputs." in str(finding)
 
 
+class Noise(keras.layers.Layer):
+    """Draws from the seed generator of the process."""
+
+    def call(self, x):
+        return x + keras.random.normal(ops.shape(x))
+
+
+def test_draws_without_a_generator_stay_draws():
+    model = around(Noise())
+    x, _ = data()
+    model(x)
+    keras.utils.set_random_seed(3)
+    expected = ops.convert_to_numpy(keras.random.normal((3,)))
+    keras.utils.set_random_seed(3)
+    prepared = kerasfx.prepare_model(model, keras.Input((5,)))
+    next_draw = keras.random.normal((3,))
+    np.testing.assert_array_equal(ops.convert_to_numpy(next_draw), expected)  # preparing draws nothing
+    assert not kerasfx.report(prepared).opaque
+    assert kerasfx.compare(model, prepared)
+    assert (predicted(prepared, x) != predicted(prepared, x)).all()
+
+
 class Unshaped(keras.layers.Layer):
     """Draws noise for the batch that it was built for: None in a Functional model."""
 

@@ -87,7 +87,11 @@ class Functional(internals.Functional):
         for x, x_mask in zip(flat, keras.tree.flatten(mask) if mask is not None else (), strict=False):
             if x_mask is not None:
                 internals.set_mask(x, x_mask)
-        outputs = self._run_through_graph(flat, operation_fn=lambda op: self._with_training(op, training))
+        # Read now: a layer called with a fixed `training` leaves that in the context.
+        found = internals.training_of_context()
+        outputs = self._run_through_graph(
+            flat, operation_fn=lambda op: self._with_training(op, training, found)
+        )
         return self._arranged(outputs)
 
     def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
@@ -100,12 +104,13 @@ class Functional(internals.Functional):
                 tensor.kerasfx_settings = self._settings  # pyright: ignore[reportAttributeAccessIssue]
         return outputs
 
-    def _with_training(self, operation: Any, training: Any) -> Any:
-        """`operation` with the `training` of the model, where its own call does not fix or find it."""
+    def _with_training(self, operation: Any, training: Any, found: Any) -> Any:
+        """`operation` with the `training` of the model, or the one found in the context, or its own."""
         name, settings = operation.name, self._settings
         if name in settings["training_from_context"]:
+            given = {} if found is None else {"training": found}
             # Keras's record of the call holds the default value of the argument.
-            return lambda *args, training=None, **kwargs: operation(*args, **kwargs)
+            return lambda *args, training=None, **kwargs: operation(*args, **kwargs, **given)
         wanted = internals.takes_training(operation) or name in settings["training_passed_to"]
         if training is None or name in settings["training_fixed_in"] or not wanted:
             return operation

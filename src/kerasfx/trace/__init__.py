@@ -124,7 +124,7 @@ def _trace_once(
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
         recording_metrics(session),
-        tensors_forgotten(lambda: internals.all_layers(model)),
+        tensors_forgotten(model) as session.attributes_before,
         session.recording(),
         raw.context(session),
         internals.call_context(session.training_of_context),

@@ -55,6 +55,7 @@ from kerasfx.trace.leaves import (
     how_to_save,
     is_plain_leaf,
 )
+from kerasfx.trace.leftovers import Attributes, forget
 from kerasfx.trace.randomness import refusing_draws
 from kerasfx.trace.raw import memory
 from kerasfx.trace.reading import Reading, identity_test_of_training, values_branched_on
@@ -115,6 +116,7 @@ class Session:
         self.hinted = set(hinted)
         self.clashes = clashes or Clashes()
         self.findings: list[Finding] = []
+        self.attributes_before: Attributes = {}
         self.read: list[tuple[str, str, Reading, Any]] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self, from_context=False)
@@ -351,6 +353,7 @@ class Session:
 
     def _take_back(self, frame: Frame) -> None:
         """Forget what was recorded since the call of the layer of `frame` began."""
+        forget(internals.all_layers(frame.layer), self.attributes_before, self.graph.nodes[frame.start :])
         self.graph.truncate(frame.start)
         self.effects = frame.effects.copy()
         self.opened = {p: c for p, c in self.opened.items() if not _is_below(p, frame.path)}
