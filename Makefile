@@ -32,11 +32,13 @@ zoo := $(call env-path,zoo)
 # JAX spends most of the tests compiling small functions: optimising them less makes that 3x faster.
 test-xla-flags := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 
-# The tests of the tests and of the backends' own functions see no difference between versions of Keras;
-# for the zoo the oracle, the variables and the saved file are asked about.
+# The tests of the tests, of the backends' own functions and of what is ours alone (errors, sizes, passes)
+# see no difference between versions of Keras; for the zoo the oracle, the variables and the saved file are
+# asked about.
 test-options-oldest := $(addprefix --ignore=tests/,test_zoo.py test_backend_functions.py \
     test_benchmarks_zoo.py test_random_models.py trace/test_twins.py trace/test_jax_twins.py \
-    trace/test_torch_twins.py) $(addprefix --deselect=tests/test_prepare_zoo.py::test_,\
+    trace/test_torch_twins.py test_errors.py test_free_sizes.py test_use_standard_layers.py \
+    test_deep_chain.py test_quantized.py) $(addprefix --deselect=tests/test_prepare_zoo.py::test_,\
     nothing_happens_to_the_original preparing_again_changes_nothing outputs_on_the_inputs_of_the_case)
 
 runs := $(foreach environment,$(ENVIRONMENTS),$(addprefix $(environment)-,$(BACKENDS)))
