@@ -738,7 +738,7 @@ class Session:
                 "pass it to the model as an input",
             )
         if isinstance(x, np.generic) or not _is_array(x):
-            return x
+            return raw.dialect().argument(x)
         owner = self._variable_of(x)
         if owner is not None:
             return self._argument(self.parameter(owner), inline)
