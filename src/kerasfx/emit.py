@@ -149,7 +149,7 @@ class _Emitter:
             count = iter(range(len(flat)))
             indices = map_leaves(lambda t: None if t is None else next(count), outputs)
             settings["template"], outputs = codec.encode_structure(indices), flat
-        if not settings and depth <= functional.SAFE_DEPTH:
+        if not settings and depth <= functional.SAFE_DEPTH and not fit.would_forget_losses(self.graph):
             return keras.Model(inputs, outputs, name=name)
         with functional.room_for(depth):
             return functional.Functional(inputs, outputs, name=name, **settings)

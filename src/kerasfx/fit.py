@@ -1,22 +1,32 @@
-"""Where `fit` leaves a model in inference: `training` does not reach every layer that wants it.
+"""Where `fit` does not do what a call with `training=True` does.
 
+It leaves layers in inference: `training` does not reach every layer that wants it.
 Keras calls a subclassed model whose `call` has no `training` argument without it, so that a Dropout
 inside never drops in `fit`, although it does in `model(x, training=True)`. On JAX, `fit` runs the model's
 `call` outside of Keras's call context (`Layer.stateless_call`), so that only those layers train to which
 `call` hands `training` on. A plain Functional model trains all of its layers.
+
+It forgets losses, on JAX: outside of a call context each layer clears, when it is called, the losses that it
+and the layers inside added before. The result adds them all, as the other backends do.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.ir import Graph, LayerCall, Node
+from kerasfx.ir import Graph, LayerCall, LayerSpec, Node
 from kerasfx.report import Finding
 from kerasfx.trace.branches import depends_on_mode
+from kerasfx.trace.effects import ADD_LOSS
 from kerasfx.trace.leaves import builtin_class
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import ModelCall
 
 CHOICES = AS_ORIGINAL, ALWAYS = "as_original", "always"
 
@@ -48,6 +58,11 @@ def acts_in_training(layer: Any) -> bool:
     return any(map(_acts_itself, internals.all_layers(layer)))
 
 
+def would_forget_losses(graph: Graph) -> bool:
+    """Whether several calls add losses, of which Keras's own Functional model may forget some on JAX."""
+    return sum(map(_adds_losses, graph.nodes)) > 1
+
+
 def finding(graph: Graph, training_in_fit: str, root: Any) -> Finding | None:
     """What the user should know about `fit`, or None."""
     nodes = [node for node in not_trained_by_fit(graph) if not _trains_by_default(node)]
@@ -66,6 +81,52 @@ def finding(graph: Graph, training_in_fit: str, root: Any) -> Finding | None:
     wish = "train them as they are" if other == ALWAYS else "do as the original does"
     source = next((node.source for node in nodes if node.source), None)
     return Finding("warning", "", what, source, f'{line}; to {wish}: training_in_fit="{other}"')
+
+
+def forgotten_losses(calls: Iterable[ModelCall], adding: Collection[int], root: Any) -> Finding | None:
+    """What the user should know about losses that `fit` of the original forgets, or None.
+
+    Args:
+        calls: The calls that `call` of the original makes itself.
+        adding: The `id`s of the layers whose own code adds losses.
+        root: The original.
+    """
+    if keras.backend.backend() != "jax":
+        return None
+    counts = Counter(id(call.layer) for call in calls)
+    again = [c for c in calls if counts[id(c.layer)] > 1 and _is_known_to_add(c.layer, adding)]
+    if not again:
+        return None
+    paths = ", ".join(dict.fromkeys(call.path for call in again))
+    what = (
+        f"`fit` of the original forgets what {paths} adds to the losses in all calls but the last, because "
+        f"Keras on JAX clears the losses of a layer that {type(root).__name__}.call calls again; "
+        "the result adds them all"
+    )
+    hint = (
+        "to do as the result does, call it once on ops.concatenate([a, b]), or in a layer around both calls"
+    )
+    return Finding("warning", "", what, again[-1].source, hint)
+
+
+def _is_known_to_add(layer: Any, adding: Collection[int]) -> bool:
+    return any(x.activity_regularizer is not None or id(x) in adding for x in internals.all_layers(layer))
+
+
+def _adds_losses(node: Node) -> bool:
+    """Whether `node` adds a loss, or may: what a custom layer does is not known."""
+    target = node.target
+    if isinstance(target, LayerSpec):
+        return target.class_name == ADD_LOSS or bool(target.config.get("activity_regularizer"))
+    return isinstance(target, LayerCall) and _may_add_losses(target.layer)
+
+
+def _may_add_losses(layer: Any) -> bool:
+    """Whether calling `layer` may add losses: a layer in it has an activity regularizer or is custom."""
+    return any(
+        x.activity_regularizer is not None or builtin_class(type(x)) is None
+        for x in internals.all_layers(layer)
+    )
 
 
 def _acts(node: Node) -> bool:

@@ -2,15 +2,19 @@
 
 `kerasfx` returns a plain Keras Functional model wherever it can. This subclass, which bears the same
 class name, is used for chains too deep for Keras's recursive graph walk, for outputs that hold None, for
-layers called with a fixed `training` (Keras's class overrides it with that of the model), and where `fit`
-does not tell every layer of the original that it trains (`kerasfx.fit`).
+layers called with a fixed `training` (Keras's class overrides it with that of the model), where `fit` does
+not tell every layer of the original that it trains (`kerasfx.fit`), and for several calls that add losses.
+
+On JAX `fit` runs the `call` of a model outside of a call context. There each layer that Keras's class
+calls begins by clearing the losses that it knows: the one of its own call before, if it is called twice,
+and those of other layers whose `id` is that of a loss of an earlier step.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -89,10 +93,15 @@ class Functional(internals.Functional):
                 internals.set_mask(x, x_mask)
         # Read now: a layer called with a fixed `training` leaves that in the context.
         found = internals.training_of_context()
-        outputs = self._run_through_graph(
-            flat, operation_fn=lambda op: self._with_training(op, training, found)
-        )
-        return self._arranged(outputs)
+        is_outermost = not internals.is_in_call_context()
+        if is_outermost:
+            internals.forget_losses(self)
+
+        def prepared(operation: Any) -> Any:
+            run = self._with_training(operation, training, found)
+            return _in_context_of_its_own(run) if is_outermost else run
+
+        return self._arranged(self._run_through_graph(flat, operation_fn=prepared))
 
     def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         return self._arranged(super().compute_output_spec(inputs))
@@ -130,3 +139,13 @@ class Functional(internals.Functional):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         with room_for(len(config["layers"])):
             return super().from_config(config, custom_objects=custom_objects)
+
+
+def _in_context_of_its_own(run: Callable[..., Any]) -> Callable[..., Any]:
+    """`run` inside a call context, where layers do not clear losses; no `training` is left to the next."""
+
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with internals.call_context(None):
+            return run(*args, **kwargs)
+
+    return inside

@@ -132,6 +132,11 @@ def call_context(training: Any) -> AbstractContextManager[None]:
     return _call_context_is(context)
 
 
+def is_in_call_context() -> bool:
+    """Whether the code runs inside a layer that was called; on JAX `fit` runs `call` of a model outside."""
+    return global_state.get_global_attribute("current_call_ctx") is not None
+
+
 def no_call_context() -> AbstractContextManager[None]:
     """Run a block as if outside any layer: what it calls does not change the context outside."""
     return _call_context_is(None)
@@ -340,6 +345,12 @@ def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
             del tracked[count:]
         for layer in layers():
             _set_losses(layer, *losses.get(id(layer), ([], set())))
+
+
+def forget_losses(model: Any) -> None:
+    """Let no layer of `model` know of losses, nor of their `id`s, from an earlier call."""
+    for layer in all_layers(model):
+        _set_losses(layer, [], set())
 
 
 def _set_losses(layer: Any, losses: list[Any], ids: set[int]) -> None:

@@ -110,8 +110,11 @@ def prepare_model(
         _refuse_opaque(session)
     lower(session.graph)
     prepared = emit(session.graph, weights=weights, training_in_fit=training_in_fit)
-    about_fit = fit.finding(session.graph, training_in_fit, original_model)
-    session.findings.extend([about_fit] if about_fit else [])
+    about_fit = (
+        fit.finding(session.graph, training_in_fit, original_model),
+        fit.forgotten_losses(session.calls_of_model, session.adding_losses, original_model),
+    )
+    session.findings.extend(found for found in about_fit if found)
     if keep_class:
         with made_for(original_model.variables):
             take_class(original_model, prepared, session.graph, _record(prepared), weights == "share")

@@ -147,7 +147,7 @@ def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]
 
 
 def _fit_checks(subjects: Subjects, trained: list[Outcome]) -> list[Check]:
-    """Whether `fit` trains the same layers: it may tell fewer of them than a call with `training=True`."""
+    """Whether `fit` trains the same layers on the same losses: a call with `training=True` may do more."""
     are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
     if not (trained and are_models):
         return []
@@ -155,7 +155,8 @@ def _fit_checks(subjects: Subjects, trained: list[Outcome]) -> list[Check]:
     outcome = subjects.outcome(first.sample, first.states, training=True, in_fit=True)
     pairs = subjects.pairing.variables
     updates = functools.partial(_updates_difference, pairs=pairs)
-    found = worst(d(outcome, subjects.tolerance) for d in (_outputs_difference, updates))
+    asked = (_outputs_difference, updates, _losses_difference)
+    found = worst(d(outcome, subjects.tolerance) for d in asked)
     return [as_check("in fit", found, first.sample.label)]
 
 

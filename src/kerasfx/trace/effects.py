@@ -14,6 +14,8 @@ from kerasfx.trace.metrics import MetricCall
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
+ADD_LOSS = "kerasfx.layers.AddLoss"
+
 
 @dataclass
 class Effects:
@@ -78,7 +80,7 @@ def tie_to_outputs(session: Session) -> None:
         tied = _finished(session, node, tied)
     if effects.losses:
         values, when = zip(*effects.losses, strict=True)
-        target = LayerSpec("kerasfx.layers.AddLoss", {"when": list(when)})
+        target = LayerSpec(ADD_LOSS, {"when": list(when)})
         node = Node("add_loss", target, ([tied, *values],), {})
         node.training_from_context = asks_the_context_alone(session)
         tied = _finished(session, node, tied)

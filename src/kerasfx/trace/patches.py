@@ -164,7 +164,7 @@ def _set_mask_metadata(session: Session, original: Any, args: Any, kwargs: Any) 
 
 
 def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> None:
-    session.add_losses(kwargs.get("loss", args[-1]))
+    session.add_losses(args[0], kwargs.get("loss", args[-1]))
 
 
 def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:

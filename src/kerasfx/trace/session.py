@@ -96,6 +96,21 @@ class Frame:
     node: Node | None = None
 
 
+@dataclass(frozen=True)
+class ModelCall:
+    """A call of a layer by `call` of the model itself.
+
+    Attributes:
+        layer: The layer.
+        path: Its path.
+        source: The user's line.
+    """
+
+    layer: Any
+    path: str
+    source: SourceLine | None
+
+
 class Session:
     """Records what user code does into a `Graph`.
 
@@ -122,6 +137,8 @@ class Session:
         self.training = TrainingFlag(self, from_context=False)
         self.training_of_context = TrainingFlag(self, from_context=True)
         self.flags_asked: set[TrainingFlag] = set()
+        self.calls_of_model: list[ModelCall] = []
+        self.adding_losses: set[int] = set()
         self.frames: list[Frame] = []
         self.effects = Effects()
         self.paused = False
@@ -216,6 +233,7 @@ class Session:
                 outputs = original(layer, *args, **kwargs)
                 if is_leaf:
                     self._note_masks(frame, outputs)
+                self._note_call_of_model(frame)
                 return outputs
         except Exception as error:
             self._attach_note(frame, error)
@@ -235,6 +253,11 @@ class Session:
             if not self._may_keep(frame, failure):
                 raise failure
         return self._call_kept(original, frame, failure)
+
+    def _note_call_of_model(self, frame: Frame) -> None:
+        is_traced_again = frame.layer is self.forked_layer and self.mode_decided
+        if len(self.frames) == 2 and not is_traced_again:
+            self.calls_of_model.append(ModelCall(frame.layer, frame.path, source_line()))
 
     @contextmanager
     def _framed(self, frame: Frame) -> Iterator[None]:
@@ -268,6 +291,8 @@ class Session:
 
     def _run(self, frame: Frame, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         self._require_readable(frame)
+        if len(self.frames) == 1:
+            self.calls_of_model.clear()
         kind = type(frame.layer).__name__
         self.opened.setdefault(frame.path, kind)
         self.read += [(frame.path, kind, *found) for found in values_branched_on(frame.layer)]
@@ -677,8 +702,9 @@ class Session:
         self.effects.assigned[id(variable)] = tensor.value
         return tensor
 
-    def add_losses(self, losses: Any) -> None:
-        """Record losses that `call` adds."""
+    def add_losses(self, layer: Any, losses: Any) -> None:
+        """Record losses that `call` of `layer` adds."""
+        self.adding_losses.add(id(layer))
         self.effects.losses += [(self.value_of(x), None) for x in leaves_of(losses)]
 
     # Values
