@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import linecache
 from collections.abc import Iterator
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -19,6 +18,7 @@ from kerasfx.layers import Parameter
 from kerasfx.placement import hand_over
 from kerasfx.provenance import Provenance
 from kerasfx.report import Finding
+from kerasfx.trace.where import line_at
 
 STEPS = (
     "compile",
@@ -75,10 +75,7 @@ def _defined(cls: type, name: str) -> Iterator[tuple[type, Any]]:
 
 def _line(member: Any) -> SourceLine | None:
     code = getattr(inspect.unwrap(member), "__code__", None) if callable(member) else None
-    if code is None:
-        return None
-    text = linecache.getline(code.co_filename, code.co_firstlineno).strip()
-    return SourceLine(code.co_filename, code.co_firstlineno, text)
+    return line_at(code.co_filename, code.co_firstlineno) if code else None
 
 
 def require_one_argument(original: Any, spec: CallSpec) -> None:

@@ -283,11 +283,4 @@ def _inner(outer: Value) -> Value:
 
 
 def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
-    return UnsupportedOperationError(
-        describe(
-            what,
-            where=session.locate(source_line()),
-            why="how often a body runs is known only when the model runs",
-            hint=session.keep_hint(),
-        )
-    )
+    return session.unsupported(what, why="how often a body runs is known only when the model runs")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import linecache
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from kerasfx.ir import SourceLine
+from kerasfx.trace.where import line_at
 
 Function = Callable[..., Any]
 
@@ -111,5 +111,4 @@ def _chain(node: ast.AST, owner: str) -> tuple[str, ...]:
 
 
 def _line(function: Any, node: Any) -> SourceLine:
-    file, line = function.__code__.co_filename, function.__code__.co_firstlineno + node.lineno - 1
-    return SourceLine(file, line, linecache.getline(file, line).strip())
+    return line_at(function.__code__.co_filename, function.__code__.co_firstlineno + node.lineno - 1)

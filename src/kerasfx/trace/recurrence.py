@@ -17,11 +17,10 @@ from keras import ops
 
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
-from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.errors import UnsupportedOperationError
 from kerasfx.ir import LayerCall, LayerSpec, Node
 from kerasfx.trace.control_flow import UNROLLED
 from kerasfx.trace.raw.twins import arguments_of
-from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:
     from kerasfx.trace.effects import Effects
@@ -243,11 +242,4 @@ def _acts(node: Node) -> bool:
 
 
 def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
-    return UnsupportedOperationError(
-        describe(
-            what,
-            where=session.locate(source_line()),
-            why="how often a cell is called differs from backend to backend",
-            hint=session.keep_hint(),
-        )
-    )
+    return session.unsupported(what, why="how often a cell is called differs from backend to backend")

@@ -323,7 +323,7 @@ class Session:
         if not internals.trains_by_default(frame.layer):
             return
         if len(self.frames) > 1:
-            raise self._unsupported("`call` has the default training=True.", "make the default None")
+            raise self.unsupported("`call` has the default training=True.", "make the default None")
         what = "called without `training`, the original trains (its default is True) and the result does not"
         self.note("warning", what, None, "call it with training=True or False; `fit` and `predict` do so")
 
@@ -564,9 +564,8 @@ class Session:
         """Record the call of a `keras.Operation` as that of the public function it stands for."""
         call = public_calls.public_call(operation, args, kwargs)
         if call is None:
-            raise self._unsupported(
-                f"{type(operation).__name__} cannot be recorded as a call of a public function.",
-                self.keep_hint(),
+            raise self.unsupported(
+                f"{type(operation).__name__} cannot be recorded as a call of a public function."
             )
         return self.record_op(call.name, call.args, call.kwargs)
 
@@ -607,15 +606,14 @@ class Session:
         try:
             codec.encode([args, kwargs], lambda _: 0)
         except codec.NotEncodableError as error:
-            raise self._unsupported(
-                f"{name} is called with {error}, which a saved model cannot hold.",
-                self.keep_hint(),
+            raise self.unsupported(
+                f"{name} is called with {error}, which a saved model cannot hold."
             ) from None
 
     def _number(self, name: str, specs: list[Any]) -> Any:
         """A function that returns a Python number, such as `ops.ndim`."""
         if specs[0] != specs[-1]:
-            raise self._unsupported(
+            raise self.unsupported(
                 f"{name} returns a Python number that depends on a free size.",
                 "compute it with ops.shape(x)",
             )
@@ -759,7 +757,7 @@ class Session:
         if internals.is_variable(x):
             return self._argument(self.parameter(x), inline)
         if isinstance(x, keras.KerasTensor):
-            raise self._unsupported(
+            raise self.unsupported(
                 f"A symbolic tensor from outside the trace is used: {x!r}.",
                 "pass it to the model as an input",
             )
@@ -789,12 +787,14 @@ class Session:
             return None
         return next((v for v in self.root.variables if internals.raw_value(v) is x), None)
 
-    def _unsupported(self, what: str, hint: str) -> UnsupportedOperationError:
-        return UnsupportedOperationError(describe(what, where=self.locate(source_line()), hint=hint))
+    def unsupported(self, what: str, hint: str = "", why: str = "") -> UnsupportedOperationError:
+        """The error for something in the user's code; the usual hint is to keep the layer whole."""
+        where, hint = self.locate(source_line()), hint or self.keep_hint()
+        return UnsupportedOperationError(describe(what, where=where, why=why, hint=hint))
 
     def _own(self, tensor: TracedTensor) -> TracedTensor:
         if tensor.session is not self:
-            raise self._unsupported(
+            raise self.unsupported(
                 f"The tensor {tensor.value.name} belongs to another trace.",
                 "do not keep tensors of an earlier call in attributes",
             )
@@ -810,9 +810,7 @@ class Session:
         second = iter(leaves_of(specs[-1]))
         counts = [sum(1 for _ in leaves_of(s)) for s in specs]
         if counts[0] != counts[-1]:
-            raise self._unsupported(
-                f"{node.name} has a number of results that depends on a free size.", self.keep_hint()
-            )
+            raise self.unsupported(f"{node.name} has a number of results that depends on a free size.")
         names = self._result_names(node, counts[0])
         known, cut = equal_sizes(node), cut_axes(node)
 

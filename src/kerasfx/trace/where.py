@@ -58,7 +58,7 @@ def source_line() -> SourceLine | None:
     frame = sys._getframe(1)
     while frame is not None:
         if not _is_skipped(frame.f_code.co_filename):
-            return _line(frame.f_code.co_filename, frame.f_lineno)
+            return line_at(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
 
@@ -86,15 +86,15 @@ def failing_line(error: BaseException) -> SourceLine | None:
     frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     for file, line in reversed(frames):
         if line is not None and not _is_skipped(file):
-            return _line(file, line)
+            return line_at(file, line)
     return None
 
 
-def _line(file: str, line: int) -> SourceLine:
+def line_at(file: str, line: int) -> SourceLine:
+    """The line of that number, counted from 1, with its text."""
     return SourceLine(file, line, linecache.getline(file, line).strip())
 
 
-_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _skipped_files: dict[str, bool] = {}
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasfx.dims import Dim
-from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.functions import backend_functions
 from kerasfx.ir import Node, Value, leaves_of, map_leaves, values_in
 from kerasfx.trace import raw
@@ -229,8 +228,7 @@ def _refuse_weak(session: Session, structure: Any) -> None:
     for tensor in tensors:
         stronger = STRONGER.get(tensor.value.dtype, ())
         if dtypes.intersection(stronger) and _may_be_weak(session, tensor.value):
-            raise _unsupported(
-                session,
+            raise session.unsupported(
                 f"A tensor made from Python numbers, {tensor.value.name} ({tensor.value.dtype}), meets "
                 "another dtype: its own does not count on JAX.",
             )
@@ -303,7 +301,7 @@ def _raw_key(session: Session, key: Any) -> Any:
     import jax
 
     if isinstance(key, _tracer_class()) or key.dtype != jax.random.key(0).dtype:
-        raise _unsupported(session, f"A random key of dtype {key.dtype} cannot be held by a saved model.")
+        raise session.unsupported(f"A random key of dtype {key.dtype} cannot be held by a saved model.")
     return jax.random.key_data(key)
 
 
@@ -478,7 +476,7 @@ def _custom_gradient(kind: str, session: Session, original: Any, args: Any, kwar
     name = raw.name_of(function)
     if name:
         return raw.call(name, session, function, tuple(rest), kwargs)
-    raise _unsupported(session, f"{_title(function)} has a gradient of its own (jax.{kind}).")
+    raise session.unsupported(f"{_title(function)} has a gradient of its own (jax.{kind}).")
 
 
 def _ufunc(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -548,17 +546,9 @@ def _transform(name: str, session: Session, original: Any, args: Any, kwargs: An
 
 def _refuse_traced(what: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     if session.in_user_code and session.is_traced((args, kwargs)):
-        raise _unsupported(
-            session, f"{what} is called on a tensor, and takes functions that are not recorded."
-        )
+        raise session.unsupported(f"{what} is called on a tensor, and takes functions that are not recorded.")
     return original(*args, **kwargs)
 
 
 def _title(function: Any) -> str:
     return getattr(function, "__name__", None) or str(function)
-
-
-def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
-    return UnsupportedOperationError(
-        describe(what, where=session.locate(source_line()), hint=session.keep_hint())
-    )

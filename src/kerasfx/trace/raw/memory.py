@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.errors import UnsupportedOperationError
 from kerasfx.functions.torch_names import words
 from kerasfx.ir import Constant, LayerCall, Node, Parameter, Value, leaves_of
 from kerasfx.trace.where import source_line
@@ -162,11 +162,6 @@ def _is_fresh(node: Node) -> bool:
 
 
 def _error(session: Session, what: str) -> UnsupportedOperationError:
-    return UnsupportedOperationError(
-        describe(
-            what,
-            where=session.locate(source_line()),
-            why="on PyTorch `x += y` and the like change everything that shares the memory of x",
-            hint=f"write x = x + y, or {session.keep_hint()}",
-        )
-    )
+    hint = f"write x = x + y, or {session.keep_hint()}"
+    why = "on PyTorch `x += y` and the like change everything that shares the memory of x"
+    return session.unsupported(what, hint, why)

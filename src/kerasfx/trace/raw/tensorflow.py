@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from kerasfx.dims import Dim
-from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
+from kerasfx.errors import StateUpdateError, describe
 from kerasfx.functions import backend_functions
 from kerasfx.functions.public_calls import PublicCall
 from kerasfx.ir import leaves_of
@@ -442,15 +442,13 @@ def _dispatched(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
 def _refuse_unseen_draw(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
-    raise _unsupported(
-        session, f"A draw ({original.__name__}) would be frozen: no recorded function makes it."
-    )
+    raise session.unsupported(f"A draw ({original.__name__}) would be frozen: no recorded function makes it.")
 
 
 def _refuse_own_gradient(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
-    raise _unsupported(session, "The code has a gradient of its own, or computes one: a graph would lose it.")
+    raise session.unsupported("The code has a gradient of its own, or computes one: a graph would lose it.")
 
 
 def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
@@ -505,10 +503,4 @@ def _refuse_assign(session: Session, original: Any, args: Any, kwargs: Any) -> A
             where=session.locate(source_line()),
             hint=f"create it with self.add_weight(...), or {session.keep_hint()}",
         )
-    )
-
-
-def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
-    return UnsupportedOperationError(
-        describe(what, where=session.locate(source_line()), hint=session.keep_hint())
     )

@@ -15,7 +15,7 @@ import keras
 
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim
-from kerasfx.errors import StateUpdateError, UnsupportedOperationError, describe
+from kerasfx.errors import StateUpdateError, describe
 from kerasfx.functions import backend_functions, torch_names
 from kerasfx.functions.torch_names import words
 from kerasfx.ir import leaves_of, map_leaves
@@ -202,7 +202,7 @@ def _short(name: str) -> str:
 def _refuse_what_is_no_function(session: Session, name: str, kwargs: dict[str, Any]) -> None:
     for option, what in (("out", "writes into another tensor"), ("generator", "draws from a generator")):
         if kwargs.get(option) is not None:
-            raise _unsupported(session, f"{name} {what} ({option}=).")
+            raise session.unsupported(f"{name} {what} ({option}=).")
 
 
 def _unlisted(session: Session, function: Any, args: Any, kwargs: Any) -> Any:
@@ -222,7 +222,7 @@ def _unlisted(session: Session, function: Any, args: Any, kwargs: Any) -> Any:
     if is_traced and isinstance(first, TracedTensor) and own in METHODS:
         return METHODS[own](session, *args, **kwargs)
     if is_traced:
-        raise _unsupported(session, f"{torch.overrides.resolve_name(function) or function} is not recorded.")
+        raise session.unsupported(f"{torch.overrides.resolve_name(function) or function} is not recorded.")
     return function(*args, **kwargs)
 
 
@@ -245,7 +245,7 @@ def special(session: Session, name: str, original: Callable[..., Any], args: Any
 def _special_nn(session: Session, name: str, original: Any, args: Any, kwargs: Any) -> Any:
     given = {k: v for k, (v, _) in (arguments_of(original, args, kwargs) or {}).items()}
     if given.get("max_norm") is not None:
-        raise _unsupported(session, f"{name} changes its weight (max_norm=).")
+        raise session.unsupported(f"{name} changes its weight (max_norm=).")
     inplace = given.pop("inplace", False)
     if "dropout" in name and not given.get("training", True):
         return given["input"]
@@ -272,7 +272,7 @@ def _to(session: Session, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _require_own_device(session: Session, given: Any) -> None:
     if torch.device(given).type != _device().type:
-        raise _unsupported(session, f"A tensor is moved to the device {given}.")
+        raise session.unsupported(f"A tensor is moved to the device {given}.")
 
 
 def _device() -> Any:
@@ -295,19 +295,19 @@ def _new_tensor(session: Session, data: Any, dtype: Any = None, **options: Any) 
 
 def _one_hot(session: Session, tensor: Any, num_classes: Any = -1) -> Any:
     if is_size(num_classes) and isinstance(num_classes, int) and num_classes < 0:
-        raise _unsupported(session, "F.one_hot without num_classes has a size that depends on the data.")
+        raise session.unsupported("F.one_hot without num_classes has a size that depends on the data.")
     return NotImplemented
 
 
 def _where(session: Session, condition: Any, *others: Any, **kwargs: Any) -> Any:
     if not others and not kwargs:
-        raise _unsupported(session, "torch.where(condition) has a size that depends on the data.")
+        raise session.unsupported("torch.where(condition) has a size that depends on the data.")
     return NotImplemented
 
 
 def _repeat_interleave(session: Session, x: Any, repeats: Any = None, *args: Any, **kwargs: Any) -> Any:
     if not is_size(repeats) and kwargs.get("output_size") is None:
-        raise _unsupported(session, "torch.repeat_interleave has a size that depends on the data.")
+        raise session.unsupported("torch.repeat_interleave has a size that depends on the data.")
     return NotImplemented
 
 
@@ -315,7 +315,7 @@ def _pieces(session: Session, name: str, original: Any, args: Any, kwargs: Any) 
     """A tuple of tensors, where `keras.ops` gives a list; their number is one of the trace."""
     x, sections, dim = _split_arguments(_short(name), *args, **kwargs)
     if _short(name) != "chunk" and is_size(sections) and isinstance(x.shape[dim], Dim):
-        raise _unsupported(session, "A free size is split into pieces, whose number is not known.")
+        raise session.unsupported("A free size is split into pieces, whose number is not known.")
     found = twin(name, original)
     said = found and found.call(original, args, kwargs)
     if not said or _flat(session, said.name, said.args, said.kwargs) != _flat(session, name, args, kwargs):
@@ -365,7 +365,7 @@ def attribute(tensor: TracedTensor, name: str) -> Any:
         raise tensor.no_python_value(f"{name}()")
     if _works_in_place(own):
         return functools.partial(_method_in_place, session, own, tensor)
-    raise _unsupported(session, f"The attribute {name} of a tensor is not recorded.")
+    raise session.unsupported(f"The attribute {name} of a tensor is not recorded.")
 
 
 def _method(session: Session, name: str, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
@@ -391,7 +391,7 @@ def _cast_to(name: str) -> Callable[..., Any]:
 
 def _type(session: Session, x: TracedTensor, dtype: Any = None, **options: Any) -> Any:
     if not isinstance(dtype, torch.dtype):
-        raise _unsupported(session, "x.type() with or to the name of a class is not recorded.")
+        raise session.unsupported("x.type() with or to the name of a class is not recorded.")
     return _to(session, x, dtype)
 
 
@@ -402,7 +402,7 @@ def _contiguous(session: Session, x: TracedTensor, memory_format: Any = None) ->
 
 def _own_device(session: Session, x: TracedTensor, *args: Any, **kwargs: Any) -> Any:
     if _device().type != "cpu":
-        raise _unsupported(session, "A tensor is moved to the CPU.")
+        raise session.unsupported("A tensor is moved to the CPU.")
     return x
 
 
@@ -540,7 +540,7 @@ def _value_in_place(session: Session, name: str, target: TracedTensor, others: A
         return getattr(target, f"__{IN_PLACE_OPERATORS[name]}__")(*others)
     own = name.rstrip("_")
     if name in SHAPE_IN_PLACE or own in IN_PLACE_DRAWS:
-        raise _unsupported(session, f"{name} is not recorded.")
+        raise session.unsupported(f"{name} is not recorded.")
     if own == "zero":
         return _call(session, "zeros_like", target)
     if own == "fill":
@@ -552,7 +552,7 @@ def _value_in_place(session: Session, name: str, target: TracedTensor, others: A
     function = getattr(torch.Tensor, own, None) or getattr(torch.nn.functional, own, None)
     recorded = name_of(function)
     if recorded is None or function is None:
-        raise _unsupported(session, f"{name} is not recorded.")
+        raise session.unsupported(f"{name} is not recorded.")
     return raw.call(recorded, session, function, (target, *others), kwargs)
 
 
@@ -582,7 +582,7 @@ def change_in_place(tensor: TracedTensor, op: str, *args: Any) -> Any:
 def finished(session: Session, results: Any) -> Any:
     """Results recorded under `torch.no_grad()` pass no gradient on."""
     if torch.is_autocast_enabled(_device().type):
-        raise _unsupported(session, "torch.autocast changes the dtypes of a block.")
+        raise session.unsupported("torch.autocast changes the dtypes of a block.")
     if torch.is_grad_enabled():
         return results
 
@@ -640,9 +640,7 @@ def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
 def _refuse_function(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     function, *rest = args
     if session.in_user_code and session.is_traced((rest, kwargs)):
-        raise _unsupported(
-            session, f"{function.__name__} is a torch.autograd.Function with its own gradient."
-        )
+        raise session.unsupported(f"{function.__name__} is a torch.autograd.Function with its own gradient.")
     return original(*args, **kwargs)
 
 
@@ -650,13 +648,13 @@ def _call_module(session: Session, original: Any, args: Any, kwargs: Any) -> Any
     module, *rest = args
     is_raw = not isinstance(module, keras.Layer) and session.is_traced((rest, kwargs))
     if session.in_user_code and is_raw and not _has_no_state(module):
-        raise _unsupported(session, f"The torch module {type(module).__name__} is called.")
+        raise session.unsupported(f"The torch module {type(module).__name__} is called.")
     return original(*args, **kwargs)
 
 
 def _refuse_seeding(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     if session.in_user_code:
-        raise _unsupported(session, f"torch.{name} sets what later draws start from.")
+        raise session.unsupported(f"torch.{name} sets what later draws start from.")
     return original(*args, **kwargs)
 
 
@@ -665,7 +663,7 @@ def _training(layer: Any) -> bool:
     session = current()
     if session is not None and session.in_user_code:
         hint = f"use the argument `training` of call, or {session.keep_hint()}"
-        raise _unsupported(session, "The attribute self.training of a module of PyTorch is read.", hint)
+        raise session.unsupported("The attribute self.training of a module of PyTorch is read.", hint)
     return vars(layer).get("training", True)
 
 
@@ -693,7 +691,7 @@ def _own_method(name: str, session: Session, original: Any, args: Any, kwargs: A
 def _get_item(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     keys = leaves_of(args[1])
     if session.in_user_code and any(isinstance(k, TracedTensor) and k.value.dtype == "bool" for k in keys):
-        raise _unsupported(session, "x[mask] has a size that depends on the data.")
+        raise session.unsupported("x[mask] has a size that depends on the data.")
     result = original(*args, **kwargs)
     if session.in_user_code and isinstance(result, TracedTensor):
         result.taken_from = args[0].value, args[1]
@@ -717,8 +715,3 @@ def _converted(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     if session.in_user_code and args and isinstance(args[0], TracedTensor):
         return _as_tensor(session, *args, **kwargs)
     return original(*args, **kwargs)
-
-
-def _unsupported(session: Session, what: str, hint: str = "") -> UnsupportedOperationError:
-    where = session.locate(source_line())
-    return UnsupportedOperationError(describe(what, where=where, hint=hint or session.keep_hint()))
