@@ -351,6 +351,35 @@ def test_weights_that_only_the_loss_trains():
     assert_train_alike(model, prepared)
 
 
+def test_a_layer_that_has_no_config_is_copied_as_it_is():
+    class Odd(keras.layers.Layer):
+        def __init__(self, function):
+            super().__init__()
+            self.function, self.dense = function, keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.function(self.dense(x))
+
+    class Taught(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.teacher = keras.layers.Dense(3), Odd(ops.tanh)
+
+        def build(self, shape):
+            self.dense.build(shape)
+            self.teacher(keras.ops.zeros((1, shape[-1])))
+
+        def call(self, x):
+            return self.dense(x)
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return ops.mean((self.teacher(x) - y_pred) ** 2)
+
+    model = Taught()
+    model(data()[0])
+    assert_train_alike(model, prepare(model))
+
+
 def test_like_original_needs_the_steps():
     """Compiled alike and trained by another step would be another training."""
     model = distiller()

@@ -290,9 +290,8 @@ class _Emitter:
         try:
             return cls.from_config({**cls.get_config(target.layer), **target.config, "name": name})
         except Exception as error:
-            for make in (_made_alike, internals.deep_copy):
-                with suppress(Exception):
-                    return make(target.layer, name)
+            with suppress(Exception):
+                return _made_without_config(target.layer, name)
             raise NotCopyableError(
                 describe(
                     f"{cls.__name__} at {node.path} is kept whole and cannot be copied: {error}",
@@ -403,6 +402,13 @@ def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
         yield values, tensors
 
 
+def _made_without_config(layer: Any, name: str) -> Any:
+    """A layer like `layer`, whose class has no usable `get_config`."""
+    with suppress(Exception):
+        return _made_alike(layer, name)
+    return internals.deep_copy(layer, name)
+
+
 def _made_alike(layer: Any, name: str) -> Any:
     """A layer made with the constructor arguments of `layer`.
 
@@ -457,7 +463,7 @@ def _made_again(layer: Any) -> Any:
     try:
         return type(layer).from_config(layer.get_config())
     except Exception:
-        return _made_alike(layer, layer.name) or internals.deep_copy(layer, layer.name)
+        return _made_without_config(layer, layer.name)
 
 
 def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
