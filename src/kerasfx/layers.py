@@ -79,6 +79,11 @@ class Op(_Plain):
         return {**super().get_config(), **own}
 
 
+def _acts(when: bool | None, training: Any) -> bool:
+    """Whether something is done in this mode that is to be done when `training` is `when`, or always."""
+    return when is None or when == bool(training)
+
+
 def _without_none(results: Any) -> Any:
     """`results` without what is None among them: a layer gives tensors."""
     if isinstance(results, (tuple, list)):
@@ -273,7 +278,7 @@ class DrawSeed(_Plain):
         self.generator = generator or keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
-        if when is None or when == bool(training):
+        if _acts(when, training):
             return self.generator.next()
         return ops.zeros(self.generator.state.shape, dtype=self.generator.state.dtype)
 
@@ -364,7 +369,7 @@ class AddLoss(_Plain):
     def call(self, inputs: Any, training: Any = None) -> Any:
         x, *losses = inputs
         for loss, when in zip(losses, self.when, strict=True):
-            if when is None or when == bool(training):
+            if _acts(when, training):
                 self.add_loss(loss)
         return ops.copy(x)
 
@@ -396,7 +401,7 @@ class UpdateMetric(_Plain):
 
     def call(self, inputs: Any, arguments: Any, when: bool | None = None, training: Any = None) -> Any:
         x, *tensors = inputs
-        if when is None or when == bool(training):
+        if _acts(when, training):
             args, kwargs = codec.decode(arguments, tensors, _size_of)
             self.metric.update_state(*args, **kwargs)
         return ops.copy(x)

@@ -74,7 +74,6 @@ class Outcome:
     training: bool
     a: Run
     b: Run
-    in_fit: bool = False
 
     @property
     def completed(self) -> bool:
@@ -113,7 +112,7 @@ class Subjects:
         mode = {"training": training, "in_fit": in_fit}
         ours = run_a or attempt(self.a, sample.inputs, states[0], **mode, call=self.pairing.call)
         theirs = attempt(self.b, sample.inputs, states[1], **mode, call=call_directly)
-        return Outcome(sample, states, training, ours, theirs, in_fit)
+        return Outcome(sample, states, training, ours, theirs)
 
 
 def require_built(**models: Any) -> None:

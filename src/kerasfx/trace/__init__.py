@@ -12,7 +12,7 @@ from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
 from kerasfx.passes.keep_call_order import keep_call_order
-from kerasfx.trace import raw
+from kerasfx.trace import raw, reading
 from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
@@ -132,7 +132,7 @@ def _trace_once(
         _run(session, model, spec, sizes)
     check_early(session.graph, session.effects.guards)
     session.findings.extend(dict.fromkeys(guard.finding for guard in session.effects.guards))
-    session.findings.extend(session.values_read())
+    session.findings.extend(reading.findings(session.read, session.opened))
     session.graph.prune()
     _note_fit(session.graph, model)
     keep_call_order(session.graph)

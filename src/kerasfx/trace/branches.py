@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from kerasfx.report import Finding
 from kerasfx.trace.effects import Effects
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
+from kerasfx.trace.training_flag import asked_context_alone
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
@@ -56,7 +57,7 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     with session.noting_flags() as asked:
         results = _trace_both_modes(session, run)
     for node in session.graph.nodes[start:]:
-        if depends_on_mode(node) and all(flag.from_context for flag in asked):
+        if depends_on_mode(node) and asked_context_alone(asked):
             node.training_from_context = True
     return results
 
@@ -143,14 +144,16 @@ def _merge_effects(
             effects.assigned.get(key, unchanged) for effects in (in_inference, in_training)
         )
         session.effects.assigned[key] = _choose_value(session, first_mode, second_mode, same)
-    first = in_inference.losses[len(before.losses) :]
-    second = [(same.get(v, v), when) for v, when in in_training.losses[len(before.losses) :]]
-    session.effects.losses += [(v, None if (v, w) in second else False) for v, w in first]
-    session.effects.losses += [(v, True) for v, w in second if (v, w) not in first]
-    calls = in_inference.metric_calls[len(before.metric_calls) :]
-    others = [call.of(same) for call in in_training.metric_calls[len(before.metric_calls) :]]
-    session.effects.metric_calls += [c if c in others else replace(c, when=False) for c in calls]
-    session.effects.metric_calls += [replace(c, when=True) for c in others if c not in calls]
+    for name in ("losses", "metric_calls"):
+        count = len(getattr(before, name))
+        first, second = (getattr(effects, name)[count:] for effects in (in_inference, in_training))
+        getattr(session.effects, name).extend(_of_both(first, [x.of(same) for x in second]))
+
+
+def _of_both(first: list[Any], second: list[Any]) -> Iterator[Any]:
+    """What is done in inference and what is done in training; each says when, if it is not in both."""
+    yield from (x if x in second else replace(x, when=False) for x in first)
+    yield from (replace(x, when=True) for x in second if x not in first)
 
 
 def _merge(graph: Graph, start: int, middle: int) -> dict[Value, Value]:

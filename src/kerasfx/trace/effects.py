@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kerasfx.ir import Assignment, LayerSpec, Node, Value, map_leaves, values_in
 from kerasfx.trace.guards import Guard
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.metrics import MetricCall
+from kerasfx.trace.training_flag import asked_context_alone
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
 ADD_LOSS = "kerasfx.layers.AddLoss"
+
+
+@dataclass(frozen=True)
+class AddedLoss:
+    """A loss, and the value of `training` for which it is added; None for both."""
+
+    value: Value
+    when: bool | None = None
+
+    def of(self, same: dict[Value, Value]) -> AddedLoss:
+        """The same loss, by the Value that its own was found to equal."""
+        return replace(self, value=same.get(self.value, self.value))
 
 
 @dataclass
@@ -24,7 +37,7 @@ class Effects:
     Attributes:
         last_draw: Seed generator (its id) -> the last draw from it.
         assigned: Variable (its id) -> the Value that it has now.
-        losses: The losses, each with the value of `training` for which it is added (None: both).
+        losses: The losses.
         metric_calls: The updates of metrics.
         guards: What was asked about free sizes.
         overwritten: Value -> the Value that its tensor has since it was changed in place.
@@ -34,7 +47,7 @@ class Effects:
 
     last_draw: dict[int, Value] = field(default_factory=dict)
     assigned: dict[int, Value] = field(default_factory=dict)
-    losses: list[tuple[Value, bool | None]] = field(default_factory=list)
+    losses: list[AddedLoss] = field(default_factory=list)
     metric_calls: list[MetricCall] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
     overwritten: dict[Value, Value] = field(default_factory=dict)
@@ -68,6 +81,7 @@ def tie_to_outputs(session: Session) -> None:
     if output is None:
         return
     tied = output
+    from_context = asked_context_alone(session.flags_asked)
     parameters = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
     for key, new_value in effects.assigned.items():
         parameter = parameters[key]
@@ -76,23 +90,17 @@ def tie_to_outputs(session: Session) -> None:
         tied = _finished(session, node, tied)
     for call in effects.metric_calls:
         node = call.node(tied)
-        node.training_from_context = asks_the_context_alone(session)
+        node.training_from_context = from_context
         tied = _finished(session, node, tied)
     if effects.losses:
-        values, when = zip(*effects.losses, strict=True)
-        target = LayerSpec(ADD_LOSS, {"when": list(when)})
-        node = Node("add_loss", target, ([tied, *values],), {})
-        node.training_from_context = asks_the_context_alone(session)
+        target = LayerSpec(ADD_LOSS, {"when": [loss.when for loss in effects.losses]})
+        node = Node("add_loss", target, ([tied, *(loss.value for loss in effects.losses)],), {})
+        node.training_from_context = from_context
         tied = _finished(session, node, tied)
     if tied is output:
         return
     graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)
     graph.output_masks[tied] = graph.output_masks.pop(output, None)
-
-
-def asks_the_context_alone(session: Session) -> bool:
-    """Whether all Python code that asks whether the model trains asks Keras's call context."""
-    return bool(session.flags_asked) and all(flag.from_context for flag in session.flags_asked)
 
 
 def _finished(session: Session, node: Node, like: Value) -> Value:

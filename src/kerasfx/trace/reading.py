@@ -6,11 +6,13 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from kerasfx.ir import SourceLine
+from kerasfx.report import Finding
 from kerasfx.trace.where import line_at
 
 Function = Callable[..., Any]
@@ -34,21 +36,64 @@ class Reading:
     source: SourceLine
 
 
-def values_branched_on(layer: Any) -> Iterator[tuple[Reading, Any]]:
-    """The attributes of `layer` that its `call` branches on, and their values: numbers, words or None."""
-    for reading in _readings(type(layer)):
+class Read(NamedTuple):
+    """An attribute that the layer at `path`, of the class `kind`, branched on, and its value."""
+
+    path: str
+    kind: str
+    reading: Reading
+    value: Any
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is to be known of the source of a `call`, and of the methods that it calls."""
+
+    readings: tuple[Reading, ...]
+    identity_test: SourceLine | None
+
+
+# By class, which it does not keep alive.
+_sources: WeakKeyDictionary[type, _Source] = WeakKeyDictionary()
+
+
+def values_branched_on(layer: Any, path: str) -> Iterator[Read]:
+    """The attributes that `call` of `layer` branches on, if their values are numbers, words or None."""
+    for reading in _source(type(layer)).readings:
         try:
             value = functools.reduce(getattr, reading.attributes, layer)
         except Exception:  # a property may raise, and its line may never run
             continue
         if isinstance(value, PLAIN):
-            yield reading, value
+            yield Read(path, type(layer).__name__, reading, value)
 
 
-@functools.cache
+def findings(read: Iterable[Read], opened: Collection[str]) -> Iterator[Finding]:
+    """A line for each attribute and value that decided which code runs in the layers that were opened."""
+    paths: dict[tuple[Any, ...], list[str]] = {}
+    for path, kind, reading, value in read:
+        if path in opened:
+            paths.setdefault((kind, reading, type(value), value), []).append(path)
+    for (kind, reading, _, value), where in paths.items():
+        others = len(set(where)) - 1
+        also = f", also in {others} more {kind}" if others else ""
+        yield Finding("fixed", where[0], f"{reading.name} is {value!r}{also}", reading.source)
+
+
 def identity_test_of_training(cls: type) -> SourceLine | None:
     """The line where the `call` of `cls` asks `training is True`, or `is False`; None if there is none."""
-    for function, tree in _functions(cls):
+    return _source(cls).identity_test
+
+
+def _source(cls: type) -> _Source:
+    if cls not in _sources:
+        functions = list(_functions(cls))
+        _sources[cls] = _Source(_readings(functions), _identity_test(functions))
+    return _sources[cls]
+
+
+def _identity_test(functions: list[tuple[Function, ast.AST]]) -> SourceLine | None:
+    for function, tree in functions:
         for node in ast.walk(tree):
             if isinstance(node, ast.Compare) and _is_identity_test(node):
                 return _line(function, node)
@@ -62,10 +107,9 @@ def _is_identity_test(node: ast.Compare) -> bool:
     return asks and about_training and any(isinstance(getattr(x, "value", None), bool) for x in sides)
 
 
-@functools.cache
-def _readings(cls: type) -> tuple[Reading, ...]:
+def _readings(functions: list[tuple[Function, ast.AST]]) -> tuple[Reading, ...]:
     found: dict[Reading, None] = {}
-    for function, tree in _functions(cls):
+    for function, tree in functions:
         owner = next(iter(inspect.signature(function).parameters), "")
         tests = [node.test for node in ast.walk(tree) if isinstance(node, TESTS)]
         for node in (x for test in tests for x in ast.walk(test)):

@@ -42,7 +42,7 @@ from kerasfx.ir import (
 from kerasfx.report import Finding
 from kerasfx.trace import inference, metrics, raw
 from kerasfx.trace.branches import trace_both_modes
-from kerasfx.trace.effects import Effects
+from kerasfx.trace.effects import AddedLoss, Effects
 from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
 from kerasfx.trace.example_sizes import Clashes
 from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
@@ -58,9 +58,9 @@ from kerasfx.trace.leaves import (
 from kerasfx.trace.leftovers import Attributes, forget
 from kerasfx.trace.randomness import refusing_draws
 from kerasfx.trace.raw import memory
-from kerasfx.trace.reading import Reading, identity_test_of_training, values_branched_on
+from kerasfx.trace.reading import Read, identity_test_of_training, values_branched_on
 from kerasfx.trace.tensor import TracedTensor
-from kerasfx.trace.training_flag import TrainingFlag
+from kerasfx.trace.training_flag import TrainingFlag, is_flag
 from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
 
 INLINE_SIZE = 64
@@ -132,7 +132,7 @@ class Session:
         self.clashes = clashes or Clashes()
         self.findings: list[Finding] = []
         self.attributes_before: Attributes = {}
-        self.read: list[tuple[str, str, Reading, Any]] = []
+        self.read: list[Read] = []
         self.opened: dict[str, str] = {}
         self.training = TrainingFlag(self, from_context=False)
         self.training_of_context = TrainingFlag(self, from_context=True)
@@ -153,19 +153,6 @@ class Session:
     def frame(self) -> Frame:
         """The innermost frame."""
         return self.frames[-1]
-
-    def values_read(self) -> list[Finding]:
-        """The attributes that decided which code runs in the layers that were opened."""
-        paths: dict[tuple[Any, ...], list[str]] = {}
-        for path, kind, reading, value in self.read:
-            if path in self.opened:
-                paths.setdefault((kind, reading, type(value), value), []).append(path)
-        findings = []
-        for (kind, reading, _, value), where in paths.items():
-            others = len(set(where)) - 1
-            also = f", also in {others} more {kind}" if others else ""
-            findings.append(Finding("fixed", where[0], f"{reading.name} is {value!r}{also}", reading.source))
-        return findings
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -295,7 +282,7 @@ class Session:
             self.calls_of_model.clear()
         kind = type(frame.layer).__name__
         self.opened.setdefault(frame.path, kind)
-        self.read += [(frame.path, kind, *found) for found in values_branched_on(frame.layer)]
+        self.read += values_branched_on(frame.layer, frame.path)
         with (
             self.mode(in_user_code=True),
             raw.following_attributes(self, frame.layer),
@@ -448,7 +435,7 @@ class Session:
         node.training_from_context = internals.training_of_context() is self.training_of_context
         for tensor in leaves_of((user_args, user_kwargs)):
             if isinstance(tensor, TracedTensor):
-                node.implicit_masks[tensor.value] = _value_of(internals.mask_of(tensor))
+                node.implicit_masks[tensor.value] = self.mask_value(tensor)
         frame.node = node
         outputs = self.finish(node, specs)
         if activation is None:
@@ -468,24 +455,20 @@ class Session:
             k: v
             for k, v in frame.kwargs.items()
             # Keras puts the implicit mask in the place of a mask that is None.
-            if not self.is_flag(v) and not (v is None and k.endswith("mask"))
+            if not is_flag(v) and not (v is None and k.endswith("mask"))
         }
-        args = tuple(a for a in frame.args if not self.is_flag(a))
+        args = tuple(a for a in frame.args if not is_flag(a))
         given = populated.get("training", kwargs.get("training"))
-        if internals.takes_training(frame.layer) and not self.is_flag(given):
-            if not any(map(self.is_flag, frame.args)):
+        if internals.takes_training(frame.layer) and not is_flag(given):
+            if not any(map(is_flag, frame.args)):
                 kwargs["training"] = bool(given)
         elif "training" in kwargs and not internals.takes_training(frame.layer):
             del kwargs["training"]
         return args, kwargs
 
-    def is_flag(self, x: Any) -> bool:
-        """Whether `x` stands for `training`."""
-        return x is self.training or x is self.training_of_context
-
     def decided(self, x: Any) -> Any:
         """`x`, or the mode that is traced at present if it stands for `training`."""
-        return x.decided() if isinstance(x, TrainingFlag) else x
+        return x.decided() if is_flag(x) else x
 
     def _why_kept(self, frame: Frame) -> str | None:
         layer = frame.layer
@@ -522,7 +505,7 @@ class Session:
         """Remember the masks that a leaf attached to its results."""
         for tensor in leaves_of(outputs):
             if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
-                tensor.value.mask = _value_of(internals.mask_of(tensor))
+                tensor.value.mask = self.mask_value(tensor)
 
     def _checked_outputs(self, outputs: Any) -> Any:
         for leaf in leaves_of(outputs):
@@ -703,7 +686,7 @@ class Session:
     def add_losses(self, layer: Any, losses: Any) -> None:
         """Record losses that `call` of `layer` adds."""
         self.adding_losses.add(id(layer))
-        self.effects.losses += [(self.value_of(x), None) for x in leaves_of(losses)]
+        self.effects.losses += [AddedLoss(self.value_of(x)) for x in leaves_of(losses)]
 
     # Values
 
@@ -736,7 +719,7 @@ class Session:
     def masks_of(self, outputs: Any) -> dict[Value, Value | None]:
         """The mask attached to each output of the model."""
         tensors = [t for t in leaves_of(outputs) if isinstance(t, TracedTensor)]
-        return {t.value: _value_of(internals.mask_of(t)) for t in tensors}
+        return {t.value: self.mask_value(t) for t in tensors}
 
     def _as_layer_argument(self, x: Any) -> Any:
         return self._argument(x, inline=0)
@@ -885,7 +868,7 @@ def _without_draw(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_flag(structure: Any) -> Any:
-    return map_leaves(lambda x: False if isinstance(x, TrainingFlag) else x, structure)
+    return map_leaves(lambda x: False if is_flag(x) else x, structure)
 
 
 def _value_of(tensor: Any) -> Value | None:

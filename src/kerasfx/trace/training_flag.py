@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from kerasfx.errors import TrainingBranchError, describe
 from kerasfx.trace.where import source_line
@@ -50,3 +51,13 @@ class TrainingFlag:
 
     def __hash__(self) -> int:
         return id(self)
+
+
+def is_flag(x: Any) -> TypeGuard[TrainingFlag]:
+    """Whether `x` stands for `training`."""
+    return isinstance(x, TrainingFlag)
+
+
+def asked_context_alone(flags: Collection[TrainingFlag]) -> bool:
+    """Whether Python code asked if the model trains, and only Keras's call context."""
+    return bool(flags) and all(flag.from_context for flag in flags)

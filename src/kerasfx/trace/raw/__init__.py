@@ -20,6 +20,7 @@ from kerasfx.functions import backend_functions, public_calls
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.trace.bindings import Bindings
 from kerasfx.trace.raw.twins import Twin
+from kerasfx.trace.training_flag import is_flag
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
@@ -178,7 +179,7 @@ def _arguments(session: Session, structure: Any) -> Any:
 
     def leaf(x: Any) -> Any:
         # A function needs to know the mode, which `bool` asks for.
-        return bool(x) if session.is_flag(x) else dialect().argument(x)
+        return bool(x) if is_flag(x) else dialect().argument(x)
 
     # Sizes are kept in tuples of their own class, which a copy would lose.
     is_same = all(leaf(x) is x for x in leaves_of(structure))

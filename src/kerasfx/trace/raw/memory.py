@@ -63,7 +63,7 @@ def overwrite(session: Session, tensor: TracedTensor, new: TracedTensor) -> Trac
     shared = _sharing_memory(old)
     if any(isinstance(v.producer, (Parameter, Constant)) for v in shared):
         raise _error(session, f"{old.name}, a view of a weight or constant, is changed in place.")
-    if shared & {value for value, _ in session.effects.losses}:
+    if shared & {loss.value for loss in session.effects.losses}:
         raise _error(session, f"{old.name}, which is part of an added loss, is changed in place.")
     for value in shared - {old}:
         session.effects.stale[value] = (*session.effects.stale.get(value, ()), (old, source_line()))
