@@ -26,9 +26,10 @@ from kerasfx.errors import (
 )
 from kerasfx.functions import public_calls
 from kerasfx.ir import leaves_of
-from kerasfx.trace import control_flow, randomness, raw, recurrence
+from kerasfx.trace import control_flow, layer_calls, randomness, raw, recurrence
 from kerasfx.trace.bindings import Bindings, look_again
-from kerasfx.trace.session import NOT_RECOMPUTED, Session, current
+from kerasfx.trace.layer_calls import NOT_RECOMPUTED
+from kerasfx.trace.session import Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.trace.where import source_line
 
@@ -147,7 +148,7 @@ def _bindings_of(function: Any) -> Bindings:
 
 def _layer_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     layer, *rest = args
-    return session.call_layer(original, layer, tuple(rest), kwargs)
+    return layer_calls.call_layer(session, original, layer, tuple(rest), kwargs)
 
 
 def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -170,7 +171,7 @@ def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> None:
 def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     operation, *rest = args
     if isinstance(operation, internals.Layer):
-        return session.run_call(operation, tuple(rest), kwargs)
+        return layer_calls.run_call(session, operation, tuple(rest), kwargs)
     if not _is_traced((rest, kwargs)):
         return original(*args, **kwargs)
     if isinstance(operation, keras.Function):

@@ -20,6 +20,7 @@ from kerasfx.dims import Dim
 from kerasfx.errors import UnsupportedOperationError
 from kerasfx.ir import LayerCall, LayerSpec, Node
 from kerasfx.trace.control_flow import UNROLLED
+from kerasfx.trace.layer_calls import run_inside
 from kerasfx.trace.raw.twins import arguments_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _time_distributed(session: Session, layer: Any, inputs: Any, training: Any, 
 
     def step(x: Any, step_mask: Any = None) -> Any:
         masks = {} if step_mask is None else {"mask": step_mask}
-        return session.run_inside(inner, (x,), {**options, **masks})
+        return run_inside(session, inner, (x,), {**options, **masks})
 
     is_masked = mask is not None and internals.takes_mask(inner)
     elements = tuple(_time_first(x) for x in ((inputs, mask) if is_masked else (inputs,)))

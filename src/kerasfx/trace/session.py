@@ -1,11 +1,10 @@
-"""One trace: the graph that grows, the frames of the layers being called, and how a call is recorded."""
+"""One trace: the graph that grows, what is known while it does, and how functions are recorded."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -15,21 +14,15 @@ from kerasfx import codec, functions
 from kerasfx import keras_internals as internals
 from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to
 from kerasfx.errors import (
-    KerasFxError,
     OperationInferenceError,
-    OutputNotTensorError,
     SizeDecisionError,
-    TensorAsPythonValueError,
     TraceError,
-    TrainingBranchError,
     UnsupportedOperationError,
     describe,
 )
 from kerasfx.functions import public_calls
 from kerasfx.ir import (
     Graph,
-    LayerCall,
-    LayerSpec,
     Node,
     SeedDraw,
     SourceLine,
@@ -41,35 +34,26 @@ from kerasfx.ir import (
 )
 from kerasfx.report import Finding
 from kerasfx.trace import inference, metrics, raw
-from kerasfx.trace.branches import trace_both_modes
 from kerasfx.trace.effects import AddedLoss, Effects
 from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
 from kerasfx.trace.example_sizes import Clashes
+from kerasfx.trace.frames import Frame, ModelCall
 from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
     LeafPolicy,
-    applies_activation_last,
-    builtin_class,
-    custom_parts,
-    foreign_activation,
-    how_to_save,
-    is_plain_leaf,
 )
-from kerasfx.trace.leftovers import Attributes, forget
-from kerasfx.trace.randomness import refusing_draws
+from kerasfx.trace.leftovers import Attributes
 from kerasfx.trace.raw import memory
-from kerasfx.trace.reading import Read, identity_test_of_training, values_branched_on
+from kerasfx.trace.reading import Read
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.training_flag import TrainingFlag, is_flag
-from kerasfx.trace.where import Paths, asked_for_a_warning, failing_line, source_line
+from kerasfx.trace.where import Paths, asked_for_a_warning, source_line
 
 INLINE_SIZE = 64
 """Constants with at most this many elements stay in the arguments of an op."""
 
 RANK = "keras.ops.ndim"
 """Known while tracing, for any tensor; on JAX its result looks like a tensor."""
-
-NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
@@ -80,35 +64,6 @@ def current() -> Session | None:
     """The session that records on this thread, or None (also while it is paused)."""
     session = getattr(_current, "session", None)
     return session if session is not None and not session.paused else None
-
-
-@dataclass
-class Frame:
-    """A layer whose call is being traced."""
-
-    layer: Any
-    path: str
-    is_leaf: bool
-    start: int
-    effects: Effects
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    node: Node | None = None
-
-
-@dataclass(frozen=True)
-class ModelCall:
-    """A call of a layer by `call` of the model itself.
-
-    Attributes:
-        layer: The layer.
-        path: Its path.
-        source: The user's line.
-    """
-
-    layer: Any
-    path: str
-    source: SourceLine | None
 
 
 class Session:
@@ -200,54 +155,11 @@ class Session:
             return f"keep the layer whole: leaves=[{path!r}]"
         return "move this code into a layer of its own, which is then kept whole"
 
-    # Layers
-
-    def call_layer(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
-        """Run `Layer.__call__` inside a frame; a custom layer that cannot be opened is kept whole."""
-        parent = self.frames[-1].path if self.frames else ""
-        path = self.paths.of_layer(layer, parent) if self.frames else ""
-        is_kept = id(layer) in self.policy.kept
-        is_leaf = self.policy.is_leaf(layer, path) if self.frames else is_kept or is_plain_leaf(layer)
-        is_leaf = is_leaf and not self.in_body
-        frame = Frame(layer, path, is_leaf, len(self.graph.nodes), self.effects.copy(), args, kwargs)
-        if len(self.frames) == 1 and internals.training_of_context() is self.training:
-            # What was handed to one layer does not reach the next one by itself.
-            internals.set_training_of_context(self.training_of_context)
-        try:
-            with self._framed(frame):
-                if internals.is_recomputed(layer):
-                    self._find("dropped", frame, f"RematScope: {NOT_RECOMPUTED}")
-                outputs = original(layer, *args, **kwargs)
-                if is_leaf:
-                    self._note_masks(frame, outputs)
-                self._note_call_of_model(frame)
-                return outputs
-        except Exception as error:
-            self._attach_note(frame, error)
-            may_fork = isinstance(error, TrainingBranchError) and not is_leaf
-            if not may_fork and not self._may_keep(frame, error):
-                raise
-            failure = error
-        self._take_back(frame)
-        if isinstance(failure, TrainingBranchError):
-            try:
-                with self._forking(layer):
-                    outputs = trace_both_modes(self, lambda: self.call_layer(original, layer, args, kwargs))
-                return self._regularized(frame, outputs)
-            except Exception as error:
-                failure = error
-                self._take_back(frame)
-            if not self._may_keep(frame, failure):
-                raise failure
-        return self._call_kept(original, frame, failure)
-
-    def _note_call_of_model(self, frame: Frame) -> None:
-        is_traced_again = frame.layer is self.forked_layer and self.mode_decided
-        if len(self.frames) == 2 and not is_traced_again:
-            self.calls_of_model.append(ModelCall(frame.layer, frame.path, source_line()))
+    # Frames and modes
 
     @contextmanager
-    def _framed(self, frame: Frame) -> Iterator[None]:
+    def framed(self, frame: Frame) -> Iterator[None]:
+        """Let `frame` be the innermost; Keras's code runs first, that of the user below it."""
         self.frames.append(frame)
         try:
             with self.mode(in_user_code=False):
@@ -255,124 +167,9 @@ class Session:
         finally:
             self.frames.pop()
 
-    def run_call(self, layer: Any, args: Any, kwargs: Any) -> Any:
-        """Stand in for `Operation.__call__` of a layer: record a leaf, run the `call` of any other."""
-        frame = self.frame
-        if frame.layer is not layer:
-            return layer.call(*args, **kwargs)
-        if frame.is_leaf:
-            return self._record_leaf(frame, kwargs)
-        if len(self.frames) == 1:
-            args = tuple(map(self._as_argument_of_model, args))
-            kwargs = {k: self._as_argument_of_model(v) for k, v in kwargs.items()}
-        outputs = self._run(frame, inference.call_of(layer), args, kwargs)
-        # Of a layer that is traced for each mode, the chosen result is regularized.
-        return outputs if layer is self.forked_layer else self._regularized(frame, outputs)
-
-    def run_inside(self, layer: Any, args: Any, kwargs: Any) -> Any:
-        """Run the `call` of a layer which the layer around it calls directly, without `Layer.__call__`."""
-        path = self.paths.of_layer(layer, self.frame.path)
-        frame = Frame(layer, path, False, len(self.graph.nodes), self.effects.copy(), args, kwargs)
-        with self._framed(frame):
-            return self._run(frame, layer.call, args, kwargs)
-
-    def _run(self, frame: Frame, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        self._require_readable(frame)
-        if len(self.frames) == 1:
-            self.calls_of_model.clear()
-        kind = type(frame.layer).__name__
-        self.opened.setdefault(frame.path, kind)
-        self.read += values_branched_on(frame.layer, frame.path)
-        with (
-            self.mode(in_user_code=True),
-            raw.following_attributes(self, frame.layer),
-            self._naming_numpy(),
-            refusing_draws(self, frame.layer),
-        ):
-            return self._checked_outputs(call(*args, **kwargs))
-
-    def _require_readable(self, frame: Frame) -> None:
-        """Refuse a `call` to which a `training` that is not known yet means something else than a known one.
-
-        Raises:
-            UnsupportedOperationError: It asks `training is True`, or it trains unless it is told not to.
-        """
-        line = identity_test_of_training(type(frame.layer))
-        if line is not None:
-            raise UnsupportedOperationError(
-                describe(
-                    "`call` asks whether `training` is True, by identity.",
-                    where=self.locate(line),
-                    why="Python cannot be asked that about a value that is not known yet",
-                    hint="write `if training:`",
-                )
-            )
-        if not internals.trains_by_default(frame.layer):
-            return
-        if len(self.frames) > 1:
-            raise self.unsupported("`call` has the default training=True.", "make the default None")
-        what = "called without `training`, the original trains (its default is True) and the result does not"
-        self.note("warning", what, None, "call it with training=True or False; `fit` and `predict` do so")
-
-    def _as_argument_of_model(self, x: Any) -> Any:
-        """From the `call` of the model on, who gets `training` got it by hand."""
-        return self.training if x is self.training_of_context else x
-
     @contextmanager
-    def _naming_numpy(self) -> Iterator[None]:
-        """Say it plainly where NumPy refuses a tensor."""
-        try:
-            yield
-        except TypeError as error:
-            if "__array_ufunc__" not in str(error):
-                raise
-            raise TensorAsPythonValueError(
-                describe(
-                    "A function of NumPy is called on a tensor of the model.",
-                    where=self.locate(failing_line(error)),
-                    why="NumPy computes it outside of the backend: no gradient, and no compiled model",
-                    hint=f"call the function of the same name in keras.ops, or {self.keep_hint()}",
-                )
-            ) from error
-
-    def _may_keep(self, frame: Frame, error: Exception) -> bool:
-        """Whether the failing layer of `frame` can stay whole instead."""
-        is_root = not self.frames and builtin_class(type(frame.layer)) is None
-        is_forked = frame.layer is self.forked_layer
-        is_final = getattr(error, "kerasfx_final", False) or self.cannot_train(error)
-        made = {v for node in self.graph.nodes[frame.start :] for v in node.results}
-        changes_outside = set(self.effects.overwritten) - set(frame.effects.overwritten) - made
-        # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
-        return not (frame.is_leaf or is_root or is_forked or is_final or self.in_body or changes_outside)
-
-    def cannot_train(self, error: Exception) -> bool:
-        """Whether `error` tells that what is traced for training raises in the original as well."""
-        return bool(self.mode_decided and getattr(error, "always", False))
-
-    def _attach_note(self, frame: Frame, error: Exception) -> None:
-        if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
-            return
-        line = failing_line(error)
-        where = f"{frame.path or self.root.name} ({type(frame.layer).__name__})"
-        error.add_note(
-            describe(
-                "kerasfx was tracing the model when this was raised.",
-                where=f"{where}, {line}: {line.text}" if line else where,
-                hint="check that the same call works on real tensors of these shapes and dtypes",
-            )
-        )
-        error.kerasfx_noted = True  # pyright: ignore[reportAttributeAccessIssue]
-
-    def _take_back(self, frame: Frame) -> None:
-        """Forget what was recorded since the call of the layer of `frame` began."""
-        forget(internals.all_layers(frame.layer), self.attributes_before, self.graph.nodes[frame.start :])
-        self.graph.truncate(frame.start)
-        self.effects = frame.effects.copy()
-        self.opened = {p: c for p, c in self.opened.items() if not _is_below(p, frame.path)}
-        self.findings = [f for f in self.findings if not _is_below(f.path, frame.path)]
-
-    @contextmanager
-    def _forking(self, layer: Any) -> Iterator[None]:
+    def forking(self, layer: Any) -> Iterator[None]:
+        """While `layer` is traced once for each mode."""
         saved, self.forked_layer = self.forked_layer, layer
         try:
             yield
@@ -407,139 +204,9 @@ class Session:
         finally:
             self.mode_decided = None
 
-    def _call_kept(self, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
-        self.policy.keep(frame.layer, str(failure).strip() or type(failure).__name__)
-        with suppress(Exception):
-            return self.call_layer(original, frame.layer, frame.args, frame.kwargs)
-        # Keras cannot infer the whole layer either, so no enclosing layer would do better, and what the
-        # user should see is the first failure.
-        failure.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
-        raise failure
-
-    def _record_leaf(self, frame: Frame, populated: dict[str, Any]) -> Any:
-        layer = frame.layer
-        user_args, user_kwargs = self._leaf_arguments(frame, populated)
-        args, kwargs = map_leaves(self._as_layer_argument, (user_args, user_kwargs))
-        with self.pause():
-            plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
-            masks = map_leaves(self._as_layer_argument, _without_flag(plain))
-            try:
-                specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
-            except Exception:
-                self.clashes.note_refused((args, kwargs))
-                raise
-        activation = self._split_activation(frame)
-        config = {"activation": "linear"} if activation else {}
-        target = LayerCall(layer, self._why_kept(frame), config)
-        node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
-        node.training_from_context = internals.training_of_context() is self.training_of_context
-        for tensor in leaves_of((user_args, user_kwargs)):
-            if isinstance(tensor, TracedTensor):
-                node.implicit_masks[tensor.value] = self.mask_value(tensor)
-        frame.node = node
-        outputs = self.finish(node, specs)
-        if activation is None:
-            return outputs
-        with self.mode(in_user_code=True):
-            return raw.followed(self, activation)(outputs)
-
-    def _split_activation(self, frame: Frame) -> Any:
-        """The activation that becomes nodes of its own, because it is a function of other code."""
-        layer = frame.layer
-        is_free = builtin_class(type(layer)) is not None and not self.policy.is_kept(layer, frame.path)
-        return foreign_activation(layer) if is_free and applies_activation_last(layer) else None
-
-    def _leaf_arguments(self, frame: Frame, populated: dict[str, Any]) -> tuple[Any, Any]:
-        """What the user passed; plus `training` where an enclosing call fixed it."""
-        kwargs = {
-            k: v
-            for k, v in frame.kwargs.items()
-            # Keras puts the implicit mask in the place of a mask that is None.
-            if not is_flag(v) and not (v is None and k.endswith("mask"))
-        }
-        args = tuple(a for a in frame.args if not is_flag(a))
-        given = populated.get("training", kwargs.get("training"))
-        if internals.takes_training(frame.layer) and not is_flag(given):
-            if not any(map(is_flag, frame.args)):
-                kwargs["training"] = bool(given)
-        elif "training" in kwargs and not internals.takes_training(frame.layer):
-            del kwargs["training"]
-        return args, kwargs
-
     def decided(self, x: Any) -> Any:
         """`x`, or the mode that is traced at present if it stands for `training`."""
         return x.decided() if is_flag(x) else x
-
-    def _why_kept(self, frame: Frame) -> str | None:
-        layer = frame.layer
-        if self.policy.is_requested(layer, frame.path):
-            self._find("kept", frame, f"{type(layer).__name__} stays whole on request")
-            return None
-        reason = self.policy.kept.get(id(layer))
-        if builtin_class(type(layer)) is not None:
-            part = self._foreign_part(frame)
-            if part is None:
-                return None
-            reason = f"{part}, and it could not be opened: {reason}" if reason else part
-        reason = reason or "it is a custom layer"
-        self._find("opaque", frame, f"{type(layer).__name__} is kept whole: {reason}", how_to_save(layer))
-        return reason
-
-    def _foreign_part(self, frame: Frame) -> str | None:
-        """What keeps a built-in layer from being loaded without the user's code, or None."""
-        parts = custom_parts(frame.layer)
-        if parts:
-            names = ", ".join(sorted({type(p).__name__ for p in parts}))
-            return f"it holds layers that need code of other modules: {names}"
-        activation = foreign_activation(frame.layer)
-        if activation is None or self._split_activation(frame):
-            return None
-        return f"its activation {getattr(activation, '__name__', activation)} is a function of other code"
-
-    def _find(self, kind: str, frame: Frame, what: str, hint: str = "") -> None:
-        finding = Finding(kind, frame.path, what, None, hint)
-        if finding not in self.findings:
-            self.findings.append(finding)
-
-    def _note_masks(self, frame: Frame, outputs: Any) -> None:
-        """Remember the masks that a leaf attached to its results."""
-        for tensor in leaves_of(outputs):
-            if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
-                tensor.value.mask = self.mask_value(tensor)
-
-    def _checked_outputs(self, outputs: Any) -> Any:
-        for leaf in leaves_of(outputs):
-            if isinstance(leaf, TracedTensor):
-                memory.require_current(self, leaf.value)
-            if leaf is not None and not _is_tensor_like(leaf):
-                raise OutputNotTensorError(
-                    describe(
-                        f"`call` returned {leaf!r} of type {type(leaf).__name__}, which is not a tensor.",
-                        where=self.locate(None),
-                        why="the outputs of a Functional model are tensors (or None)",
-                        hint="return tensors only, and keep other values in attributes",
-                    )
-                )
-        return outputs
-
-    def _regularized(self, frame: Frame, outputs: Any) -> Any:
-        """`outputs` through layers that only bear the activity regularizer of an opened one."""
-        regularizer = frame.layer.activity_regularizer
-        if regularizer is None:
-            return outputs
-        config = {"activity_regularizer": keras.regularizers.serialize(regularizer)}
-        return map_leaves(lambda x: self._through_identity(x, config, frame.path), outputs)
-
-    def _through_identity(self, x: Any, config: dict[str, Any], path: str) -> Any:
-        if not isinstance(x, TracedTensor):
-            return x
-        config = {**config, "dtype": x.value.dtype}
-        target = LayerSpec("keras.layers.Identity", config)
-        node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
-        result = self.finish(node, inference.specs_like(x.value))
-        result.value.mask = x.value.mask
-        internals.set_mask(result, internals.mask_of(x))
-        return result
 
     # Ops
 
@@ -620,7 +287,7 @@ class Session:
 
     def traced(self, x: Any) -> TracedTensor:
         """A tensor of the trace for a constant, or for a variable of the backend."""
-        return self.tensor_of(self._as_layer_argument(x))
+        return self.tensor_of(self.as_layer_argument(x))
 
     def as_tensor(self, x: Any) -> Any:
         """`x` as a tensor of the trace, a Python number converted as Keras would; None stays None."""
@@ -632,7 +299,7 @@ class Session:
         """Whether a call with these arguments has to be recorded."""
         return any(_has_no_value_yet(x) for x in leaves_of(structure))
 
-    def note(self, kind: str, what: str, source: SourceLine | None, hint: str = "") -> None:
+    def note(self, kind: str, what: str, source: SourceLine | None = None, hint: str = "") -> None:
         """Add a finding about the innermost layer, once."""
         finding = Finding(kind, self.frame.path if self.frames else "", what, source, hint)
         if finding not in self.findings:
@@ -710,7 +377,7 @@ class Session:
 
     def value_of(self, x: Any) -> Any:
         """The Value of an output of the model; None stays None."""
-        return None if x is None else self._as_layer_argument(x)
+        return None if x is None else self.as_layer_argument(x)
 
     def mask_value(self, tensor: TracedTensor) -> Value | None:
         """The mask that `tensor` carries."""
@@ -721,12 +388,13 @@ class Session:
         tensors = [t for t in leaves_of(outputs) if isinstance(t, TracedTensor)]
         return {t.value: self.mask_value(t) for t in tensors}
 
-    def _as_layer_argument(self, x: Any) -> Any:
+    def as_layer_argument(self, x: Any) -> Any:
+        """What stands for `x` among the arguments of a layer: a Value for any tensor."""
         return self._argument(x, inline=0)
 
     def _argument_of(self, function: str) -> Callable[[Any], Any]:
         # PyTorch's functions take no arrays of NumPy, and its own dtypes instead of names.
-        return self._as_layer_argument if function.startswith("torch.") else self._as_op_argument
+        return self.as_layer_argument if function.startswith("torch.") else self._as_op_argument
 
     def _as_op_argument(self, x: Any) -> Any:
         return codec.without_torch(self._argument(x, inline=INLINE_SIZE))
@@ -867,10 +535,6 @@ def _without_draw(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     return {**kwargs, "seed": 0} if unseeded else kwargs
 
 
-def _without_flag(structure: Any) -> Any:
-    return map_leaves(lambda x: False if is_flag(x) else x, structure)
-
-
 def _value_of(tensor: Any) -> Value | None:
     return tensor.value if isinstance(tensor, TracedTensor) else None
 
@@ -881,11 +545,3 @@ def _is_float(dtype: str) -> bool:
 
 def _is_array(x: Any) -> bool:
     return isinstance(x, np.ndarray) or keras.ops.is_tensor(x)
-
-
-def _is_tensor_like(x: Any) -> bool:
-    return isinstance(x, (keras.KerasTensor, np.ndarray)) or internals.is_variable(x) or _is_array(x)
-
-
-def _is_below(path: str, parent: str) -> bool:
-    return path == parent or path.startswith((f"{parent}.", f"{parent}["))

@@ -1,0 +1,367 @@
+"""How the call of a layer is recorded: as one node, or by running its `call` in a frame of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from kerasfx import keras_internals as internals
+from kerasfx.errors import (
+    KerasFxError,
+    OutputNotTensorError,
+    TensorAsPythonValueError,
+    TrainingBranchError,
+    UnsupportedOperationError,
+    describe,
+)
+from kerasfx.ir import LayerCall, LayerSpec, Node, identifier, leaves_of, map_leaves
+from kerasfx.trace import inference, raw
+from kerasfx.trace.branches import trace_both_modes
+from kerasfx.trace.frames import Frame, ModelCall
+from kerasfx.trace.leaves import (
+    applies_activation_last,
+    builtin_class,
+    custom_parts,
+    foreign_activation,
+    how_to_save,
+    is_plain_leaf,
+)
+from kerasfx.trace.leftovers import forget
+from kerasfx.trace.randomness import refusing_draws
+from kerasfx.trace.raw import memory
+from kerasfx.trace.reading import identity_test_of_training, values_branched_on
+from kerasfx.trace.tensor import TracedTensor
+from kerasfx.trace.training_flag import is_flag
+from kerasfx.trace.where import failing_line, source_line
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
+
+NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
+
+
+def call_layer(session: Session, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
+    """Run `Layer.__call__` inside a frame; a custom layer that cannot be opened is kept whole."""
+    parent = session.frames[-1].path if session.frames else ""
+    path = session.paths.of_layer(layer, parent) if session.frames else ""
+    is_kept = id(layer) in session.policy.kept
+    is_leaf = session.policy.is_leaf(layer, path) if session.frames else is_kept or is_plain_leaf(layer)
+    is_leaf = is_leaf and not session.in_body
+    frame = Frame(layer, path, is_leaf, len(session.graph.nodes), session.effects.copy(), args, kwargs)
+    if len(session.frames) == 1 and internals.training_of_context() is session.training:
+        # What was handed to one layer does not reach the next one by itself.
+        internals.set_training_of_context(session.training_of_context)
+    try:
+        with session.framed(frame):
+            if internals.is_recomputed(layer):
+                session.note("dropped", f"RematScope: {NOT_RECOMPUTED}")
+            outputs = original(layer, *args, **kwargs)
+            if is_leaf:
+                _note_masks(session, frame, outputs)
+            _note_call_of_model(session, frame)
+            return outputs
+    except Exception as error:
+        _attach_note(session, frame, error)
+        may_fork = isinstance(error, TrainingBranchError) and not is_leaf
+        if not may_fork and not _may_keep(session, frame, error):
+            raise
+        failure = error
+    _take_back(session, frame)
+    if isinstance(failure, TrainingBranchError):
+        try:
+            with session.forking(layer):
+                again = partial(call_layer, session, original, layer, args, kwargs)
+                outputs = trace_both_modes(session, again)
+            return _regularized(session, frame, outputs)
+        except Exception as error:
+            failure = error
+            _take_back(session, frame)
+        if not _may_keep(session, frame, failure):
+            raise failure
+    return _call_kept(session, original, frame, failure)
+
+
+def _note_call_of_model(session: Session, frame: Frame) -> None:
+    is_traced_again = frame.layer is session.forked_layer and session.mode_decided
+    if len(session.frames) == 2 and not is_traced_again:
+        session.calls_of_model.append(ModelCall(frame.layer, frame.path, source_line()))
+
+
+def run_call(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
+    """Stand in for `Operation.__call__` of a layer: record a leaf, run the `call` of any other."""
+    frame = session.frame
+    if frame.layer is not layer:
+        return layer.call(*args, **kwargs)
+    if frame.is_leaf:
+        return _record_leaf(session, frame, kwargs)
+    if len(session.frames) == 1:
+        args = tuple(map(partial(_as_argument_of_model, session), args))
+        kwargs = {k: _as_argument_of_model(session, v) for k, v in kwargs.items()}
+    outputs = _run(session, frame, inference.call_of(layer), args, kwargs)
+    # Of a layer that is traced for each mode, the chosen result is regularized.
+    return outputs if layer is session.forked_layer else _regularized(session, frame, outputs)
+
+
+def run_inside(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
+    """Run the `call` of a layer which the layer around it calls directly, without `Layer.__call__`."""
+    path = session.paths.of_layer(layer, session.frame.path)
+    frame = Frame(layer, path, False, len(session.graph.nodes), session.effects.copy(), args, kwargs)
+    with session.framed(frame):
+        return _run(session, frame, layer.call, args, kwargs)
+
+
+def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    _require_readable(session, frame)
+    if len(session.frames) == 1:
+        session.calls_of_model.clear()
+    kind = type(frame.layer).__name__
+    session.opened.setdefault(frame.path, kind)
+    session.read += values_branched_on(frame.layer, frame.path)
+    with (
+        session.mode(in_user_code=True),
+        raw.following_attributes(session, frame.layer),
+        _naming_numpy(session),
+        refusing_draws(session, frame.layer),
+    ):
+        return _checked_outputs(session, call(*args, **kwargs))
+
+
+def _require_readable(session: Session, frame: Frame) -> None:
+    """Refuse a `call` to which a `training` that is not known yet means something else than a known one.
+
+    Raises:
+        UnsupportedOperationError: It asks `training is True`, or it trains unless it is told not to.
+    """
+    line = identity_test_of_training(type(frame.layer))
+    if line is not None:
+        raise UnsupportedOperationError(
+            describe(
+                "`call` asks whether `training` is True, by identity.",
+                where=session.locate(line),
+                why="Python cannot be asked that about a value that is not known yet",
+                hint="write `if training:`",
+            )
+        )
+    if not internals.trains_by_default(frame.layer):
+        return
+    if len(session.frames) > 1:
+        raise session.unsupported("`call` has the default training=True.", "make the default None")
+    what = "called without `training`, the original trains (its default is True) and the result does not"
+    session.note("warning", what, hint="call it with training=True or False; `fit` and `predict` do so")
+
+
+def _as_argument_of_model(session: Session, x: Any) -> Any:
+    """From the `call` of the model on, who gets `training` got it by hand."""
+    return session.training if x is session.training_of_context else x
+
+
+@contextmanager
+def _naming_numpy(session: Session) -> Iterator[None]:
+    """Say it plainly where NumPy refuses a tensor."""
+    try:
+        yield
+    except TypeError as error:
+        if "__array_ufunc__" not in str(error):
+            raise
+        raise TensorAsPythonValueError(
+            describe(
+                "A function of NumPy is called on a tensor of the model.",
+                where=session.locate(failing_line(error)),
+                why="NumPy computes it outside of the backend: no gradient, and no compiled model",
+                hint=f"call the function of the same name in keras.ops, or {session.keep_hint()}",
+            )
+        ) from error
+
+
+def _may_keep(session: Session, frame: Frame, error: Exception) -> bool:
+    """Whether the failing layer of `frame` can stay whole instead."""
+    is_root = not session.frames and builtin_class(type(frame.layer)) is None
+    is_forked = frame.layer is session.forked_layer
+    is_final = getattr(error, "kerasfx_final", False) or _cannot_train(session, error)
+    made = {v for node in session.graph.nodes[frame.start :] for v in node.results}
+    changes_outside = set(session.effects.overwritten) - set(frame.effects.overwritten) - made
+    # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
+    return not (frame.is_leaf or is_root or is_forked or is_final or session.in_body or changes_outside)
+
+
+def _cannot_train(session: Session, error: Exception) -> bool:
+    """Whether `error` tells that what is traced for training raises in the original as well."""
+    return bool(session.mode_decided and getattr(error, "always", False))
+
+
+def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
+    if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
+        return
+    line = failing_line(error)
+    where = f"{frame.path or session.root.name} ({type(frame.layer).__name__})"
+    error.add_note(
+        describe(
+            "kerasfx was tracing the model when this was raised.",
+            where=f"{where}, {line}: {line.text}" if line else where,
+            hint="check that the same call works on real tensors of these shapes and dtypes",
+        )
+    )
+    error.kerasfx_noted = True  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _take_back(session: Session, frame: Frame) -> None:
+    """Forget what was recorded since the call of the layer of `frame` began."""
+    forget(internals.all_layers(frame.layer), session.attributes_before, session.graph.nodes[frame.start :])
+    session.graph.truncate(frame.start)
+    session.effects = frame.effects.copy()
+    session.opened = {p: c for p, c in session.opened.items() if not _is_below(p, frame.path)}
+    session.findings = [f for f in session.findings if not _is_below(f.path, frame.path)]
+
+
+def _call_kept(session: Session, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
+    session.policy.keep(frame.layer, str(failure).strip() or type(failure).__name__)
+    with suppress(Exception):
+        return call_layer(session, original, frame.layer, frame.args, frame.kwargs)
+    # Keras cannot infer the whole layer either, so no enclosing layer would do better, and what the
+    # user should see is the first failure.
+    failure.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
+    raise failure
+
+
+def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:
+    layer = frame.layer
+    user_args, user_kwargs = _leaf_arguments(session, frame, populated)
+    args, kwargs = map_leaves(session.as_layer_argument, (user_args, user_kwargs))
+    with session.pause():
+        plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
+        masks = map_leaves(session.as_layer_argument, _without_flag(plain))
+        try:
+            specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
+        except Exception:
+            session.clashes.note_refused((args, kwargs))
+            raise
+    activation = _split_activation(session, frame)
+    config = {"activation": "linear"} if activation else {}
+    target = LayerCall(layer, _why_kept(session, frame), config)
+    node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
+    node.training_from_context = internals.training_of_context() is session.training_of_context
+    for tensor in leaves_of((user_args, user_kwargs)):
+        if isinstance(tensor, TracedTensor):
+            node.implicit_masks[tensor.value] = session.mask_value(tensor)
+    frame.node = node
+    outputs = session.finish(node, specs)
+    if activation is None:
+        return outputs
+    with session.mode(in_user_code=True):
+        return raw.followed(session, activation)(outputs)
+
+
+def _split_activation(session: Session, frame: Frame) -> Any:
+    """The activation that becomes nodes of its own, because it is a function of other code."""
+    layer = frame.layer
+    is_free = builtin_class(type(layer)) is not None and not session.policy.is_kept(layer, frame.path)
+    return foreign_activation(layer) if is_free and applies_activation_last(layer) else None
+
+
+def _leaf_arguments(session: Session, frame: Frame, populated: dict[str, Any]) -> tuple[Any, Any]:
+    """What the user passed; plus `training` where an enclosing call fixed it."""
+    kwargs = {
+        k: v
+        for k, v in frame.kwargs.items()
+        # Keras puts the implicit mask in the place of a mask that is None.
+        if not is_flag(v) and not (v is None and k.endswith("mask"))
+    }
+    args = tuple(a for a in frame.args if not is_flag(a))
+    given = populated.get("training", kwargs.get("training"))
+    if internals.takes_training(frame.layer) and not is_flag(given):
+        if not any(map(is_flag, frame.args)):
+            kwargs["training"] = bool(given)
+    elif "training" in kwargs and not internals.takes_training(frame.layer):
+        del kwargs["training"]
+    return args, kwargs
+
+
+def _why_kept(session: Session, frame: Frame) -> str | None:
+    layer = frame.layer
+    if session.policy.is_requested(layer, frame.path):
+        session.note("kept", f"{type(layer).__name__} stays whole on request")
+        return None
+    reason = session.policy.kept.get(id(layer))
+    if builtin_class(type(layer)) is not None:
+        part = _foreign_part(session, frame)
+        if part is None:
+            return None
+        reason = f"{part}, and it could not be opened: {reason}" if reason else part
+    reason = reason or "it is a custom layer"
+    session.note("opaque", f"{type(layer).__name__} is kept whole: {reason}", hint=how_to_save(layer))
+    return reason
+
+
+def _foreign_part(session: Session, frame: Frame) -> str | None:
+    """What keeps a built-in layer from being loaded without the user's code, or None."""
+    parts = custom_parts(frame.layer)
+    if parts:
+        names = ", ".join(sorted({type(p).__name__ for p in parts}))
+        return f"it holds layers that need code of other modules: {names}"
+    activation = foreign_activation(frame.layer)
+    if activation is None or _split_activation(session, frame):
+        return None
+    return f"its activation {getattr(activation, '__name__', activation)} is a function of other code"
+
+
+def _note_masks(session: Session, frame: Frame, outputs: Any) -> None:
+    """Remember the masks that a leaf attached to its results."""
+    for tensor in leaves_of(outputs):
+        if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
+            tensor.value.mask = session.mask_value(tensor)
+
+
+def _checked_outputs(session: Session, outputs: Any) -> Any:
+    for leaf in leaves_of(outputs):
+        if isinstance(leaf, TracedTensor):
+            memory.require_current(session, leaf.value)
+        if leaf is not None and not _is_tensor_like(leaf):
+            raise OutputNotTensorError(
+                describe(
+                    f"`call` returned {leaf!r} of type {type(leaf).__name__}, which is not a tensor.",
+                    where=session.locate(None),
+                    why="the outputs of a Functional model are tensors (or None)",
+                    hint="return tensors only, and keep other values in attributes",
+                )
+            )
+    return outputs
+
+
+def _regularized(session: Session, frame: Frame, outputs: Any) -> Any:
+    """`outputs` through layers that only bear the activity regularizer of an opened one."""
+    regularizer = frame.layer.activity_regularizer
+    if regularizer is None:
+        return outputs
+    config = {"activity_regularizer": keras.regularizers.serialize(regularizer)}
+    return map_leaves(lambda x: _through_identity(session, x, config, frame.path), outputs)
+
+
+def _through_identity(session: Session, x: Any, config: dict[str, Any], path: str) -> Any:
+    if not isinstance(x, TracedTensor):
+        return x
+    config = {**config, "dtype": x.value.dtype}
+    target = LayerSpec("keras.layers.Identity", config)
+    node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
+    result = session.finish(node, inference.specs_like(x.value))
+    result.value.mask = x.value.mask
+    internals.set_mask(result, internals.mask_of(x))
+    return result
+
+
+def _without_flag(structure: Any) -> Any:
+    return map_leaves(lambda x: False if is_flag(x) else x, structure)
+
+
+def _is_tensor_like(x: Any) -> bool:
+    return (
+        isinstance(x, (keras.KerasTensor, np.ndarray)) or internals.is_variable(x) or keras.ops.is_tensor(x)
+    )
+
+
+def _is_below(path: str, parent: str) -> bool:
+    return path == parent or path.startswith((f"{parent}.", f"{parent}["))
