@@ -1,5 +1,6 @@
 """report and explain: what was opened, kept and renamed, and all findings of one run."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -243,3 +244,24 @@ def test_what_is_not_computed_again_is_told():
     found = kerasfx.report(kerasfx.prepare_model(model)).of_kind("dropped")
     assert [f.what.partition(":")[0] for f in found] == ["RematScope", "keras.remat"]
     assert all("keeps in memory what the original computes again" in f.what for f in found)
+
+
+class Adds(Known):
+    """Holds an array that is too large for the arguments of an op."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = np.ones((3,), "float32")
+
+    def call(self, x):
+        return keras.ops.add(x, self.table)
+
+
+def test_a_fault_of_kerasfx_is_told_from_one_of_the_code(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("kerasfx.trace.session"), "INLINE_SIZE", None)
+    model = keras.Sequential([keras.Input((3,)), Adds()])
+    [finding] = kerasfx.explain(model).opaque
+    assert "kerasfx itself failed on it, which is a fault to report: TypeError" in finding.what
+    assert re.search(r"session\.py:\d+: if array\.size > inline:", finding.what)
+    [finding] = kerasfx.explain(keras.Sequential([keras.Input((3,)), Reads()])).opaque
+    assert "itself failed" not in finding.what

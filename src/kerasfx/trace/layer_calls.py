@@ -37,7 +37,7 @@ from kerasfx.trace.raw import memory
 from kerasfx.trace.reading import identity_test_of_training, values_branched_on
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.training_flag import is_flag
-from kerasfx.trace.where import failing_line, source_line
+from kerasfx.trace.where import failing_line, fault_of_ours, source_line
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
@@ -219,13 +219,23 @@ def _take_back(session: Session, frame: Frame) -> None:
 
 
 def _call_kept(session: Session, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
-    session.policy.keep(frame.layer, str(failure).strip() or type(failure).__name__)
+    session.policy.keep(frame.layer, _reason(failure))
     with suppress(Exception):
         return call_layer(session, original, frame.layer, frame.args, frame.kwargs)
     # Keras cannot infer the whole layer either, so no enclosing layer would do better, and what the
     # user should see is the first failure.
     failure.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
     raise failure
+
+
+def _reason(failure: Exception) -> str:
+    """Why a layer cannot be opened: what its own code does, or a fault of ours."""
+    what = str(failure).strip() or type(failure).__name__
+    line = None if isinstance(failure, KerasFxError) else fault_of_ours(failure)
+    if line is None:
+        return what
+    kind = type(failure).__name__
+    return f"kerasfx itself failed on it, which is a fault to report: {kind}: {what} ({line}: {line.text})"
 
 
 def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:

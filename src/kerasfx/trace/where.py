@@ -90,6 +90,13 @@ def failing_line(error: BaseException) -> SourceLine | None:
     return None
 
 
+def fault_of_ours(error: BaseException) -> SourceLine | None:
+    """The line of kerasfx that raised `error` without meaning to, or None."""
+    file, line = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)][-1]
+    found = line_at(file, line) if line is not None and file.startswith(_OURS) else None
+    return None if found is None or found.text.startswith("raise") else found
+
+
 def line_at(file: str, line: int) -> SourceLine:
     """The line of that number, counted from 1, with its text."""
     return SourceLine(file, line, linecache.getline(file, line).strip())
