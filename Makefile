@@ -39,10 +39,12 @@ test-jax-cache := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/jax-cache \
 # The tests of the tests, of the backends' own functions and of what is ours alone (errors, sizes, passes)
 # see no difference between versions of Keras; for the zoo the oracle, the variables and the saved file are
 # asked about.
-test-options-oldest := $(addprefix --ignore=tests/,test_zoo.py test_backend_functions.py \
+test-options-oldest := -m "not raw" $(addprefix --ignore=tests/,test_zoo.py test_backend_functions.py \
     test_benchmarks_zoo.py test_random_models.py trace/test_twins.py trace/test_jax_twins.py \
-    trace/test_torch_twins.py test_errors.py test_free_sizes.py test_use_standard_layers.py \
-    test_deep_chain.py test_quantized.py) $(addprefix --deselect=tests/test_prepare_zoo.py::test_,\
+    trace/test_torch_twins.py trace/test_raw_jax.py trace/test_raw_tensorflow.py trace/test_raw_torch.py \
+    trace/test_arrays_on_torch.py test_torch_functions.py test_errors.py test_free_sizes.py \
+    test_use_standard_layers.py test_deep_chain.py test_quantized.py test_compare.py test_codec.py \
+    test_text.py test_examples.py) $(addprefix --deselect=tests/test_prepare_zoo.py::test_,\
     nothing_happens_to_the_original preparing_again_changes_nothing outputs_on_the_inputs_of_the_case)
 
 runs := $(foreach environment,$(ENVIRONMENTS),$(addprefix $(environment)-,$(BACKENDS)))

@@ -108,7 +108,13 @@ def prepare(name: str) -> Prepared:
     return Prepared(name, case, ALL[name].__module__, model, inputs_of_prepared(case), tuple(changes))
 
 
-@pytest.fixture(params=NAMES)
+def as_parameter(name: str) -> Any:
+    """A case of the zoo as a parameter of a test, marked if it is about functions of the backend."""
+    is_raw = ALL[name].__module__.startswith("zoo.raw_")
+    return pytest.param(name, marks=[pytest.mark.raw] if is_raw else [])
+
+
+@pytest.fixture(params=map(as_parameter, NAMES))
 def prepared(request) -> Prepared:
     """Every case of the zoo, prepared."""
     return prepare(request.param)
