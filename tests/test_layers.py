@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from compiling import JIT_COMPILE
 from keras import ops
 from predicting import predicted
 
@@ -109,7 +110,7 @@ class TestOp:
         tensor = layer(keras.Input((3,)))
         assert (tensor.shape, tensor.dtype) == ((None, 3), "int32")
 
-    @pytest.mark.parametrize("jit_compile", [False, True])
+    @pytest.mark.parametrize("jit_compile", JIT_COMPILE)
     @pytest.mark.parametrize(
         ("make", "expected"),
         [

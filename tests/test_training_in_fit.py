@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from compiling import JIT_COMPILE
 
 import kerasfx
 
@@ -87,7 +88,7 @@ def test_the_oracle_finds_no_difference(cls):
 
 
 @pytest.mark.parametrize("cls", MODELS)
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", JIT_COMPILE)
 def test_fit_trains_the_same_layers(cls, jit_compile):
     model = built(cls)
     prepared = kerasfx.prepare_model(model)
