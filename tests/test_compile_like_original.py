@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from fitting import assert_trained_alike
 from keras import ops
 from snapshots import bits, differences, snapshot_of_model
 
@@ -121,12 +122,7 @@ def prepare(model):
 
 def assert_go_on_alike(model, prepared):
     """Histories under the same names, weights, and the optimizers' state for each weight."""
-    expected, found = fit(model), fit(prepared)
-    assert list(expected) == list(found)
-    for name in expected:
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
-    for v, w in provenance_of(prepared).variables:
-        np.testing.assert_allclose(*map(ops.convert_to_numpy, (w, v)), rtol=1e-4, atol=1e-5, err_msg=v.path)
+    assert_trained_alike(prepared, fit(model), fit(prepared), atol=1e-5)
 
 
 @pytest.mark.parametrize("stepped", [True, False])

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from fitting import assert_trained_alike
 from keras import ops
 from predicting import predicted
 from snapshots import bits, differences, snapshot_of_model
 
 import kerasfx
 from kerasfx.errors import NotInPreparedModelError, UnsupportedModelError
-from kerasfx.provenance import provenance_of
 
 
 class Block(keras.layers.Layer):
@@ -90,12 +90,7 @@ def fit(model, **settings):
 def assert_train_alike(model, prepared):
     for each in (model, prepared):
         each.compile(keras.optimizers.SGD(0.05), "mse")
-    expected, found = fit(model), fit(prepared)
-    assert list(expected) == list(found)
-    for name in expected:
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
-    for v, w in provenance_of(prepared).variables:
-        np.testing.assert_allclose(*map(ops.convert_to_numpy, (w, v)), rtol=1e-4, atol=1e-6, err_msg=v.path)
+    assert_trained_alike(prepared, fit(model), fit(prepared), atol=1e-6)
 
 
 def test_a_loss_of_its_own():

@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from compiling import JIT_COMPILE
+from fitting import JIT_COMPILE
 from keras import ops
 from predicting import predicted
 

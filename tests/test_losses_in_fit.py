@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from fitting import WAYS_TO_MAKE_AGAIN, losses_of_fit, made_again
 from keras import layers, ops
 
 import kerasfx
@@ -70,15 +71,9 @@ def around(layer, calls=1):
 
 
 def data():
+    """Ten samples: the last batch of four is smaller, and compiled anew."""
     rng = np.random.default_rng(0)
     return rng.random((10, 5), "float32"), rng.random((10, 1), "float32")
-
-
-def losses_of_fit(model, jit_compile):
-    x, y = data()
-    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
-    # The last batch is smaller, and compiled anew.
-    return model.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0).history["loss"]
 
 
 def warnings(prepared):
@@ -93,21 +88,15 @@ def test_every_loss_is_trained_on(make, jit_compile):
     comparison = kerasfx.compare(model, prepared)
     assert comparison, comparison
     assert not warnings(prepared)
-    ours, theirs = (losses_of_fit(m, jit_compile) for m in (prepared, model))
+    ours, theirs = (losses_of_fit(m, data(), jit_compile) for m in (prepared, model))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["saved and loaded", "cloned"])
+@pytest.mark.parametrize("how", WAYS_TO_MAKE_AGAIN)
 def test_it_stays_so(how, tmp_path):
     model = around(Twice())
-    prepared = kerasfx.prepare_model(model)
-    if how == "cloned":
-        again = keras.models.clone_model(prepared)
-        again.set_weights(prepared.get_weights())
-    else:
-        prepared.save(tmp_path / "model.keras")
-        again = keras.models.load_model(tmp_path / "model.keras")
-    ours, theirs = (losses_of_fit(m, jit_compile=False) for m in (again, model))
+    again = made_again(kerasfx.prepare_model(model), how, tmp_path)
+    ours, theirs = (losses_of_fit(m, data()) for m in (again, model))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from fitting import losses_of_fit
 from keras import ops
 from predicting import predicted
 
@@ -72,12 +73,6 @@ def data(width=5):
     return rng.random((8, width), "float32"), rng.random((8, 1), "float32")
 
 
-def fitted(model, jit_compile):
-    x, y = data()
-    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
-    return model.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0).history["loss"]
-
-
 def test_everything_is_opened_and_equal():
     model = around(Everything())
     prepared = kerasfx.prepare_model(model, keras.Input((5,)))
@@ -100,7 +95,7 @@ def test_both_models_train_alike_in_either_order(jit_compile, prepared_first):
     model = around(Everything())
     prepared = kerasfx.prepare_model(model, keras.Input((5,)))
     order = [prepared, model] if prepared_first else [model, prepared]
-    losses = {m.name: fitted(m, jit_compile) for m in order}
+    losses = {m.name: losses_of_fit(m, data(), jit_compile) for m in order}
     np.testing.assert_allclose(losses[prepared.name], losses[model.name], rtol=1e-5)
     for ours, theirs in provenance_of(prepared).variables:
         np.testing.assert_allclose(
@@ -129,7 +124,7 @@ def test_stateless_call_returns_the_same_state():
 
 def test_state_goes_on_after_saving(tmp_path):
     prepared = kerasfx.prepare_model(around(Everything()), keras.Input((5,)))
-    fitted(prepared, jit_compile=False)
+    losses_of_fit(prepared, data())
     prepared.save(tmp_path / "trained.keras")
     loaded = keras.models.load_model(tmp_path / "trained.keras")
     x, _ = data()

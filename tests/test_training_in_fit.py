@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from compiling import JIT_COMPILE
+from fitting import JIT_COMPILE, WAYS_TO_MAKE_AGAIN, losses_of_fit, made_again
 
 import kerasfx
 
@@ -66,12 +66,6 @@ def data():
     return rng.random((8, 5), "float32"), rng.random((8, 8), "float32")
 
 
-def losses_of_fit(model, jit_compile=False):
-    x, y = data()
-    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
-    return model.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0).history["loss"]
-
-
 def warnings(prepared):
     return [f for f in kerasfx.report(prepared).of_kind("warning") if "`fit`" in f.what]
 
@@ -92,7 +86,7 @@ def test_the_oracle_finds_no_difference(cls):
 def test_fit_trains_the_same_layers(cls, jit_compile):
     model = built(cls)
     prepared = kerasfx.prepare_model(model)
-    ours, theirs = (losses_of_fit(m, jit_compile) for m in (prepared, model))
+    ours, theirs = (losses_of_fit(m, data(), jit_compile) for m in (prepared, model))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
@@ -111,18 +105,12 @@ def test_compare_tells_a_model_that_always_trains(cls):
     assert type(prepared).__module__.startswith("keras.")
 
 
-@pytest.mark.parametrize("how", ["saved and loaded", "cloned"])
+@pytest.mark.parametrize("how", WAYS_TO_MAKE_AGAIN)
 def test_it_stays_so(how, tmp_path):
     model = built(WithoutArgument)
-    prepared = kerasfx.prepare_model(model)
-    if how == "cloned":
-        again = keras.models.clone_model(prepared)
-        again.set_weights(prepared.get_weights())
-    else:
-        prepared.save(tmp_path / "net.keras")
-        again = keras.models.load_model(tmp_path / "net.keras")
+    again = made_again(kerasfx.prepare_model(model), how, tmp_path)
     # Dropout, had it dropped, would give another loss at each step.
-    np.testing.assert_allclose(losses_of_fit(again), losses_of_fit(model), rtol=1e-5)
+    np.testing.assert_allclose(losses_of_fit(again, data()), losses_of_fit(model, data()), rtol=1e-5)
 
 
 @pytest.mark.parametrize("cls", MODELS)
@@ -214,7 +202,7 @@ def test_a_layer_kept_whole_is_told_for_those_inside():
     prepared = kerasfx.prepare_model(model, leaves=[Hides])
     comparison = kerasfx.compare(model, prepared)
     assert comparison, comparison
-    np.testing.assert_allclose(losses_of_fit(prepared), losses_of_fit(model), rtol=1e-5)
+    np.testing.assert_allclose(losses_of_fit(prepared, data()), losses_of_fit(model, data()), rtol=1e-5)
 
 
 def test_a_choice_that_does_not_exist():
