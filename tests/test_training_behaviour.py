@@ -301,3 +301,21 @@ def test_what_depends_on_the_inputs_is_no_reason_to_refuse_training():
 
     prepared = kerasfx.prepare_model(around(Picky()), keras.Input((4,)), verify=False)
     assert len(kerasfx.report(prepared).opaque) == 1
+
+
+class RaisesInTraining(keras.layers.Layer):
+    """Cannot be trained on real tensors, for a reason that tracing does not see."""
+
+    def call(self, x, training=None):
+        if training and not isinstance(x, keras.KerasTensor):
+            raise RuntimeError("mine")
+        return 2.0 * x
+
+
+def test_an_original_that_cannot_be_trained_is_compared_in_inference():
+    model = around(RaisesInTraining())
+    prepared = kerasfx.prepare_model(model, keras.Input((5,)))
+    (warning,) = (f.what for f in kerasfx.report(prepared).of_kind("warning"))
+    assert warning.startswith("the original raises in training mode, RuntimeError: mine")
+    comparison = kerasfx.compare(model, prepared)
+    assert "only the original raises RuntimeError: mine" in str(comparison)

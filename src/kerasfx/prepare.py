@@ -11,6 +11,7 @@ import keras
 from kerasfx import fit, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.compare import verify as quick_compare
+from kerasfx.compare.checks import NOT_TRAINABLE
 from kerasfx.compiled import compile_like, require_compiled
 from kerasfx.emit import emit, require_one_of
 from kerasfx.errors import (
@@ -233,6 +234,8 @@ def _verify(original: Any, prepared: Any, session: Session) -> None:
         hint = "kerasfx.compare(model, prepared, inputs=...) with inputs that the model accepts"
         session.findings.append(Finding("warning", "", what, hint=hint))
         return
+    told = [note for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
+    session.findings += [Finding("warning", "", note) for note in told]
     if not comparison:
         raise NotEquivalentError(
             describe(

@@ -100,7 +100,8 @@ def verify(
 ) -> Comparison:
     """The quick part of `compare`: variables, outputs, perturbed outputs, masks; training if asked for.
 
-    Each model runs twice on one batch. Arguments, result and errors are those of `compare`.
+    Each model runs twice on one batch. That the original raises in training mode, and the other does not, is
+    a note and no difference. Arguments, result and errors are those of `compare`.
     """
     options = replace(QUICK, training=training, seed=seed, tolerance=tolerance)
     require_built(a=a, b=b)

@@ -31,6 +31,8 @@ _NON_DETERMINISTIC = (
     "state that Keras does not know, so it equals no model"
 )
 
+NOT_TRAINABLE = "the original raises in training mode"
+
 
 def compare_models(
     a: keras.Layer,
@@ -51,6 +53,10 @@ def compare_models(
     subjects = Subjects(a, b, pairing, tolerance_for(a, options.tolerance))
     kept, notes = admitted(subjects, options, inputs, ranges)
     plain, noisy, trained = _outcomes(subjects, kept, options)
+    if options.training_may_raise:
+        raising = [o for o in trained if o.a.error and not o.b.error]
+        trained = [o for o in trained if o not in raising]
+        notes += [f"{NOT_TRAINABLE}, {first_line(o.a.error)}, and was compared in inference" for o in raising]
     checks = [
         check_variables(a, b, pairing),
         _check("outputs", plain, _outputs_difference, subjects.tolerance),

@@ -58,11 +58,14 @@ class Options:
     training: bool = True
     fit: bool = True
     gradients: bool = True
+    training_may_raise: bool = False
     seed: int = 0
     tolerance: float | None = None
 
 
-QUICK = Options(batch_sizes=(2,), samples=1, training=False, fit=False, gradients=False)
+QUICK = Options(
+    batch_sizes=(2,), samples=1, training=False, fit=False, gradients=False, training_may_raise=True
+)
 
 
 @dataclass(frozen=True)
