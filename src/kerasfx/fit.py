@@ -13,8 +13,8 @@ and the layers inside added before. The result adds them all, as the other backe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import keras
 
@@ -23,10 +23,8 @@ from kerasfx.ir import Graph, LayerCall, LayerSpec, Node
 from kerasfx.report import Finding
 from kerasfx.trace.branches import depends_on_mode
 from kerasfx.trace.effects import ADD_LOSS
+from kerasfx.trace.frames import ModelCall
 from kerasfx.trace.leaves import builtin_class
-
-if TYPE_CHECKING:
-    from kerasfx.trace.session import ModelCall
 
 CHOICES = AS_ORIGINAL, ALWAYS = "as_original", "always"
 
@@ -94,7 +92,7 @@ def forgotten_losses(calls: Iterable[ModelCall], adding: Collection[int], root: 
     if keras.backend.backend() != "jax":
         return None
     counts = Counter(id(call.layer) for call in calls)
-    again = [c for c in calls if counts[id(c.layer)] > 1 and _is_known_to_add(c.layer, adding)]
+    again = [c for c in calls if counts[id(c.layer)] > 1 and _adds_inside(c.layer, lambda x: id(x) in adding)]
     if not again:
         return None
     paths = ", ".join(dict.fromkeys(call.path for call in again))
@@ -109,8 +107,10 @@ def forgotten_losses(calls: Iterable[ModelCall], adding: Collection[int], root: 
     return Finding("warning", "", what, again[-1].source, hint)
 
 
-def _is_known_to_add(layer: Any, adding: Collection[int]) -> bool:
-    return any(x.activity_regularizer is not None or id(x) in adding for x in internals.all_layers(layer))
+def _adds_inside(layer: Any, adds_itself: Callable[[Any], bool]) -> bool:
+    """Whether a layer in `layer` has an activity regularizer, or adds losses itself."""
+    parts = internals.all_layers(layer)
+    return any(x.activity_regularizer is not None or adds_itself(x) for x in parts)
 
 
 def _adds_losses(node: Node) -> bool:
@@ -118,15 +118,8 @@ def _adds_losses(node: Node) -> bool:
     target = node.target
     if isinstance(target, LayerSpec):
         return target.class_name == ADD_LOSS or bool(target.config.get("activity_regularizer"))
-    return isinstance(target, LayerCall) and _may_add_losses(target.layer)
-
-
-def _may_add_losses(layer: Any) -> bool:
-    """Whether calling `layer` may add losses: a layer in it has an activity regularizer or is custom."""
-    return any(
-        x.activity_regularizer is not None or builtin_class(type(x)) is None
-        for x in internals.all_layers(layer)
-    )
+    is_call = isinstance(target, LayerCall)
+    return is_call and _adds_inside(target.layer, lambda x: builtin_class(type(x)) is None)
 
 
 def _acts(node: Node) -> bool:

@@ -344,16 +344,17 @@ def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
         for tracked, count in names:
             del tracked[count:]
         for layer in layers():
-            _set_losses(layer, *losses.get(id(layer), ([], set())))
+            set_losses(layer, *losses.get(id(layer), ([], set())))
 
 
 def forget_losses(model: Any) -> None:
     """Let no layer of `model` know of losses, nor of their `id`s, from an earlier call."""
     for layer in all_layers(model):
-        _set_losses(layer, [], set())
+        set_losses(layer, [], set())
 
 
-def _set_losses(layer: Any, losses: list[Any], ids: set[int]) -> None:
+def set_losses(layer: Any, losses: list[Any], ids: set[int]) -> None:
+    """Let `layer` know of these losses and `id`s of losses, and of no others."""
     layer._losses[:] = losses
     layer._loss_ids.clear()
     layer._loss_ids.update(ids)

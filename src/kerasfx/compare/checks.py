@@ -54,9 +54,9 @@ def compare_models(
     kept, notes = admitted(subjects, options, inputs, ranges)
     plain, noisy, trained = _outcomes(subjects, kept, options)
     if options.training_may_raise:
-        raising = [o for o in trained if o.a.error and not o.b.error]
-        trained = [o for o in trained if o not in raising]
-        notes += [f"{NOT_TRAINABLE}, {first_line(o.a.error)}, and was compared in inference" for o in raising]
+        errors = [o.a.error for o in trained if _raises_alone(o)]
+        trained = [o for o in trained if not _raises_alone(o)]
+        notes += [f"{NOT_TRAINABLE}, {first_line(e)}, and was compared in inference" for e in errors]
     checks = [
         check_variables(a, b, pairing),
         _check("outputs", plain, _outputs_difference, subjects.tolerance),
@@ -77,6 +77,11 @@ def compare_models(
         notes=(*pairing.notes, *notes, *_outcome_notes(subjects, outcomes, failure)),
         first_difference=_located(subjects, failure) if failure else None,
     )
+
+
+def _raises_alone(outcome: Outcome) -> bool:
+    """Whether the original raises and the prepared model does not."""
+    return bool(outcome.a.error and not outcome.b.error)
 
 
 def _outcomes(

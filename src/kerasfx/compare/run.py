@@ -28,11 +28,13 @@ from kerasfx.keras_internals import (
     all_layers,
     backend_random_state,
     call_context,
+    forget_losses,
     generators_are_seeded,
     mask_of,
     no_call_context,
     nothing_is_recomputed,
     raw_value,
+    set_losses,
     takes_training,
 )
 
@@ -170,17 +172,13 @@ def undisturbed(model: keras.Layer) -> Iterator[None]:
     """Puts back every attribute of every layer that a call sets: losses, paths, user's own."""
     layers = all_layers(model)
     before = [(layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers]
-    for layer in layers:
-        layer._losses.clear()
-        layer._loss_ids.clear()
+    forget_losses(model)
     try:
         yield
     finally:
         for layer, attributes, losses, loss_ids in before:
             _restore(vars(layer), attributes)
-            layer._losses[:] = losses
-            layer._loss_ids.clear()
-            layer._loss_ids.update(loss_ids)
+            set_losses(layer, losses, loss_ids)
 
 
 def _restore(now: dict[str, Any], before: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ from kerasfx.ir import (
     map_values,
 )
 from kerasfx.report import Finding
-from kerasfx.trace.effects import Effects
+from kerasfx.trace.effects import ADD_LOSS, Effects
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
 from kerasfx.trace.training_flag import asked_context_alone
@@ -40,7 +40,7 @@ from kerasfx.trace.training_flag import asked_context_alone
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
-MODAL_LAYERS = tuple(f"kerasfx.layers.{name}" for name in ("AddLoss", "RefuseTraining", "SelectByTraining"))
+MODAL_LAYERS = (ADD_LOSS, "kerasfx.layers.RefuseTraining", "kerasfx.layers.SelectByTraining")
 """The layers that do something else in training, because the user's Python code did."""
 
 
