@@ -156,6 +156,12 @@ class Dim:
         args = tuple(a.origin() if isinstance(a, Dim) else a for a in self.args)
         return Dim(self.op, args, self.hints)
 
+    def at(self, size_of: Callable[[Value, int], int]) -> Any:
+        """The number that it is where `size_of(value, k)` is the size of axis `k` of `value`."""
+        if self.op == "axis":
+            return size_of(*self.args)
+        return OPERATORS[self.op](*(a.at(size_of) if isinstance(a, Dim) else a for a in self.args))
+
     def substitute(self, mapping: Callable[[Value], Any]) -> Dim:
         """Return this expression with every Value replaced by `mapping(value)`."""
         if self.op == "axis":

@@ -16,6 +16,7 @@ from kerasfx.trace import raw, reading
 from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
+from kerasfx.trace.known_sizes import only_seems_known, seeming_size
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.leftovers import tensors_forgotten
 from kerasfx.trace.metrics import recording_metrics
@@ -61,17 +62,19 @@ def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | Non
     clashes = Clashes()
     outcomes: list[Session | Exception] = []
     for sizes in attempts(list(leaves_of(spec.struct)), hints or {}, clashes):
-        clashes.refused = 0
+        clashes.refused, clashes.seeming = 0, None
         try:
-            outcomes.append(_trace_until_settled(model, spec, policy.afresh(), sizes, clashes))
+            session = _trace_until_settled(model, spec, policy.afresh(), sizes, clashes)
+            clashes.seeming = session.seeming_size
+            outcomes.append(session if clashes.seeming is None else only_seems_known(clashes.seeming))
         except Exception as error:
             outcomes.append(error)
-        if not clashes.refused:
+        if clashes.is_clean:
             break
     sessions = [x for x in outcomes if isinstance(x, Session)]
     if not sessions:
         raise next(x for x in outcomes if isinstance(x, Exception))
-    return sessions[-1] if not clashes.refused else sessions[0]
+    return sessions[-1] if clashes.is_clean else sessions[0]
 
 
 def _trace_until_settled(
@@ -130,6 +133,7 @@ def _trace_once(
         internals.call_context(session.training_of_context),
     ):
         _run(session, model, spec, sizes)
+        session.seeming_size = seeming_size(session)
     check_early(session.graph, session.effects.guards)
     session.findings.extend(dict.fromkeys(guard.finding for guard in session.effects.guards))
     session.findings.extend(reading.findings(session.read, session.opened))

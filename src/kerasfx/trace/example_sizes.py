@@ -15,16 +15,39 @@ from typing import Any
 from kerasfx.dims import Dim
 from kerasfx.errors import InputMismatchError, describe
 from kerasfx.inputs import InputSpec
-from kerasfx.ir import Input, leaves_of
+from kerasfx.ir import Input, SourceLine, leaves_of
+from kerasfx.trace.guards import inputs_behind
 
 BATCH_HINTS = (5, 7)
 """Example sizes of a free first dimension."""
+
+MOST_TABLES = 3
+"""How often example sizes are made shorter."""
 
 Hints = Mapping[str, Sequence[int]]
 """Example sizes by input name."""
 
 Axis = tuple[str, int]
 """Name of an input and number of an axis."""
+
+
+@dataclass(frozen=True)
+class Seeming:
+    """A size that is the same for all example sizes, and another one for other sizes.
+
+    Attributes:
+        name: Name of the Value.
+        axis: Its axis.
+        size: What it seems to be.
+        others: The free sizes of inputs that it comes from, each with one for which it is another.
+        source: The user's line.
+    """
+
+    name: str
+    axis: int
+    size: int
+    others: Mapping[Axis, int]
+    source: SourceLine | None
 
 
 @dataclass
@@ -34,21 +57,44 @@ class Clashes:
     Attributes:
         refused: How many ops were refused for the example sizes.
         met: Free sizes of inputs that met a known size there, and that size.
+        cut: Free sizes of inputs that may be longer than what is cut at them, and the lengths of that.
         read: Free sizes of inputs whose number Python has read, and that number.
+        seeming: The size that only seems to be known, if any.
     """
 
     refused: int = 0
     met: dict[Axis, int] = field(default_factory=dict)
+    cut: dict[Axis, set[int]] = field(default_factory=dict)
     read: dict[Axis, int] = field(default_factory=dict)
+    seeming: Seeming | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the example sizes served."""
+        return not self.refused and self.seeming is None
 
     def note_refused(self, operands: Any) -> None:
         """Note an op that was refused for these operands."""
         self.refused += 1
+        self._note_cut(operands)
         shapes = [x.shape for x in leaves_of(operands) if hasattr(x, "shape")]
         for mine, theirs in permutations(shapes, 2):
             for free, known in zip(reversed(mine), reversed(theirs), strict=False):
                 if isinstance(free, Dim) and isinstance(known, int) and known != 1 and free.op == "axis":
                     self.met.update((found, known) for found in input_axes(free))
+                    self._note_limits(free, {known})
+
+    def _note_cut(self, operands: Any) -> None:
+        """A size among the arguments may be where a tensor of known sizes is cut."""
+        leaves = list(leaves_of(operands))
+        known = {n for x in leaves if hasattr(x, "shape") for n in x.shape if isinstance(n, int) and n > 1}
+        for dim in leaves:
+            for axis in dim.axes() if isinstance(dim, Dim) else ():
+                self._note_limits(axis, known)
+
+    def _note_limits(self, size: Dim, limits: set[int]) -> None:
+        for axis, times in _sources(size):
+            self.cut.setdefault(axis, set()).update(times * n for n in limits)
 
     def note_read(self, dim: Dim) -> None:
         """Note that Python has read a number computed from free sizes."""
@@ -64,6 +110,21 @@ def input_axes(dim: Dim) -> list[Axis]:
     return [(origin.args[0].producer.name, origin.args[1])]
 
 
+def _sources(dim: Dim) -> Iterator[tuple[Axis, int]]:
+    """The lengths of inputs that `dim` is, or that it seems to be an equal part of, and in how many parts."""
+    own = input_axes(dim)
+    yield from ((axis, 1) for axis in own)
+    for value in () if own else inputs_behind(dim):
+        for k, length in enumerate(value.shape):
+            if k and isinstance(length, Dim) and all(d and not n % d for n, d in _pairs_of(length, dim)):
+                times = {n // d for n, d in _pairs_of(length, dim)}
+                yield from (((value.producer.name, k), n) for n in times if len(times) == 1)  # pyright: ignore
+
+
+def _pairs_of(length: Dim, part: Dim) -> Iterator[tuple[Any, Any]]:
+    return zip(length.hints, part.hints, strict=True)
+
+
 @dataclass(frozen=True)
 class ExampleSizes:
     """Example sizes for the free sizes of all inputs.
@@ -72,11 +133,13 @@ class ExampleSizes:
         hints: What the user gave.
         alike: Whether all lengths, of whatever axis, are the same.
         fixed: Free sizes that are known in the result, because nothing else fits.
+        tried: Free sizes with a pair of example sizes of their own.
     """
 
     hints: Hints
     alike: bool = False
     fixed: Mapping[Axis, int] = field(default_factory=dict)
+    tried: Mapping[Axis, tuple[int, int]] = field(default_factory=dict)
 
     def fixed_axes(self, spec: InputSpec) -> dict[int, int]:
         """The axes of an input that have a fixed size, and that size."""
@@ -84,8 +147,9 @@ class ExampleSizes:
 
     def of(self, spec: InputSpec) -> list[tuple[int, int]]:
         """A pair of sizes for each axis; a fixed one has two alike."""
-        fixed = self.fixed_axes(spec)
-        return [(fixed[k], fixed[k]) if k in fixed else pair for k, pair in enumerate(self._pairs(spec))]
+        own = {k: pair for (name, k), pair in self.tried.items() if name == spec.name}
+        own |= {k: (n, n) for k, n in self.fixed_axes(spec).items()}
+        return [own.get(k, pair) for k, pair in enumerate(self._pairs(spec))]
 
     def _pairs(self, spec: InputSpec) -> list[tuple[int, int]]:
         """What was hinted; by default multiples of 32, which windows and strides divide."""
@@ -112,10 +176,11 @@ class ExampleSizes:
 def attempts(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterator[ExampleSizes]:
     """Yield example sizes to try in turn; `clashes` are those of the attempt before."""
     yield ExampleSizes(hints)
+    yield from _within_tables(inputs, hints, clashes)
     if clashes.read:
         # What was computed from the number does not fit a second example.
         yield ExampleSizes(hints, fixed=dict(clashes.read))
-    lengths = [(s.name, k) for s in inputs for k, d in enumerate(s.shape) if d is None and k > 0]
+    lengths = _lengths(inputs)
     hinted = {(name, k): hints[name][k] for name, k in lengths if name in hints}
     if hinted:
         yield ExampleSizes(hints, fixed={**clashes.read, **hinted})
@@ -124,3 +189,46 @@ def attempts(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterato
     met = {axis: n for axis, n in clashes.met.items() if axis in lengths}
     if met:
         yield ExampleSizes(hints, fixed={**clashes.read, **hinted, **met})
+    if clashes.seeming is not None:
+        default = {(s.name, k): pair[0] for s in inputs for k, pair in enumerate(ExampleSizes(hints).of(s))}
+        sizes = {axis: default[axis] for axis in clashes.seeming.others}
+        yield ExampleSizes(hints, fixed={**clashes.read, **hinted, **sizes})
+
+
+def _lengths(inputs: list[InputSpec]) -> list[Axis]:
+    return [(s.name, k) for s in inputs for k, d in enumerate(s.shape) if d is None and k > 0]
+
+
+def _within_tables(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterator[ExampleSizes]:
+    """Sizes that do not reach the end of what is cut at them, as `table[:t]` does."""
+    tried: dict[Axis, tuple[int, int]] = {}
+    for _ in range(MOST_TABLES):
+        found = _pairs_within(clashes, tried)
+        free = {axis: pair for axis, pair in found.items() if axis in _lengths(inputs)}
+        if clashes.is_clean or not free.items() - tried.items():
+            return
+        tried |= free
+        clashes.cut.clear()
+        yield ExampleSizes(hints, tried=dict(tried))
+
+
+def _pairs_within(clashes: Clashes, tried: Mapping[Axis, tuple[int, int]]) -> dict[Axis, tuple[int, int]]:
+    """Pairs of sizes at most as long as the longest table, if that is shorter than what was tried."""
+    limits: Mapping[Axis, set[int]] = clashes.cut
+    seeming = clashes.seeming
+    if seeming is not None:
+        limits = {axis: {seeming.size} - {0, 1} for axis in seeming.others}
+    pairs = {}
+    for axis, sizes in limits.items():
+        shorter = [n for n in sizes if axis not in tried or n < tried[axis][1]]
+        if shorter:
+            pairs[axis] = _within(max(shorter))
+    if seeming is not None:
+        # A length that is not cut, but too short to show it: another that shows it.
+        pairs = {axis: pairs.get(axis, (n, 2 * n)) for axis, n in seeming.others.items()}
+    return pairs
+
+
+def _within(limit: int) -> tuple[int, int]:
+    """Unlike sizes up to `limit`, the longer a multiple of the shorter where that may matter."""
+    return (limit // 2, limit) if limit > 3 else (limit - 1, limit)

@@ -89,13 +89,13 @@ def may_answer(question: Question, hinted: set[str]) -> bool:
         question: What Python asks.
         hinted: Names of the inputs whose sizes the user gave.
     """
-    names = {_input_name(v) for v in _inputs_behind(question.dim)}
+    names = {_input_name(v) for v in inputs_behind(question.dim)}
     return question.symbol in COMPARISONS or bool(names and names <= hinted)
 
 
 def refusal(question: Question, where: str, keep: str) -> str:
     """What to say to code that wants the number; `keep` says how to keep its layer whole."""
-    sizes = ", ".join(f'"{_input_name(v)}": {_offered(v)}' for v in _inputs_behind(question.dim))
+    sizes = ", ".join(f'"{_input_name(v)}": {_offered(v)}' for v in inputs_behind(question.dim))
     hints = f"hints={{{sizes}}} for a model of that size alone, or " if sizes else ""
     stays_free = " (t ** 0.5, t / 2 and ops.cast(t, dtype) stay free)" if question.symbol == "float" else ""
     return describe(
@@ -115,7 +115,7 @@ def _input_name(value: Value) -> str:
     return value.producer.name
 
 
-def _inputs_behind(dim: Dim) -> Iterator[Value]:
+def inputs_behind(dim: Dim) -> Iterator[Value]:
     """Yield the inputs with free sizes that a size comes from."""
     waiting, seen = list(dim.origin().values()), set()
     while waiting:

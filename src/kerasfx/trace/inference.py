@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -19,6 +20,9 @@ from kerasfx.dims import Dim, hint
 from kerasfx.errors import OutputNotTensorError, describe
 from kerasfx.ir import Body, Value, leaves_of, map_leaves, values_in
 from kerasfx.keras_internals import standardize_dtype
+
+SizeOf = Callable[[Any], Any]
+"""The number for a Dim; anything else comes back as it is."""
 
 UNCUT = 2
 """The second set of example sizes, with lengths that reach the limit at which they are cut."""
@@ -48,25 +52,26 @@ def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any
     Returns:
         One structure of `Spec` for each set of example sizes that matters.
     """
+    return _for_both(partial(specs_of_call, function, args, kwargs), (args, kwargs))
 
-    def run(which: int) -> Any:
-        tensors: list[Any] = []
-        template = example((args, kwargs), which, tensors)
 
-        def call(*flat: Any) -> Any:
-            call_args, call_kwargs = map_leaves(lambda x: _filled(x, flat), template)
-            return function(*call_args, **call_kwargs)
+def specs_of_call(function: Callable[..., Any], args: Any, kwargs: Any, size: SizeOf) -> Any:
+    """Results of a public function for the sizes that `size` gives, a structure of `Spec`."""
+    tensors: list[Any] = []
+    template = example((args, kwargs), size, tensors)
 
-        if function is keras.ops.slice:
-            # Its shape is an argument; PyTorch would cut what is too long for the example sizes.
-            return _specs(call(*tensors))
-        specs = _specs(_as_backend_or_keras_says(call, tensors))
-        if not tensors and any(None in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
-            # TensorFlow loses the sizes of some functions of Python numbers, `tf.linspace` for one.
-            specs = _specs(call())
-        return specs
+    def call(*flat: Any) -> Any:
+        call_args, call_kwargs = map_leaves(lambda x: _filled(x, flat), template)
+        return function(*call_args, **call_kwargs)
 
-    return _for_both(run, (args, kwargs))
+    if function is keras.ops.slice:
+        # Its shape is an argument; PyTorch would cut what is too long for the example sizes.
+        return _specs(call(*tensors))
+    specs = _specs(_as_backend_or_keras_says(call, tensors))
+    if not tensors and any(None in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
+        # TensorFlow loses the sizes of some functions of Python numbers, `tf.linspace` for one.
+        specs = _specs(call())
+    return specs
 
 
 def _as_backend_or_keras_says(call: Callable[..., Any], tensors: list[Any]) -> Any:
@@ -82,24 +87,23 @@ def _as_backend_or_keras_says(call: Callable[..., Any], tensors: list[Any]) -> A
 
 def infer_layer(layer: Any, args: Any, kwargs: Any) -> list[Any]:
     """Results of a layer, as its `compute_output_spec` says."""
+    return _for_both(partial(specs_of_layer, layer, args, kwargs), (args, kwargs))
 
-    def run(which: int) -> Any:
-        tensors: list[Any] = []
-        template = example((args, kwargs), which, tensors)
-        call_args, call_kwargs = map_leaves(
-            lambda x: tensors[x.index] if isinstance(x, _Slot) else x, template
-        )
-        try:
-            specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
-        except NotImplementedError:
-            # `TorchModuleWrapper` has a method that only raises this.
-            return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
-        if all(None not in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
-            return specs
-        # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
+
+def specs_of_layer(layer: Any, args: Any, kwargs: Any, size: SizeOf) -> Any:
+    """Results of a layer for the sizes that `size` gives, a structure of `Spec`."""
+    tensors: list[Any] = []
+    template = example((args, kwargs), size, tensors)
+    call_args, call_kwargs = map_leaves(lambda x: tensors[x.index] if isinstance(x, _Slot) else x, template)
+    try:
+        specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
+    except NotImplementedError:
+        # `TorchModuleWrapper` has a method that only raises this.
         return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
-
-    return _for_both(run, (args, kwargs))
+    if all(None not in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
+        return specs
+    # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
+    return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
 
 
 def call_of(layer: Any) -> Callable[..., Any]:
@@ -134,26 +138,29 @@ def _callable(x: _BodySlots, tensors: Any) -> Callable[..., Any]:
     return codec.decode(encoded, captured, lambda tensor, axis: tensor.shape[axis], functions.resolve)
 
 
-def example(structure: Any, which: int, tensors: list[Any]) -> Any:
+def example(structure: Any, size: SizeOf, tensors: list[Any]) -> Any:
     """Replace Values by slots, their tensors of example sizes being appended to `tensors`."""
 
     def leaf(x: Any) -> Any:
         if isinstance(x, Body):
             return _BodySlots(x, tuple(leaf(v) for v in x.captured))
         if not isinstance(x, Value):
-            return _example_size(x, which)
-        tensors.append(keras.KerasTensor([_example_size(d, which) for d in x.shape], dtype=x.dtype))
+            return size(x)
+        tensors.append(keras.KerasTensor([size(d) for d in x.shape], dtype=x.dtype))
         return _Slot(len(tensors) - 1)
 
     return map_leaves(leaf, structure)
 
 
-def _example_size(size: Any, which: int) -> Any:
+def _example_size(which: int, size: Any) -> Any:
     is_whole_again = which == UNCUT and isinstance(size, Dim) and size.is_cut
     return hint(size, 0 if is_whole_again else min(which, 1))
 
 
-def _for_both(run: Callable[[int], Any], structure: Any) -> list[Any]:
+def _for_both(specs_for: Callable[[SizeOf], Any], structure: Any) -> list[Any]:
+    def run(which: int) -> Any:
+        return specs_for(partial(_example_size, which))
+
     first, free = run(0), _free_sizes(structure)
     if not free:
         return [first]

@@ -36,7 +36,7 @@ from kerasfx.report import Finding
 from kerasfx.trace import inference, metrics, raw
 from kerasfx.trace.effects import AddedLoss, Effects
 from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
-from kerasfx.trace.example_sizes import Clashes
+from kerasfx.trace.example_sizes import Clashes, Seeming
 from kerasfx.trace.frames import Frame, ModelCall
 from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
@@ -101,6 +101,7 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.seeming_size: Seeming | None = None
         self.may_be_weak: dict[int, Value] = {}
         self.of_metrics = {id(v) for metric in internals.metrics_of_layers(root) for v in metric.variables}
 
@@ -246,7 +247,7 @@ class Session:
     def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         try:
             with self.pause():
-                return inference.infer_call(functions.resolve(name), args, _without_draw(name, kwargs))
+                return inference.infer_call(functions.resolve(name), args, without_draw(name, kwargs))
         except TraceError:
             raise
         except Exception as error:
@@ -529,7 +530,7 @@ def _has_no_value_yet(x: Any) -> bool:
     return is_symbolic or (_is_array(x) and internals.is_raw_variable(x))
 
 
-def _without_draw(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+def without_draw(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments that take nothing from the seed generator of the process."""
     unseeded = name.startswith("keras.random.") and kwargs.get("seed", 0) is None
     return {**kwargs, "seed": 0} if unseeded else kwargs
