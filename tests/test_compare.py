@@ -147,7 +147,7 @@ def test_verify_asks_the_quick_part():
     found = verify(a, b, variables=copied(a, b))
     assert found.exact, found
     names = [check.name for check in found.checks]
-    assert names == ["variables", "outputs", "perturbed outputs", "masks"]
+    assert names == ["variables", "outputs", "perturbed outputs", "losses", "masks"]
 
 
 def test_a_model_equals_itself():
@@ -202,7 +202,7 @@ def test_two_swapped_weights_of_one_shape_are_found():
     second.assign(a.first.kernel)
     found = verify(a, b, variables=pairs)
     # Perturbed alike, the two are equal: the pairs are right, only the values are wrong.
-    assert failed(found) == {"variables", "outputs"}
+    assert failed(found) == {"variables", "outputs", "losses"}
     assert found.first_difference is not None
     assert "'first'" in found.first_difference
 
@@ -214,7 +214,7 @@ def test_two_swapped_weights_with_equal_values_are_found_by_perturbing():
     first, second = id(a.first.kernel), id(a.second.kernel)
     partner[first], partner[second] = partner[second], partner[first]
     pairs = [(v, partner[id(v)]) for v in a.variables]
-    assert failed(verify(a, b, variables=pairs)) == {"perturbed outputs"}
+    assert failed(verify(a, b, variables=pairs)) == {"perturbed outputs", "losses"}
 
 
 def test_a_weight_wrongly_called_unused_is_found(monkeypatch):

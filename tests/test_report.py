@@ -66,9 +66,9 @@ GOLDEN = """\
   opened:
     (the model): Net
     scale: Scale
-  variables that no output depends on:
-    unused.kernel: kernel: no output depends on it, the prepared model does not have it
-    unused.bias: bias: no output depends on it, the prepared model does not have it
+  what no output depends on:
+    unused.kernel: no output depends on it: the result does not have it
+    unused.bias: no output depends on it: the result does not have it
   layers:
     x               InputLayer  <- (the model)
     scale_scale     Parameter  <- scale.scale

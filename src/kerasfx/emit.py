@@ -303,7 +303,7 @@ class _Emitter:
     def _shared(self, target: LayerCall, node: Node) -> Any:
         layer = target.layer
         cls = builtin_class(type(layer)) or type(layer)
-        if layer.name not in self.names and cls is type(layer) and not target.config:
+        if layer.name not in self.names and cls is type(layer) and "activation" not in target.config:
             self.names.add(layer.name)
             return layer
         alias = internals.alias_of(layer, cls, self._name(node.name))

@@ -13,16 +13,16 @@ and the layers inside added before. The result adds them all, as the other backe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.ir import Graph, LayerCall, LayerSpec, Node
+from kerasfx.ir import Graph, LayerCall, Node
 from kerasfx.report import Finding
 from kerasfx.trace.branches import depends_on_mode
-from kerasfx.trace.effects import ADD_LOSS
+from kerasfx.trace.effects import adds_inside, adds_losses
 from kerasfx.trace.frames import ModelCall
 from kerasfx.trace.leaves import builtin_class
 
@@ -58,7 +58,7 @@ def acts_in_training(layer: Any) -> bool:
 
 def would_forget_losses(graph: Graph) -> bool:
     """Whether several calls add losses, of which Keras's own Functional model may forget some on JAX."""
-    return sum(map(_adds_losses, graph.nodes)) > 1
+    return sum(map(adds_losses, graph.nodes)) > 1
 
 
 def finding(graph: Graph, training_in_fit: str, root: Any) -> Finding | None:
@@ -92,7 +92,7 @@ def forgotten_losses(calls: Iterable[ModelCall], adding: Collection[int], root: 
     if keras.backend.backend() != "jax":
         return None
     counts = Counter(id(call.layer) for call in calls)
-    again = [c for c in calls if counts[id(c.layer)] > 1 and _adds_inside(c.layer, lambda x: id(x) in adding)]
+    again = [c for c in calls if counts[id(c.layer)] > 1 and adds_inside(c.layer, lambda x: id(x) in adding)]
     if not again:
         return None
     paths = ", ".join(dict.fromkeys(call.path for call in again))
@@ -105,21 +105,6 @@ def forgotten_losses(calls: Iterable[ModelCall], adding: Collection[int], root: 
         "to do as the result does, call it once on ops.concatenate([a, b]), or in a layer around both calls"
     )
     return Finding("warning", "", what, again[-1].source, hint)
-
-
-def _adds_inside(layer: Any, adds_itself: Callable[[Any], bool]) -> bool:
-    """Whether a layer in `layer` has an activity regularizer, or adds losses itself."""
-    parts = internals.all_layers(layer)
-    return any(x.activity_regularizer is not None or adds_itself(x) for x in parts)
-
-
-def _adds_losses(node: Node) -> bool:
-    """Whether `node` adds a loss, or may: what a custom layer does is not known."""
-    target = node.target
-    if isinstance(target, LayerSpec):
-        return target.class_name == ADD_LOSS or bool(target.config.get("activity_regularizer"))
-    is_call = isinstance(target, LayerCall)
-    return is_call and _adds_inside(target.layer, lambda x: builtin_class(type(x)) is None)
 
 
 def _acts(node: Node) -> bool:

@@ -350,19 +350,22 @@ class Graph:
 
     def prune(self) -> bool:
         """Remove every Node, parameter and constant that no output needs. Returns whether any was."""
-        needed = self._needed_by_outputs()
-        kept: list[Node] = []
-        for node in reversed(self.nodes):
-            if needed.isdisjoint(node.results):
-                self._detach(node)
-                continue
-            kept.append(node)
-            needed.update(node.inputs)
-        changed = len(kept) < len(self.nodes)
-        self.nodes = kept[::-1]
+        needed = self.needed()
+        dead = [node for node in self.nodes if needed.isdisjoint(node.results)]
+        for node in reversed(dead):
+            self._detach(node)
+        self.nodes = [node for node in self.nodes if not needed.isdisjoint(node.results)]
         self.parameters = [v for v in self.parameters if v in needed]
         self.constants = [v for v in self.constants if v in needed]
-        return changed
+        return bool(dead)
+
+    def needed(self, besides: Iterable[Value] = ()) -> set[Value]:
+        """The Values that the outputs need, and those that the Values `besides` need."""
+        needed = {*self._needed_by_outputs(), *besides}
+        for node in reversed(self.nodes):
+            if not needed.isdisjoint(node.results):
+                needed.update(node.inputs)
+        return needed
 
     def _needed_by_outputs(self) -> set[Value]:
         return {*values_in(self.outputs), *foreign_masks(self.output_masks)}

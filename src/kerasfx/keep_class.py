@@ -18,6 +18,7 @@ from kerasfx.layers import Parameter
 from kerasfx.placement import hand_over
 from kerasfx.provenance import Provenance
 from kerasfx.report import Finding
+from kerasfx.trace.unused import counted_alone
 from kerasfx.trace.where import line_at
 
 STEPS = (
@@ -150,10 +151,12 @@ class _Attributes:
         self.share = share
         self.refused: dict[str, str] = {}
         calls = [n.target for n in graph.nodes if isinstance(n.target, LayerCall)]
-        self.changed = {id(call.layer) for call in calls if call.config}
+        self.changed = {id(call.layer) for call in calls if "activation" in call.config}
         self.layers = {id(x): y for x, y in record.layers}
         self.variables = {id(v): w for v, w in record.variables}
-        self.used = set(self.variables)
+        made = {layer.name: layer for layer in prepared.layers}
+        self.counted_alone = {key: made[v.name] for key, v in counted_alone(graph).items() if v.name in made}
+        self.used = set(self.variables) - set(self.counted_alone)
         state = [*internals.all_layers(original), *original.variables]
         self.of_original = set() if share else set(map(id, state))
         drawing = [layer.generator for layer in prepared.layers if hasattr(layer, "generator")]
@@ -235,6 +238,7 @@ class _Attributes:
                 self.record.layers.append((value, made))
                 inside = zip(internals.all_layers(value), internals.all_layers(made), strict=True)
                 self.layers.update({id(x): y for x, y in inside})
+            self._count_once(_state(value), _state(made))
             self._remember(_state(value), _state(made))
         return self.copies[id(value)]
 
@@ -245,6 +249,13 @@ class _Attributes:
         self.kept.append(layer)
         self._remember([variable], [layer.weight])
         return layer.weight
+
+    def _count_once(self, ours: list[Any], theirs: list[Any]) -> None:
+        """Let weights that the graph has for the sake of their regularizer be those of the copies."""
+        copies = {id(v): w for v, w in zip(ours, theirs, strict=True) if id(v) in self.counted_alone}
+        for key, copy in copies.items():
+            internals.exchange_weight(self.counted_alone.pop(key), copy)
+        self.record.variables[:] = [p for p in self.record.variables if id(p[0]) not in copies]
 
     def _remember(self, ours: list[Any], theirs: list[Any]) -> None:
         self.record.variables.extend(zip(ours, theirs, strict=True))

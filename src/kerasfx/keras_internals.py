@@ -24,6 +24,7 @@
 | `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
 | `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
+| `Layer._untrack_variable`, `_tracker`: `lock`, `unlock` | a weight that two layers have | 3.0 |
 | `Layer._call_has_training_arg`, `_call_has_mask_arg` | whether `call` takes `training`, `mask` | 3.0 |
 | `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
 | `Trainer._compute_loss_has_training_arg` | a prepared model with `compute_loss` of the user | 3.5 |
@@ -443,6 +444,16 @@ def track_besides_graph(model: Any, values: list[Any]) -> None:
     model.kept_with_class = values
     known = set(map(id, model._layers))
     model._layers.extend(x for x in values if isinstance(x, Layer) and id(x) not in known)
+
+
+def exchange_weight(layer: Any, variable: Any) -> None:
+    """Let `variable`, which may belong to another layer as well, be `layer.weight`."""
+    if variable is layer.weight:
+        return
+    layer._untrack_variable(layer.weight)
+    layer._tracker.unlock()
+    layer.weight = variable
+    layer._tracker.lock()
 
 
 def look_at_methods_again(model: Any) -> None:

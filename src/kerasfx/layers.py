@@ -493,10 +493,10 @@ class AttachMask(_Plain):
 
 @keras.saving.register_keras_serializable("kerasfx")
 class After(_Plain):
-    """Gives its first input back, with its mask, once its second input is computed.
+    """Gives its first input back, with its mask, once its other inputs are computed.
 
     Call arguments:
-        inputs: `[x, result to wait for]`.
+        inputs: `[x, result to wait for, ...]`.
     """
 
     def call(self, inputs: Any) -> Any:

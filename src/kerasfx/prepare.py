@@ -197,7 +197,7 @@ def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> 
     paired = {id(v) for v, _ in record.variables}
     record.unused = [v for v in original.variables if id(v) not in paired]
     for variable in record.unused:
-        what = f"{variable.name}: no output depends on it, the prepared model does not have it"
+        what = "no output depends on it: the result does not have it"
         session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
     if not original.trainable:
         prepared.trainable = False

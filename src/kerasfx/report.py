@@ -15,7 +15,7 @@ KINDS = {
     "guard": "answers about free sizes, checked whenever the model is called",
     "fixed": "values read while tracing, fixed in the result",
     "dropped": "left out of the result",
-    "unused": "variables that no output depends on",
+    "unused": "what no output depends on",
 }
 
 

@@ -48,9 +48,9 @@ def compare(
     """Compares a model with the model prepared from it; writes to neither.
 
     Checks that every variable has its partner; that outputs agree on random inputs, also after
-    every weight of both models was perturbed alike; that in training mode with equal seeds outputs,
-    updated variables and losses agree; that called as `fit` calls them they agree as well; that masks
-    agree; and that one step of gradient descent leaves equal weights.
+    every weight of both models was perturbed alike; that in training mode with equal seeds outputs and
+    updated variables agree; that losses agree in all of these calls; that called as `fit` calls them the
+    models agree as well; that masks agree; and that one step of gradient descent leaves equal weights.
 
     Args:
         a: The original, a built layer or model.
@@ -98,7 +98,7 @@ def verify(
     seed: int = 0,
     tolerance: float | None = None,
 ) -> Comparison:
-    """The quick part of `compare`: variables, outputs, perturbed outputs, masks; training if asked for.
+    """The quick part of `compare`: variables, outputs, perturbed outputs, losses, masks; asked for, training.
 
     Each model runs twice on one batch. That the original raises in training mode, and the other does not, is
     a note and no difference. Arguments, result and errors are those of `compare`.

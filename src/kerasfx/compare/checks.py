@@ -62,6 +62,7 @@ def compare_models(
         _check("outputs", plain, _outputs_difference, subjects.tolerance),
         _check("perturbed outputs", noisy, _outputs_difference, subjects.tolerance),
         *_training_checks(subjects, trained),
+        _check("losses", [*plain, *noisy, *trained], _losses_difference, subjects.tolerance),
         *_fit_checks(subjects, trained if options.fit else []),
         _check("masks", [*plain, *trained], _masks_difference, subjects.tolerance),
     ]
@@ -153,7 +154,6 @@ def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]
     return [
         _check("training outputs", outcomes, _outputs_difference, tolerance),
         _check("training updates", outcomes, updates, tolerance),
-        _check("losses", outcomes, _losses_difference, tolerance),
     ]
 
 
@@ -184,6 +184,8 @@ def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairs: Iterable[
 
 def _losses_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
     """Compares the losses in ascending order: where in a model they arise is its own affair."""
+    if outcome.a.error or outcome.b.error:
+        return _completed(outcome) or measure.EQUAL
     ours, theirs = (np.sort([_scalar(x) for x in side.losses]) for side in (outcome.a, outcome.b))
     if len(ours) != len(theirs):
         sums = f"their sum {ours.sum():.4g} became {theirs.sum():.4g}"

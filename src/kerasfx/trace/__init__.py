@@ -22,6 +22,7 @@ from kerasfx.trace.leftovers import tensors_forgotten
 from kerasfx.trace.metrics import recording_metrics
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
+from kerasfx.trace.unused import tie_unused
 
 
 def trace(
@@ -173,3 +174,4 @@ def _run(session: Session, model: Any, spec: CallSpec, sizes: ExampleSizes) -> N
     session.graph.outputs = map_leaves(session.value_of, outputs)
     session.graph.output_masks = session.masks_of(outputs)
     tie_to_outputs(session)
+    tie_unused(session)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from kerasfx.ir import Assignment, LayerSpec, Node, Value, map_leaves, values_in
+from kerasfx import keras_internals as internals
+from kerasfx.ir import Assignment, Graph, LayerCall, LayerSpec, Node, Value, map_leaves, values_in
 from kerasfx.trace.guards import Guard
 from kerasfx.trace.inference import specs_like
+from kerasfx.trace.leaves import builtin_class
 from kerasfx.trace.metrics import MetricCall
 from kerasfx.trace.training_flag import asked_context_alone
 
@@ -74,6 +77,21 @@ class Effects:
         return Effects(**{f.name: copy(getattr(self, f.name)) for f in fields(self)})
 
 
+def adds_losses(node: Node) -> bool:
+    """Whether `node` adds a loss, or may: what a custom layer does is not known."""
+    target = node.target
+    if isinstance(target, LayerSpec):
+        return target.class_name == ADD_LOSS or bool(target.config.get("activity_regularizer"))
+    is_call = isinstance(target, LayerCall)
+    return is_call and adds_inside(target.layer, lambda x: builtin_class(type(x)) is None)
+
+
+def adds_inside(layer: Any, adds_itself: Callable[[Any], bool]) -> bool:
+    """Whether a layer in `layer` has an activity regularizer, or adds losses itself."""
+    parts = internals.all_layers(layer)
+    return any(x.activity_regularizer is not None or adds_itself(x) for x in parts)
+
+
 def tie_to_outputs(session: Session) -> None:
     """Put assignments and losses on the way to an output: a Functional model runs nothing else."""
     graph, effects = session.graph, session.effects
@@ -97,6 +115,11 @@ def tie_to_outputs(session: Session) -> None:
         node = Node("add_loss", target, ([tied, *(loss.value for loss in effects.losses)],), {})
         node.training_from_context = from_context
         tied = _finished(session, node, tied)
+    tie_instead(graph, output, tied)
+
+
+def tie_instead(graph: Graph, output: Value, tied: Value) -> None:
+    """Let `tied`, which has the numbers of `output`, be the output of `graph` in its place."""
     if tied is output:
         return
     graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)

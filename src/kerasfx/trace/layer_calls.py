@@ -37,6 +37,7 @@ from kerasfx.trace.raw import memory
 from kerasfx.trace.reading import identity_test_of_training, values_branched_on
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.training_flag import is_flag
+from kerasfx.trace.unused import regularizers_that_count
 from kerasfx.trace.where import failing_line, fault_of_ours, source_line
 
 if TYPE_CHECKING:
@@ -252,6 +253,7 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
             raise
     activation = _split_activation(session, frame)
     config = {"activation": "linear"} if activation else {}
+    config |= regularizers_that_count(layer, session.is_tracked(layer))
     target = LayerCall(layer, _why_kept(session, frame), config)
     node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
     node.training_from_context = internals.training_of_context() is session.training_of_context

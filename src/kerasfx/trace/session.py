@@ -103,6 +103,7 @@ class Session:
         self.in_body = False
         self.seeming_size: Seeming | None = None
         self.may_be_weak: dict[int, Value] = {}
+        self._tracked: dict[int, Any] = {}
         self.of_metrics = {id(v) for metric in internals.metrics_of_layers(root) for v in metric.variables}
 
     @property
@@ -148,6 +149,12 @@ class Session:
             return str(line or "")
         layer = f"{self.frame.path or self.root.name} ({type(self.frame.layer).__name__})"
         return f"{layer}, {line}: {line.text}" if line else layer
+
+    def is_tracked(self, layer: Any) -> bool:
+        """Whether Keras counts `layer` among those of the model."""
+        if id(layer) not in self._tracked:
+            self._tracked = {id(x): x for x in internals.all_layers(self.root)}
+        return id(layer) in self._tracked
 
     def keep_hint(self) -> str:
         """Say how to keep the innermost layer whole."""

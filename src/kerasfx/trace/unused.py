@@ -1,0 +1,130 @@
+"""What no output depends on and acts all the same: it waits on the way to an output, or it would be lost.
+
+Keras counts the regularizers of every trained weight that a model has, also of layers whose result is
+unused or that `call` never calls; a call with an unused result adds its losses, and moves the state of a
+layer or generator on that others use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kerasfx import keras_internals as internals
+from kerasfx.functions.backend_functions import draws
+from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, values_in
+from kerasfx.report import Finding
+from kerasfx.trace.effects import adds_losses, tie_instead
+from kerasfx.trace.inference import specs_like
+
+if TYPE_CHECKING:
+    from kerasfx.trace.session import Session
+
+AFTER = "kerasfx.layers.After"
+
+_BACKEND = "the random state of the backend"
+
+
+def tie_unused(session: Session) -> None:
+    """Let an output wait for the calls and the weights that count without one; the report says which."""
+    graph = session.graph
+    output = next(iter(values_in(graph.outputs)), None)
+    if output is None:
+        return
+    calls = _acting(graph)
+    session.findings.extend(map(_about_call, filter(_counts, calls)))
+    waited_for = [node.results[0] for node in calls]
+    waited_for += [_regularized(session, v) for v in _lost_weights(session, waited_for)]
+    if not waited_for:
+        return
+    node = Node("counted", LayerSpec(AFTER), ([output, *waited_for],), {})
+    tied: Any = session.finish(node, specs_like(output))
+    tied.value.mask = output.mask
+    tie_instead(graph, output, tied.value)
+
+
+def regularizers_that_count(layer: Any, is_tracked: bool) -> dict[str, Any]:
+    """The entries in the config of a leaf about regularizers, where Keras counts others than it says.
+
+    Keras counts those that the variables have, if the layer is tracked. One that is set later on a layer
+    that is built is in its config all the same, and one that is set on a variable is not.
+    """
+    expected = {f"{v.name}_regularizer": v.regularizer for v in internals.own_state(layer)}
+    if not is_tracked:
+        expected = {**dict.fromkeys(expected), "activity_regularizer": None}
+    said = {key: getattr(layer, key) for key in expected if hasattr(layer, key)}
+    return {
+        key: keras.regularizers.serialize(expected[key]) for key in said if said[key] is not expected[key]
+    }
+
+
+def counted_alone(graph: Graph) -> dict[int, Value]:
+    """The parameters that no output depends on, by the id of their variable."""
+    found = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
+    return {key: v for key, v in found.items() if all(_only_waits(node, v) for node in v.users)}
+
+
+def _only_waits(node: Node, value: Value) -> bool:
+    is_after = isinstance(node.target, LayerSpec) and node.target.class_name == AFTER
+    return is_after and node.args[0][0] is not value
+
+
+def _acting(graph: Graph) -> list[Node]:
+    """The calls that no output needs, and that add losses or move a state that something else uses."""
+    found: list[Node] = []
+    while True:
+        needed = graph.needed(v for node in found for v in node.results)
+        used = {key for n in graph.nodes if not needed.isdisjoint(n.results) for key in _state_of(n)}
+        more = [
+            node
+            for node in graph.nodes
+            if node.results
+            and needed.isdisjoint(node.results)
+            and (_counts(node) or not used.isdisjoint(_state_of(node)))
+        ]
+        if not more:
+            return found
+        found += more
+
+
+def _counts(node: Node) -> bool:
+    """Whether the call of `node` adds a loss, or its layer has a weight that is one."""
+    variables = node.target.layer.variables if isinstance(node.target, LayerCall) else []
+    return adds_losses(node) or any(v.regularizer for v in variables)
+
+
+def _state_of(node: Node) -> Iterator[Any]:
+    """What the call of `node` changes besides its results, by id: seeds, statistics."""
+    target = node.target
+    if isinstance(target, SeedDraw):
+        yield id(target.generator.state)
+    elif isinstance(target, LayerCall):
+        for layer in internals.all_layers(target.layer):
+            yield from map(id, (*internals.seeds(layer), *internals.state_but_seeds(layer)))
+    elif isinstance(target, str) and draws(target):
+        yield _BACKEND
+
+
+def _lost_weights(session: Session, waited_for: list[Value]) -> list[Any]:
+    """The variables with a regularizer that the graph has nowhere."""
+    graph = session.graph
+    needed = graph.needed(waited_for)
+    present = {id(v.producer.variable) for v in graph.parameters if v in needed}  # pyright: ignore
+    for node in graph.nodes:
+        if isinstance(node.target, LayerCall) and not needed.isdisjoint(node.results):
+            present.update(map(id, node.target.layer.variables))
+    return [v for v in session.root.variables if v.regularizer is not None and id(v) not in present]
+
+
+def _regularized(session: Session, variable: Any) -> Value:
+    what = "no output depends on it; the result has it, because its regularizer is a loss"
+    session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
+    return session.parameter_value(variable)
+
+
+def _about_call(node: Node) -> Finding:
+    kind = type(node.target.layer).__name__ if isinstance(node.target, LayerCall) else "the layer"
+    what = f"no output depends on this call of {kind}; the result makes it, for the losses"
+    return Finding("unused", node.path, what, node.source)
