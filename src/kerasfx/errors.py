@@ -176,12 +176,15 @@ class StateUpdateError(TraceError, TypeError):
 
 
 class OutputNotTensorError(TraceError, TypeError):
-    """A layer or model returns something that is neither a tensor nor None.
+    """The model, or a layer that is kept whole, returns something that no tensor can hold.
+
+    Numbers and sizes among the outputs of the model become tensors, words and dtypes are left out with a line
+    in the report, and between layers that are opened anything may pass.
 
     >>> import keras, kerasfx
     >>> class Net(keras.Model):
     ...     def call(self, x):
-    ...         return {"out": x, "name": "net"}
+    ...         return {"out": x, "names": {"net"}}
     >>> kerasfx.prepare_model(Net(), keras.Input((4,)))
     Traceback (most recent call last):
     ...

@@ -109,11 +109,36 @@ def is_tensor(leaf: Any) -> bool:
 def structure_difference(
     reference: Any, other: Any, tolerance: Tolerance, path: str = "output"
 ) -> Difference:
-    """Compares two nested structures: containers, None, Python values and every tensor."""
+    """Compares two nested structures: containers, None, Python values and every tensor.
+
+    A number of `reference` may be a tensor in `other`, and a word or dtype None: a Functional model, whose
+    outputs are tensors, can give nothing else.
+    """
+    reference = _as_tensors(reference, other)
     if skeleton(reference) != skeleton(other):
         return unlike(f"structure {skeleton(reference)} became {skeleton(other)}")
     pairs = zip(leaves(reference, path), leaves(other, path), strict=True)
     return worst(tensor_difference(where, x, y, tolerance) for (where, x), (_, y) in pairs)
+
+
+def _as_tensors(reference: Any, other: Any) -> Any:
+    """`reference` with the Python values that `other` has as tensors, or left out, said likewise."""
+    if isinstance(reference, Mapping) and isinstance(other, Mapping):
+        return {k: _as_tensors(v, other.get(k, v)) for k, v in reference.items()}
+    for kind in (list, tuple):
+        if type(reference) is type(other) is kind and len(reference) == len(other):
+            return kind(map(_as_tensors, reference, other))
+    if isinstance(reference, bool | int | float | complex | np.generic) and is_tensor(other):
+        value = reference.item() if isinstance(reference, np.generic) else reference
+        dtype = dtype_of(other) if isinstance(reference, np.generic) else None
+        return keras.ops.convert_to_tensor(value, dtype)
+    is_left_out = other is None and isinstance(reference, str | bytes | np.dtype | type(_backend_dtype()))
+    return None if is_left_out else reference
+
+
+def _backend_dtype() -> Any:
+    """A dtype as the running backend has them."""
+    return keras.ops.ones(()).dtype
 
 
 def tensor_difference(where: str, reference: Any, other: Any, tolerance: Tolerance) -> Difference:

@@ -20,6 +20,7 @@ from kerasfx.trace.known_sizes import only_seems_known, seeming_size
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.leftovers import tensors_forgotten
 from kerasfx.trace.metrics import recording_metrics
+from kerasfx.trace.model_outputs import output_values
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
 from kerasfx.trace.unused import tie_unused
@@ -171,7 +172,7 @@ def _run(session: Session, model: Any, spec: CallSpec, sizes: ExampleSizes) -> N
     session.graph.inputs = map_leaves(lambda t: t.value, struct)
     args, kwargs = map_leaves(checked, (spec.args, spec.kwargs))
     outputs = model(*args, **kwargs)
-    session.graph.outputs = map_leaves(session.value_of, outputs)
+    session.graph.outputs = output_values(session, outputs)
     session.graph.output_masks = session.masks_of(outputs)
     tie_to_outputs(session)
     tie_unused(session)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from kerasfx import codec
@@ -35,6 +36,7 @@ from kerasfx.report import Finding
 from kerasfx.trace.effects import ADD_LOSS, Effects
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
+from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.training_flag import asked_context_alone
 
 if TYPE_CHECKING:
@@ -272,15 +274,27 @@ def _choose(session: Session, inference: Any, training: Any, same: dict[Value, V
     if is_list and len(inference) == len(training):
         items = [_choose(session, a, b, same) for a, b in zip(inference, training, strict=True)]
         return type(inference)(*items) if hasattr(inference, "_fields") else type(inference)(items)
-    if inference is None and training is None:
-        return None
+    if _same_python_value(inference, training, same):
+        return inference
     return _choose_tensor(session, inference, training, same)
+
+
+def _same_python_value(inference: Any, training: Any, same: dict[Value, Value]) -> bool:
+    """Whether both modes return the same number, size, word or other thing that is no tensor."""
+    if isinstance(inference, Dim) and isinstance(training, Dim):
+        return inference.same_as(map_values(lambda v: same.get(v, v), training))
+    if type(inference) is not type(training) or isinstance(
+        inference, (TracedTensor, np.ndarray, keras.Variable)
+    ):
+        return False
+    is_plain = isinstance(inference, (bool, int, float, complex, str, bytes, np.generic))
+    return inference == training if is_plain else inference is training
 
 
 def _choose_tensor(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:
     values = [session.value_of(x) for x in (inference, training)]
     if any(not isinstance(v, Value) for v in values):
-        raise _unlike(session, "one of them returns no tensor where the other does")
+        raise _unlike(session, f"one returns {inference!r} where the other returns {training!r}")
     a, b = values
     mask, other = (internals.mask_of(x) for x in (inference, training))
     if _masked(mask, same) is not _masked(other, same):

@@ -133,6 +133,8 @@ def _parts(node: Node) -> list[tuple[Any, Any]]:
 def _reshape(node: Node) -> list[Any]:
     x, shape = node.args[0], _argument(node, 1, "newshape", "shape")
     shape = list(shape) if isinstance(shape, (list, tuple)) else [shape]
+    if any(isinstance(d, Value) for d in shape):  # TensorFlow takes tensors for sizes
+        return []
     unknown = [k for k, d in enumerate(shape) if type(d) is int and d == -1]
     if unknown:
         others = math.prod(d for k, d in enumerate(shape) if k not in unknown)

@@ -8,6 +8,7 @@ loses although they are known.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -104,6 +105,26 @@ def specs_of_layer(layer: Any, args: Any, kwargs: Any, size: SizeOf) -> Any:
         return specs
     # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
     return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
+
+
+def python_values_of(layer: Any, args: Any, kwargs: Any) -> list[Any]:
+    """What `call` of a layer returns that is neither a tensor nor None, for the first example sizes.
+
+    Keras itself does not say so: JAX makes a tensor of a number where it infers shapes.
+    """
+    tensors: list[Any] = []
+    template = example((args, kwargs), partial(_example_size, 0), tensors)
+    found: list[Any] = []
+
+    def call(*flat: Any) -> list[Any]:
+        call_args, call_kwargs = map_leaves(lambda x: _filled(x, flat), template)
+        results = list(leaves_of(call_of(layer)(*call_args, **call_kwargs)))
+        found[:] = [x for x in results if isinstance(x, (bool, int, float, str))]
+        return [x for x in results if keras.ops.is_tensor(x)]
+
+    with suppress(Exception):  # what a layer says to these arguments is told where it is inferred
+        backend.compute_output_spec(call, *tensors)
+    return found
 
 
 def call_of(layer: Any) -> Callable[..., Any]:

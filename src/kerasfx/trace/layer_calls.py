@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 
 from kerasfx import keras_internals as internals
 from kerasfx.errors import (
@@ -246,6 +245,7 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     with session.pause():
         plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
         masks = map_leaves(session.as_layer_argument, _without_flag(plain))
+        _require_tensors(session, layer, args, {**masks, **_without_flag(kwargs)})
         try:
             specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
         except Exception:
@@ -266,6 +266,22 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         return outputs
     with session.mode(in_user_code=True):
         return raw.followed(session, activation)(outputs)
+
+
+def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> None:
+    """Refuse to keep a custom layer whole that returns numbers: a flat model would hand tensors on."""
+    if builtin_class(type(layer)) is not None:
+        return
+    values = inference.python_values_of(layer, args, kwargs)
+    if values:
+        raise OutputNotTensorError(
+            describe(
+                f"{type(layer).__name__} stays whole and returns {values[0]!r}, which is no tensor.",
+                where=session.locate(source_line()),
+                why="a layer of a Functional model gives tensors alone",
+                hint="let its `call` return tensors alone, or keep the layer around it whole",
+            )
+        )
 
 
 def _split_activation(session: Session, frame: Frame) -> Any:
@@ -329,18 +345,10 @@ def _note_masks(session: Session, frame: Frame, outputs: Any) -> None:
 
 
 def _checked_outputs(session: Session, outputs: Any) -> Any:
+    """What `call` of an opened layer returned: tensors that are current, and whatever else it likes."""
     for leaf in leaves_of(outputs):
         if isinstance(leaf, TracedTensor):
             memory.require_current(session, leaf.value)
-        if leaf is not None and not _is_tensor_like(leaf):
-            raise OutputNotTensorError(
-                describe(
-                    f"`call` returned {leaf!r} of type {type(leaf).__name__}, which is not a tensor.",
-                    where=session.locate(None),
-                    why="the outputs of a Functional model are tensors (or None)",
-                    hint="return tensors only, and keep other values in attributes",
-                )
-            )
     return outputs
 
 
@@ -367,12 +375,6 @@ def _through_identity(session: Session, x: Any, config: dict[str, Any], path: st
 
 def _without_flag(structure: Any) -> Any:
     return map_leaves(lambda x: False if is_flag(x) else x, structure)
-
-
-def _is_tensor_like(x: Any) -> bool:
-    return (
-        isinstance(x, (keras.KerasTensor, np.ndarray)) or internals.is_variable(x) or keras.ops.is_tensor(x)
-    )
 
 
 def _is_below(path: str, parent: str) -> bool:
