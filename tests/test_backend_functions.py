@@ -12,7 +12,7 @@ from loaded_elsewhere import ElsewhereError, run_elsewhere
 
 import kerasfx
 from kerasfx.errors import UnknownFunctionError
-from kerasfx.functions import backend_functions, resolve
+from kerasfx.functions import backend_functions, resolve, tensorflow_names
 from kerasfx.layers import Op
 
 on_tensorflow = pytest.mark.skipif(
@@ -154,7 +154,7 @@ def test_raw_ops_of_the_list_are_pure():
     """None has a state, takes functions, or handles resources."""
     from tensorflow.python.framework import op_def_registry
 
-    for name in backend_functions._TF_RAW_OPS:
+    for name in tensorflow_names.RAW_OPS:
         definition = op_def_registry.get(name)
         assert not definition.is_stateful, name
         assert not [a for a in definition.attr if "func" in a.type], name
