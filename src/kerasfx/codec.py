@@ -10,6 +10,7 @@ import keras
 import ml_dtypes
 import numpy as np
 
+from kerasfx import safety
 from kerasfx.dims import OPERATORS, Dim
 from kerasfx.ir import Body, Value, leaves_of, values_in
 from kerasfx.keras_internals import standardize_dtype
@@ -118,7 +119,7 @@ def decode(
     """Turn `encode`'s JSON back into arguments.
 
     Args:
-        x: The JSON.
+        x: The JSON, of which `kerasfx.safety.require_arguments` knows that `encode` may have written it.
         tensors: The tensors by slot.
         size_of: `size_of(tensor, axis)` is a size at run time.
         resolve: The function of a name, for the calls of a body.
@@ -132,7 +133,7 @@ def decode(
     if not isinstance(x, dict):
         return x
     if "$tensor" in x:
-        return tensors[x["$tensor"]]
+        return safety.tensor_at(x["$tensor"], tensors)
     if "$dim" in x:
         return _decode_dim(x["$dim"], tensors, size_of)
     if "$body" in x:
@@ -153,7 +154,7 @@ def _decode_body(
     size_of: Callable[[Any, int], Any],
     resolve: Callable[[str], Callable[..., Any]],
 ) -> Callable[..., Any]:
-    captured = [tensors[i] for i in x["captured"]]
+    captured = [safety.tensor_at(i, tensors) for i in x["captured"]]
     calls = [(resolve(name), arguments) for name, arguments in x["calls"]]
 
     def body(*args: Any) -> Any:
@@ -200,9 +201,9 @@ def _decode_torch(kind: str, name: str) -> Any:
 
     if kind == "device":
         return torch.device(get_device())
-    found = getattr(torch, name.removeprefix("torch."), None)
-    if kind not in TORCH_TYPES or type(found) is not getattr(torch, kind):
-        raise ValueError(f"{name} is no {kind} of PyTorch.")
+    found = vars(torch).get(name.removeprefix("torch."))
+    is_known = kind in TORCH_TYPES and type(found) is getattr(torch, kind)
+    safety.require(is_known, f"{name} is no {kind} of PyTorch.")
     return found
 
 
@@ -230,14 +231,14 @@ def _computed(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) ->
         return x
     op, *args = x
     if op == "axis":
-        return size_of(tensors[args[0]], args[1])
+        return size_of(safety.tensor_at(args[0], tensors), args[1])
     return _applied(op, [_computed(a, tensors, size_of) for a in args])
 
 
 def _applied(op: str, args: list[Any]) -> Any:
     """An operator of Python, also on sizes that are tensors, as TensorFlow's are inside a graph."""
     if not any(hasattr(a, "dtype") for a in args):
-        return OPERATORS[op](*args)
+        return safety.computed(op, args)
     ops = keras.ops
     if op in ("/", *ROUNDING) or any(type(a) is float or _is_float_tensor(a) for a in args):
         args = [ops.cast(a, "float64") if hasattr(a, "dtype") else float(a) for a in args]

@@ -257,10 +257,34 @@ class NotEquivalentError(KerasFxError):
         self.comparison = comparison
 
 
-class UnknownFunctionError(KerasFxError, ValueError):
+class UnsafeFileError(KerasFxError, ValueError):
+    """The config of a saved model holds what `kerasfx` never writes, and would not be safe to use.
+
+    A `.keras` file may come from anybody. It may name functions and metrics of a list, and hold data:
+    numbers of bounded size, nested to a bounded depth, tensors where tensors are expected. See
+    `docs/security.md`.
+
+    >>> import keras, kerasfx
+    >>> from kerasfx.layers import UpdateMetric
+    >>> config = {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "model"}}
+    >>> UpdateMetric.from_config({"metric": config})
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.UnsafeFileError: ...
+
+    Do not use such a file unless you know who made it. If you made it, prepare the model again and save it:
+
+    >>> config = keras.saving.serialize_keras_object(keras.metrics.Mean())
+    >>> UpdateMetric.from_config({"metric": config}).metric.name
+    'mean'
+    """
+
+
+class UnknownFunctionError(UnsafeFileError):
     """A saved model names a function that kerasfx does not call.
 
-    A `.keras` file may only name functions of `keras.ops` and `keras.random`.
+    A `.keras` file may only name functions of `keras.ops` and `keras.random`, and those of the backends that
+    kerasfx lists: pure functions of tensors.
     """
 
 

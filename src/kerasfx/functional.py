@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import keras
 
 from kerasfx import keras_internals as internals
+from kerasfx import safety
 from kerasfx.codec import decode_structure
 from kerasfx.ir import map_leaves
 
@@ -80,6 +81,7 @@ class Functional(internals.Functional):
     def __init__(self, *args: Any, **kwargs: Any):
         given = {k: kwargs.pop(k) for k in self.SETTINGS if k in kwargs}
         super().__init__(*args, **kwargs)
+        _require_settings(given, len(self.outputs))
         # `keras.models.clone_model` hands over inputs, outputs and name alone.
         given = given or getattr(self.outputs[0], "kerasfx_settings", {})
         self._settings = {**self.SETTINGS, **given}
@@ -139,6 +141,24 @@ class Functional(internals.Functional):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         with room_for(len(config["layers"])):
             return super().from_config(config, custom_objects=custom_objects)
+
+
+def _require_settings(given: dict[str, Any], outputs: int) -> None:
+    """Refuse settings, which may come from a file, of another kind than those above.
+
+    Raises:
+        UnsafeFileError: They are.
+    """
+
+    def require_place(i: Any) -> None:
+        safety.require(i is None or (type(i) is int and 0 <= i < outputs), "A template names no output.")
+
+    safety.require_structure(given.get("template"), require_place)
+    for name in ("training_fixed_in", "training_from_context", "training_passed_to"):
+        names = given.get(name, ())
+        is_list = isinstance(names, (list, tuple)) and all(isinstance(x, str) for x in names)
+        safety.require(is_list, f"{name} is no list of names of layers.")
+    safety.require(type(given.get("takes_training", True)) is bool, "takes_training is no bool.")
 
 
 def _in_context_of_its_own(run: Callable[..., Any]) -> Callable[..., Any]:

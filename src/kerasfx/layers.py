@@ -1,6 +1,7 @@
 """The few registered layers that Keras lacks: an op, a weight, a constant, a mask put on or off.
 
-A prepared model is loaded with Keras and kerasfx alone: `import kerasfx` registers these classes.
+A prepared model is loaded with Keras and kerasfx alone: `import kerasfx` registers these classes. What they
+are made and called with may come from a file that nobody has read, so each asks `kerasfx.safety` first.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasfx import codec
+from kerasfx import codec, safety
 from kerasfx.dims import COMPARISONS
 from kerasfx.errors import SizeGuardError, TrainingRefusedError, describe
 from kerasfx.functions import resolve
@@ -39,6 +40,12 @@ class _Plain(keras.layers.Layer):
         config.pop("dtype")
         return config
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        # Keras's own makes an object of whatever is given as `dtype`, and a TypeError of all errors.
+        safety.require_shallow(config)
+        return cls(**config)
+
 
 @keras.saving.register_keras_serializable("kerasfx")
 class Op(_Plain):
@@ -58,17 +65,20 @@ class Op(_Plain):
 
     def __init__(self, op: str, arguments: Any, output: Any, **kwargs: Any):
         super().__init__(**kwargs)
+        safety.require(isinstance(op, str), "The function of an Op has no name.")
+        self._function = resolve(op)
+        safety.require_call(arguments)
+        safety.require_structure(output, safety.require_spec)
         self.op = op
         self.arguments = arguments
         self.output_template = output
-        self._function = resolve(op)
 
     def call(self, inputs: Any) -> Any:
-        tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        args, kwargs = codec.decode(self.arguments, list(tensors), _size_of, resolve)
+        args, kwargs = codec.decode(self.arguments, _data(inputs), _size_of, resolve)
         return _without_none(self._function(*args, **kwargs))
 
     def compute_output_spec(self, inputs: Any) -> Any:
+        _data(inputs)
         spec = codec.decode_structure(
             self.output_template, lambda x: x and keras.KerasTensor(x["shape"], dtype=x["dtype"])
         )
@@ -77,6 +87,13 @@ class Op(_Plain):
     def get_config(self) -> dict[str, Any]:
         own = {"op": self.op, "arguments": self.arguments, "output": self.output_template}
         return {**super().get_config(), **own}
+
+
+def _data(inputs: Any) -> list[Any]:
+    """The inputs of a layer, in a list: tensors, or numbers in their places."""
+    tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    safety.require_data(tensors)
+    return tensors
 
 
 def _acts(when: bool | None, training: Any) -> bool:
@@ -124,12 +141,18 @@ class Parameter(_Plain):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        safety.require_shape(shape)
+        safety.require_dtype(weight_dtype)
         self.assigned = assigned
         self.weight_shape = tuple(shape)
         self.weight_dtype = weight_dtype
         self.weight_trainable = weight_trainable
-        self.regularizer = keras.regularizers.get(regularizer)
-        self.constraint = keras.constraints.get(constraint)
+        self.regularizer = safety.require_kind(
+            keras.regularizers.get(regularizer), keras.regularizers.Regularizer, regularizer
+        )
+        self.constraint = safety.require_kind(
+            keras.constraints.get(constraint), keras.constraints.Constraint, constraint
+        )
         self.weight: Any = None
 
     @classmethod
@@ -205,6 +228,10 @@ class Constant(_Plain):
 
     def __init__(self, shape: Any, constant_dtype: str, value: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
+        safety.require_shape(shape)
+        safety.require_dtype(constant_dtype)
+        safety.require(value is None or "$array" in value, "The value of a Constant is no array.")
+        safety.require_arguments(value)
         self.constant_shape = tuple(shape)
         self.constant_dtype = constant_dtype
         self.value = value
@@ -275,6 +302,10 @@ class DrawSeed(_Plain):
 
     def __init__(self, seed: int | None = None, generator: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
+        is_seed = seed is None or type(seed) is int
+        safety.require(is_seed, "A DrawSeed starts from something else than a number.")
+        is_generator = generator is None or isinstance(generator, keras.random.SeedGenerator)
+        safety.require(is_generator, "A DrawSeed draws from something else than a generator.")
         self.generator = generator or keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
@@ -329,6 +360,7 @@ class RefuseTraining(_Plain):
 
     def __init__(self, message: str, **kwargs: Any):
         super().__init__(**kwargs)
+        safety.require(isinstance(message, str), "The message of a RefuseTraining is no text.")
         self.message = message
 
     def call(self, inputs: Any, training: Any = None) -> Any:
@@ -365,6 +397,7 @@ class AddLoss(_Plain):
     def __init__(self, when: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.when = list(when)
+        safety.require_modes(self.when)
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         x, *losses = inputs
@@ -385,7 +418,7 @@ class UpdateMetric(_Plain):
     """Gives its first input back and updates a metric with the others.
 
     Args:
-        metric: A `keras.metrics.Metric`, or its serialized form.
+        metric: A `keras.metrics.Metric`, or the serialized form of one of `kerasfx.safety.METRICS`.
 
     Call arguments:
         inputs: `[x, tensor, ...]`.
@@ -397,16 +430,20 @@ class UpdateMetric(_Plain):
     def __init__(self, metric: Any, **kwargs: Any):
         super().__init__(**kwargs)
         is_made = isinstance(metric, keras.metrics.Metric)
-        self.metric: Any = metric if is_made else keras.saving.deserialize_keras_object(metric)
+        self.metric: Any = metric if is_made else safety.metric_of(metric)
 
     def call(self, inputs: Any, arguments: Any, when: bool | None = None, training: Any = None) -> Any:
-        x, *tensors = inputs
+        x, *tensors = _data(inputs)
         if _acts(when, training):
+            safety.require_metric_arguments(arguments)
             args, kwargs = codec.decode(arguments, tensors, _size_of)
             self.metric.update_state(*args, **kwargs)
         return ops.copy(x)
 
     def compute_output_spec(self, inputs: Any, arguments: Any, when: Any = None, training: Any = None) -> Any:
+        safety.require_metric_arguments(arguments)
+        safety.require_modes([when])
+        _data(inputs)
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -431,11 +468,15 @@ class CheckSizes(_Plain):
 
     def __init__(self, conditions: Any, shape: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
+        for condition in conditions:
+            safety.require_condition(condition)
+        if shape is not None:
+            safety.require_shape(shape, may_be_free=True)
         self.conditions = list(conditions)
         self.shape = None if shape is None else list(shape)
 
     def call(self, inputs: Any) -> Any:
-        x, *tensors = inputs
+        x, *tensors = _data(inputs)
         for condition in self.conditions:
             sides = (codec.decode(side, tensors, _size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)

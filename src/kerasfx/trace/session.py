@@ -10,13 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import codec, functions
+from kerasfx import codec, functions, safety
 from kerasfx import keras_internals as internals
 from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to
 from kerasfx.errors import (
     OperationInferenceError,
     SizeDecisionError,
     TraceError,
+    UnsafeFileError,
     UnsupportedOperationError,
     describe,
 )
@@ -262,7 +263,9 @@ class Session:
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
-            codec.encode([args, kwargs], lambda _: 0)
+            safety.require_arguments(codec.encode([args, kwargs], lambda _: 0))
+        except UnsafeFileError as error:
+            raise self.unsupported(f"{name} is called with what no saved model may hold: {error}") from None
         except codec.NotEncodableError as error:
             raise self.unsupported(
                 f"{name} is called with {error}, which a saved model cannot hold."
