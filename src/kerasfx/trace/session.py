@@ -24,6 +24,7 @@ from kerasfx.errors import (
 from kerasfx.functions import public_calls
 from kerasfx.ir import (
     Graph,
+    LayerSpec,
     Node,
     SeedDraw,
     SourceLine,
@@ -57,6 +58,9 @@ RANK = "keras.ops.ndim"
 """Known while tracing, for any tensor; on JAX its result looks like a tensor."""
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
+
+READ_ASSIGNED = LayerSpec("kerasfx.layers.ReadAssigned")
+READ_HELD = LayerSpec("kerasfx.layers.ReadHeld")
 
 _current = threading.local()
 
@@ -329,7 +333,7 @@ class Session:
 
     def parameter(self, variable: Any) -> Any:
         """The tensor that stands for a variable, cast as Keras would cast it here."""
-        value = self.effects.assigned.get(id(variable)) or self.parameter_value(variable)
+        value = self.effects.reads.get(id(variable)) or self.parameter_value(variable)
         tensor = self.tensor_of(value)
         dtype = internals.autocast_dtype()
         if dtype is None or not variable._autocast or not _is_float(value.dtype) or dtype == value.dtype:
@@ -349,7 +353,11 @@ class Session:
         return self.graph.add_parameter(variable, path, tuple(variable.shape), variable._dtype)
 
     def assign(self, variable: Any, new_value: Any) -> Any:
-        """Record that `call` assigns a variable: what reads it from now on reads the new value."""
+        """Record that `call` assigns a variable: what reads it from now on reads the new value.
+
+        Returns:
+            The tensor that was assigned; as in Keras, gradients pass through it whatever the backend.
+        """
         kwargs = {"dtype": variable._dtype}
         tensor = self.record_op("keras.ops.convert_to_tensor", (new_value,), kwargs)
         if tuple(tensor.value.shape) != tuple(variable.shape):
@@ -357,9 +365,29 @@ class Session:
                 f"{self.paths.of_variable(variable)} has shape {tuple(variable.shape)} and cannot be "
                 f"assigned a value of shape {tuple(map(str, tensor.value.shape))}."
             )
-        self.parameter_value(variable)
+        parameter = self.parameter_value(variable)
         self.effects.assigned[id(variable)] = tensor.value
+        self.effects.reads[id(variable)] = self._read_back(parameter, tensor.value)
         return tensor
+
+    def _read_back(self, parameter: Value, new_value: Value) -> Value:
+        """What is read of a weight that was assigned; only floats have gradients, which may go elsewhere."""
+        if not _is_float(parameter.dtype):
+            return new_value
+        return self._call_own(f"{parameter.name}_assigned", READ_ASSIGNED, [new_value, parameter])
+
+    def _held(self, value: Value) -> Value:
+        """`value`, or what it gives by now if it is the value of a weight that was assigned since."""
+        variable = getattr(value.producer, "variable", None)
+        if id(variable) not in self.effects.reads:
+            return value
+        return self._call_own(f"{value.name}_held", READ_HELD, [value, self.effects.reads[id(variable)]])
+
+    def _call_own(self, name: str, target: LayerSpec, values: list[Value]) -> Value:
+        """Record the call of one of our own layers, whose result is like the first of `values`."""
+        path = self.frame.path if self.frames else ""
+        node = Node(name, target, (values,), {}, path, source_line())
+        return self.finish(node, inference.specs_like(values[0])).value
 
     def add_losses(self, layer: Any, losses: Any) -> None:
         """Record losses that `call` of `layer` adds."""
@@ -415,7 +443,7 @@ class Session:
         x = self.decided(x)
         if isinstance(x, TracedTensor):
             memory.require_current(self, self._own(x).value)
-            return x.value
+            return self._held(x.value)
         if internals.is_variable(x):
             return self._argument(self.parameter(x), inline)
         if isinstance(x, keras.KerasTensor):
