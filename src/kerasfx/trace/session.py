@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasfx import codec, functions, safety
 from kerasfx import keras_internals as internals
-from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to
+from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to, sizes_become_tensors_by
 from kerasfx.errors import (
     OperationInferenceError,
     SizeDecisionError,
@@ -47,6 +47,7 @@ from kerasfx.trace.leaves import (
 from kerasfx.trace.leftovers import Attributes
 from kerasfx.trace.raw import memory
 from kerasfx.trace.reading import Read
+from kerasfx.trace.size_tensors import note_sizes, sizes_again
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.training_flag import TrainingFlag, is_flag
 from kerasfx.trace.where import Paths, asked_for_a_warning, source_line
@@ -106,6 +107,7 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.sizes_held: dict[Value, np.ndarray] = {}
         self.seeming_size: Seeming | None = None
         self.may_be_weak: dict[int, Value] = {}
         self._tracked: dict[int, Any] = {}
@@ -122,7 +124,7 @@ class Session:
         saved = getattr(_current, "session", None)
         _current.session = self
         try:
-            with decisions_go_to(self._answer):
+            with decisions_go_to(self._answer), sizes_become_tensors_by(self.sizes_as_tensor):
                 yield
         finally:
             _current.session = saved
@@ -240,6 +242,7 @@ class Session:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
                 return args[0]
+        args, kwargs = sizes_again(self, name, args, kwargs)
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
@@ -253,6 +256,7 @@ class Session:
 
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
+        args, kwargs = sizes_again(self, name, args, kwargs)
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         return self._infer(name, args, kwargs)
 
@@ -309,6 +313,16 @@ class Session:
         if x is None or isinstance(x, TracedTensor):
             return x
         return self.record_op("keras.ops.convert_to_tensor", (x,), {})
+
+    def sizes_as_tensor(self, size: Any) -> Any:
+        """A size, or a list of sizes, as the tensor that it is on TensorFlow.
+
+        Raises:
+            TypeError: The backend runs eagerly, so that it is an int.
+        """
+        if keras.backend.backend() != "tensorflow":
+            raise TypeError("'int' object is not subscriptable")
+        return self.as_tensor(size)
 
     def is_traced(self, structure: Any) -> bool:
         """Whether a call with these arguments has to be recorded."""
@@ -515,6 +529,7 @@ class Session:
 
         node.outputs = map_leaves(make, specs[0])
         self.graph.append(node)
+        note_sizes(self, node)
         results = map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
         return raw.finished(self, results)
 
@@ -542,7 +557,7 @@ class Session:
 def _size(value: Value, k: int, pair: Any, known: Callable[..., Dim | None], is_cut: bool) -> Any:
     """Axis `k` of a result, which is free unless its two example sizes are alike."""
     a, b = pair
-    if is_cut and a == b and a > 1:
+    if is_cut and a is not None and a == b and a > 1:
         b = a - 1
     if a == b is not None:
         return a
