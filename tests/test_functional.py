@@ -8,7 +8,6 @@ import pytest
 from predicting import predicted
 
 import kerasfx
-from kerasfx.errors import UnsupportedOperationError
 from kerasfx.functional import SAFE_DEPTH, Functional, room_for
 
 X = np.arange(12, dtype="float32").reshape(3, 4) - 5
@@ -110,9 +109,33 @@ class TestFixedTraining:
             assert not self.zeros(model(X, training=False)[0])
             assert not self.zeros(model(X)[0])
 
-    def test_one_layer_both_ways_is_refused(self):
-        with pytest.raises(UnsupportedOperationError, match="with a fixed `training` and without"):
-            prepared_from(lambda m, x: m.drop(m.drop(x), training=True))
+    def test_one_layer_both_ways(self, tmp_path):
+        def both(m, x):
+            x = m.dense(x)
+            return m.drop(x), m.drop(x, training=True), m.drop(x, training=False)
+
+        for model in variants(prepared_from(both), tmp_path):
+            assert [self.zeros(y) for y in model(X)] == [False, True, False]
+            assert [self.zeros(y) for y in model(X, training=True)] == [True, True, False]
+            assert [self.zeros(y) for y in model.predict(X, verbose=0)] == [False, True, False]
+
+    def test_statistics_that_one_caller_freezes(self, tmp_path):
+        """The detector's way: one BatchNormalization, frozen for one of its callers."""
+        prepared = prepared_from(lambda m, x: m.norm(m.dense(x)) + m.norm(m.dense(x * 2.0), training=False))
+        for model in variants(prepared, tmp_path):
+            pairs = list(zip(prepared.variables, model.variables, strict=True))
+            assert kerasfx.compare(prepared, model, variables=pairs)
+
+    def test_a_file_of_an_earlier_version(self):
+        prepared = prepared_from(lambda m, x: m.drop(m.dense(x), training=False))
+        config = prepared.get_config()
+        assert config.pop("training") == {"drop": [{"fixed": False}]}
+        again = type(prepared).from_config(
+            {**config, "training_fixed_in": ["drop"], "training_from_context": [], "training_passed_to": []}
+        )
+        again.set_weights(prepared.get_weights())
+        assert not self.zeros(again(X, training=True))
+        assert again.get_config()["training"] == {"drop": [{"fixed": False}]}
 
     @pytest.mark.parametrize("training", [False, True])
     def test_batch_statistics_while_fitting(self, training, tmp_path):

@@ -135,6 +135,8 @@ ATTACKS = {
     "seed that is none": (layers.DrawSeed, {"seed": {"a": 1}}),
     "generator from a config": (layers.DrawSeed, {"generator": SAVED_MODEL}),
     "message that is none": (layers.RefuseTraining, {"message": {"a": 1}}),
+    "message of inference that is none": (layers.RefuseInference, {"message": ["a"]}),
+    "a mode to wait in that is none": (layers.After, {"when": ["never"]}),
     "modes that are none": (layers.AddLoss, {"when": [{"a": 1}]}),
     "comparison by another name": condition(symbol="__import__"),
     "answer that is none": condition(answer="yes"),
@@ -227,7 +229,7 @@ class TestAttack:
 def test_no_layer_of_ours_is_forgotten():
     """Each class that a file can name is attacked above, or takes nothing from its config."""
     ours = {c for c in vars(layers).values() if isinstance(c, type) and issubclass(c, layers._Plain)}
-    without_config = {layers.SelectByTraining, layers.AttachMask, layers.After, layers.DropMask}
+    without_config = {layers.SelectByTraining, layers.AttachMask, layers.DropMask}
     attacked = {cls for cls, _ in ATTACKS.values()}
     assert ours - {layers._Plain} == without_config | attacked
 
@@ -283,6 +285,9 @@ def test_other_things_than_tensors_in_their_places(kind, stranger):
         {"training_fixed_in": "names"},
         {"training_passed_to": [["a"]]},
         {"takes_training": {"a": 1}},
+        {"training": "all"},
+        {"training": {"abs": [{"fixed": "yes"}]}},
+        {"mode": "any"},
     ],
 )
 def test_settings_of_our_functional(settings):

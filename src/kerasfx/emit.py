@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import codec, fit, functional, layers, provenance
+from kerasfx import codec, fit, functional, layers, modes, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
-from kerasfx.errors import NotCopyableError, UnsupportedOperationError, describe
+from kerasfx.errors import NotCopyableError, describe
 from kerasfx.ir import (
+    FOLLOWS,
     Assignment,
     Graph,
     LayerCall,
@@ -23,6 +24,7 @@ from kerasfx.ir import (
     Node,
     Parameter,
     SeedDraw,
+    Training,
     Value,
     leaves_of,
     map_leaves,
@@ -105,14 +107,13 @@ class _Emitter:
         is_left_out = training_in_fit == fit.AS_ORIGINAL
         self.not_trained = {id(node) for node in fit.not_trained_by_fit(graph)} if is_left_out else set()
         self.hiding = {id(layer) for layer in fit.reached_by_context_alone(graph)}
-        self.from_context: dict[str, bool] = {}
-        self.passed_to: list[str] = []
+        self.trains_when_bare = fit.trains_when_bare(graph)
+        self.needs_rules = bool(self.not_trained or self.hiding) or fit.needs_rules(graph)
         self.tensors: dict[Value, Any] = {}
         self.made: dict[int, Any] = {}
         self.parameters: dict[Value, Any] = {}
         self.names: set[str] = {v.name for v in values_in(graph.inputs)}
         self.record = provenance.Provenance()
-        self.training_of: dict[str, bool] = {}
         self.masked: dict[tuple[Value, Value | None], Any] = {}
 
     def run(self, name: str) -> keras.Model:
@@ -144,26 +145,18 @@ class _Emitter:
         is_lone = isinstance(outputs, (list, tuple)) and len(outputs) == 1
         needs_template = is_lone or len(flat) < sum(1 for _ in leaves_of(outputs))
         depth = len(self.graph.nodes)
-        settings = self._settings()
+        settings: dict[str, Any] = {}
+        if self.not_trained and not self.graph.takes_training:
+            settings["takes_training"] = False
         if needs_template:
             count = iter(range(len(flat)))
             indices = map_leaves(lambda t: None if t is None else next(count), outputs)
             settings["template"], outputs = codec.encode_structure(indices), flat
-        if not settings and depth <= functional.SAFE_DEPTH and not fit.would_forget_losses(self.graph):
+        is_plain = not (settings or self.needs_rules or fit.would_forget_losses(self.graph))
+        if is_plain and depth <= functional.SAFE_DEPTH:
             return keras.Model(inputs, outputs, name=name)
         with functional.room_for(depth):
             return functional.Functional(inputs, outputs, name=name, **settings)
-
-    def _settings(self) -> dict[str, Any]:
-        """What Keras's own class cannot do for this model."""
-        settings: dict[str, Any] = {
-            "training_fixed_in": sorted(name for name, is_fixed in self.training_of.items() if is_fixed),
-            "training_from_context": sorted(name for name, is_so in self.from_context.items() if is_so),
-            "training_passed_to": self.passed_to,
-        }
-        if self.not_trained and not self.graph.takes_training:
-            settings["takes_training"] = False
-        return {name: value for name, value in settings.items() if value != []}
 
     # Nodes
 
@@ -205,9 +198,9 @@ class _Emitter:
                 hand_over(layer.generator.state, generator.state)
             self.record.variables.append((generator.state, layer.generator.state))
             self.made[id(generator)] = layer
-        self._note_context(node, self.made[id(generator)])
         before = [self._tensor(v) for v in node.inputs]
-        return self.made[id(generator)](before[0] if before else self._anchor(), **node.kwargs)
+        args = (before[0] if before else self._anchor(),)
+        return self._told(node, self.made[id(generator)], args, node.kwargs)
 
     def _update_metric(self, node: Node, target: MetricUpdate) -> Any:
         metric = target.metric
@@ -216,13 +209,13 @@ class _Emitter:
             self.made[id(metric)] = layers.UpdateMetric(copy, name=self._name(node.name))
             self._transfer_metric(metric, copy)
         layer = self.made[id(metric)]
-        self._note_context(node, layer)
         x, *args = node.args
         values = list(values_in((args, node.kwargs)))
         arguments = codec.encode([args, node.kwargs], values.index)
         masks = node.implicit_masks
         tensors = [self._with_mask(v, masks.get(v, v.mask)) for v in values]
-        return layer([self._with_mask(x, x.mask), *tensors], arguments=arguments, when=target.when)
+        kwargs = {"arguments": arguments, "when": target.when}
+        return self._told(node, layer, ([self._with_mask(x, x.mask), *tensors],), kwargs)
 
     def _call_layer(self, node: Node) -> Any:
         layer, transfer = self._layer(node)
@@ -230,44 +223,42 @@ class _Emitter:
         args, kwargs = map_values(
             lambda v: self._with_mask(v, masks.get(v, v.mask)), (node.args, node.kwargs)
         )
-        if isinstance(node.target, LayerCall):
-            self._note_training(node, layer, "training" in kwargs)
-        if id(getattr(node.target, "layer", None)) in self.hiding:
-            self.passed_to.append(layer.name)
-        self._note_context(node, layer)
         outputs = self._call(layer, node, args, kwargs)
         if transfer is not None:
             transfer()
         return outputs
 
-    def _note_training(self, node: Node, layer: Any, fixed: bool) -> None:
-        if self.training_of.setdefault(layer.name, fixed) != fixed:
-            raise UnsupportedOperationError(
-                describe(
-                    f"{type(layer).__name__} at {node.path} is called with a fixed `training` and without.",
-                    where=str(node.source or ""),
-                    why="a Functional model passes `training` to a layer or does not",
-                    hint="use two layers",
-                )
-            )
-
-    def _note_context(self, node: Node, layer: Any) -> None:
-        """Note that `fit` leaves `layer` in inference, if it does so for all of its calls."""
-        self.from_context[layer.name] = id(node) in self.not_trained and self.from_context.get(
-            layer.name, True
-        )
-
     def _call(self, layer: Any, node: Node, args: Any, kwargs: Any) -> Any:
         if not isinstance(node.target, LayerCall) or node.target.opaque is None:
-            return layer(*args, **kwargs)
+            return self._told(node, layer, args, kwargs)
         if not self.share:
             _build_alike(node.target.layer, layer)
         try:
-            return layer(*args, **kwargs)
+            return self._told(node, layer, args, kwargs)
         except Exception:
             # Keras cannot infer every custom layer with free sizes; the trace knows the result.
             with internals.output_spec_is(layer, map_values(_spec, node.outputs)):
-                return layer(*args, **kwargs)
+                return self._told(node, layer, args, kwargs)
+
+    def _told(self, node: Node, layer: Any, args: Any, kwargs: Any) -> Any:
+        """Call `layer`, and write down which `training` it gets.
+
+        Where some layer trains in a bare call, each call names the `training` that it gets in one: Keras
+        hands what it finds there on only if the model was told nothing.
+        """
+        fixed = kwargs.get("training") if isinstance(node.target, LayerCall) else None
+        rule = node.training if fixed is None else Training(fixed=fixed)
+        if rule.from_context and id(node) not in self.not_trained:
+            rule = Training(rule.fixed, bare=rule.bare)
+        if self.trains_when_bare and fixed is None and internals.takes_training(layer):
+            kwargs = {**kwargs, "training": rule.bare}
+        outputs = layer(*args, **kwargs)
+        if self.needs_rules and (rule != FOLLOWS or self.trains_when_bare or self._hides(node)):
+            modes.set_rule(outputs, rule)
+        return outputs
+
+    def _hides(self, node: Node) -> bool:
+        return isinstance(node.target, LayerCall) and id(node.target.layer) in self.hiding
 
     def _layer(self, node: Node) -> tuple[Any, Callable[[], None] | None]:
         target = node.target

@@ -209,8 +209,34 @@ class OperationInferenceError(TraceError, ValueError):
 class TrainingRefusedError(KerasFxError, RuntimeError):
     """A prepared model is called in training mode, in which its original raises as well.
 
-    `prepare_model` warned of it: what a layer does under `if training:` is refused by the backend whatever
-    the inputs are. In inference the model works. Mend the layer and prepare the model again.
+    `prepare_model` warned of it: what a layer does under `if training:` raises itself, or is refused by the
+    backend whatever the inputs are. In inference the model works. Mend the layer and prepare the model again.
+    """
+
+
+class InferenceRefusedError(KerasFxError, RuntimeError):
+    """A prepared model is called in inference mode, in which its original raises as well.
+
+    `prepare_model` warned of it: what a layer does where it does not train raises. In training the model
+    works.
+    """
+
+
+class OtherModeError(KerasFxError, RuntimeError):
+    """A model that was prepared for one mode alone is called in the other.
+
+    >>> import keras, kerasfx, numpy as np
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+    >>> prepared = kerasfx.prepare_model(model, mode="inference")
+    >>> prepared(np.ones((1, 4)), training=True)
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.OtherModeError: ...
+
+    Call it without `training`, or prepare the other mode, or both (`mode="both"`):
+
+    >>> prepared(np.ones((1, 4))).shape == (1, 4)
+    True
     """
 
 

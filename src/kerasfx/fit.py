@@ -38,7 +38,7 @@ def not_trained_by_fit(graph: Graph) -> list[Node]:
     """The nodes that act in training, and that `fit` of the original leaves in inference."""
     if graph.takes_training and keras.backend.backend() != "jax":
         return []
-    return [node for node in graph.nodes if node.training_from_context and _acts(node)]
+    return [node for node in graph.nodes if node.training.from_context and _acts(node)]
 
 
 def reached_by_context_alone(graph: Graph) -> list[Any]:
@@ -46,9 +46,41 @@ def reached_by_context_alone(graph: Graph) -> list[Any]:
 
     A Functional model passes them nothing, so that on JAX `fit` would leave them in inference.
     """
-    calls = [n for n in graph.nodes if isinstance(n.target, LayerCall) and not n.training_from_context]
+    calls = [n for n in graph.nodes if isinstance(n.target, LayerCall) and not n.training.from_context]
     layers = [n.target.layer for n in calls]  # pyright: ignore[reportAttributeAccessIssue]
     return [x for x in layers if not internals.takes_training(x) and acts_in_training(x)]
+
+
+def trains_when_bare(graph: Graph) -> bool:
+    """Whether something may train in a bare call of the model."""
+    return any(_trains_when_bare(node) for node in graph.nodes)
+
+
+def needs_rules(graph: Graph) -> bool:
+    """Whether Keras's own Functional model cannot give each call its `training`."""
+    return any(_needs_rule(node) for node in graph.nodes) or (
+        trains_when_bare(graph) and any(map(_hides, graph.nodes))
+    )
+
+
+def _trains_when_bare(node: Node) -> bool:
+    if node.training.bare or node.training.fixed or node.kwargs.get("training"):
+        return True
+    layers = internals.all_layers(node.target.layer) if isinstance(node.target, LayerCall) else []
+    return any(map(internals.trains_by_default, layers))
+
+
+def _needs_rule(node: Node) -> bool:
+    """Whether its call fixes `training`, or does what one side of `if training:` asks for."""
+    is_fixed = isinstance(node.target, LayerCall) and "training" in node.kwargs
+    return is_fixed or bool(node.training.fixed is not None or node.only_in or depends_on_mode(node))
+
+
+def _hides(node: Node) -> bool:
+    """Whether it calls a layer whose `call` has no `training`, around layers that want it."""
+    if not isinstance(node.target, LayerCall) or internals.takes_training(node.target.layer):
+        return False
+    return acts_in_training(node.target.layer)
 
 
 def acts_in_training(layer: Any) -> bool:

@@ -3,7 +3,8 @@
 `kerasfx` returns a plain Keras Functional model wherever it can. This subclass, which bears the same
 class name, is used for chains too deep for Keras's recursive graph walk, for outputs that hold None, for
 layers called with a fixed `training` (Keras's class overrides it with that of the model), where `fit` does
-not tell every layer of the original that it trains (`kerasfx.fit`), and for several calls that add losses.
+not tell every layer of the original that it trains (`kerasfx.fit`), for both sides of an `if training:`, of
+which it runs one, for models of one mode alone, and for several calls that add losses.
 
 On JAX `fit` runs the `call` of a model outside of a call context. There each layer that Keras's class
 calls begins by clearing the losses that it knows: the one of its own call before, if it is called twice,
@@ -14,14 +15,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx import safety
+from kerasfx import modes, safety
 from kerasfx.codec import decode_structure
 from kerasfx.ir import map_leaves
 
@@ -63,28 +65,26 @@ class Functional(internals.Functional):
         inputs, outputs, name: As for `keras.Model`.
         template: Structure of the outputs, with the position of each in the flat `outputs` as its leaves
             and None where the model returns None; None if `outputs` has the structure itself.
-        training_fixed_in: Names of the layers whose calls fix `training`.
-        training_from_context: Names of the layers that find `training` in Keras's call context alone.
-        training_passed_to: Names of the layers that get `training` although their `call` does not take it,
-            for the layers inside.
+        training: Which `training` calls get that do not simply follow the model, by the name of the layer:
+            for each of its calls `kerasfx.ir.Training` as a dict, or None. Without it, what the tensors say
+            on which `emit` wrote it.
         takes_training: Whether `fit` passes `training` to the model.
+        mode: `"inference"` or `"training"` for a model of one mode alone, which refuses the other.
+        training_fixed_in, training_from_context, training_passed_to: What files of earlier versions have in
+            the place of `training`: the names of layers.
     """
 
-    SETTINGS: ClassVar[dict[str, Any]] = {
-        "template": None,
-        "training_fixed_in": (),
-        "training_from_context": (),
-        "training_passed_to": (),
-        "takes_training": True,
-    }
+    SETTINGS: ClassVar[dict[str, Any]] = {"template": None, "takes_training": True, "mode": None}
 
     def __init__(self, *args: Any, **kwargs: Any):
         given = {k: kwargs.pop(k) for k in self.SETTINGS if k in kwargs}
+        rules = {k: kwargs.pop(k) for k in modes.SAVED if k in kwargs}
         super().__init__(*args, **kwargs)
-        _require_settings(given, len(self.outputs))
+        _require_settings({**given, **rules}, len(self.outputs))
         # `keras.models.clone_model` hands over inputs, outputs and name alone.
         given = given or getattr(self.outputs[0], "kerasfx_settings", {})
         self._settings = {**self.SETTINGS, **given}
+        modes.write(internals.nodes_of(self), rules)
         if not self._settings["takes_training"]:
             internals.take_no_training(self)
 
@@ -93,39 +93,47 @@ class Functional(internals.Functional):
         for x, x_mask in zip(flat, keras.tree.flatten(mask) if mask is not None else (), strict=False):
             if x_mask is not None:
                 internals.set_mask(x, x_mask)
-        # Read now: a layer called with a fixed `training` leaves that in the context.
         found = internals.training_of_context()
-        is_outermost = not internals.is_in_call_context()
-        if is_outermost:
+        for said in (training, found):
+            modes.require(self._settings["mode"], said, self.name)
+        is_outside = not internals.is_in_call_context()
+        if is_outside:
             internals.forget_losses(self)
-
-        def prepared(operation: Any) -> Any:
-            run = self._with_training(operation, training, found)
-            return _in_context_of_its_own(run) if is_outermost else run
-
-        return self._arranged(self._run_through_graph(flat, operation_fn=prepared))
+        given = modes.Given(training, found, is_outside)
+        outputs = self._walk(flat, modes.planned(self, given), partial(_run, given))
+        if not is_outside:
+            # Every call leaves its own `training` there.
+            internals.set_training_of_context(found)
+        return self._arranged(outputs)
 
     def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         return self._arranged(super().compute_output_spec(inputs))
 
-    def _run_through_graph(self, *args: Any, **kwargs: Any) -> Any:
-        outputs = super()._run_through_graph(*args, **kwargs)
+    def _run_through_graph(self, inputs: Any, operation_fn: Any = lambda op: op, call_fn: Any = None) -> Any:
+        if not hasattr(self, "_settings"):  # while it is made, Keras looks whether all is connected
+            return super()._run_through_graph(inputs, operation_fn=operation_fn, call_fn=call_fn)
+
+        def run(node: Any, args: Any, kwargs: Any) -> Any:
+            operation = operation_fn(node.operation)
+            outputs = operation(*args, **kwargs) if call_fn is None else call_fn(operation, *args, **kwargs)
+            modes.copy_rule(node.outputs[0], keras.tree.flatten(outputs)[0])
+            return outputs
+
+        outputs = self._walk(keras.tree.flatten(inputs), internals.nodes_of(self), run)
         for tensor in keras.tree.flatten(outputs):
             if isinstance(tensor, keras.KerasTensor):
-                tensor.kerasfx_settings = self._settings  # pyright: ignore[reportAttributeAccessIssue]
+                tensor.kerasfx_settings = dict(self._settings)  # pyright: ignore[reportAttributeAccessIssue]
         return outputs
 
-    def _with_training(self, operation: Any, training: Any, found: Any) -> Any:
-        """`operation` with the `training` of the model, or the one found in the context, or its own."""
-        name, settings = operation.name, self._settings
-        if name in settings["training_from_context"]:
-            given = {} if found is None else {"training": found}
-            # Keras's record of the call holds the default value of the argument.
-            return lambda *args, training=None, **kwargs: operation(*args, **kwargs, **given)
-        wanted = internals.takes_training(operation) or name in settings["training_passed_to"]
-        if training is None or name in settings["training_fixed_in"] or not wanted:
-            return operation
-        return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": training})
+    def _walk(self, flat: list[Any], nodes: Iterable[Any], run: Callable[..., Any]) -> Any:
+        """The outputs, where `run(node, args, kwargs)` makes each of the calls of `nodes`."""
+        known = {id(x): y for x, y in zip(self.inputs, flat, strict=True)}
+        for node in nodes:
+            args, kwargs = modes.filled(node, known)
+            outputs = keras.tree.flatten(run(node, args, kwargs))
+            known.update({id(x): y for x, y in zip(node.outputs, outputs, strict=False)})
+        outputs = [known[id(x)] for x in self.outputs]
+        return keras.tree.pack_sequence_as(self._outputs_struct, outputs)
 
     def _arranged(self, outputs: Any) -> Any:
         template = self._settings["template"]
@@ -135,7 +143,8 @@ class Functional(internals.Functional):
         return map_leaves(lambda i: None if i is None else flat[i], decode_structure(template))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._settings}
+        rules = modes.read(internals.nodes_of(self))
+        return {**super().get_config(), **self._settings, **({"training": rules} if rules else {})}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
@@ -154,18 +163,23 @@ def _require_settings(given: dict[str, Any], outputs: int) -> None:
         safety.require(i is None or (type(i) is int and 0 <= i < outputs), "A template names no output.")
 
     safety.require_structure(given.get("template"), require_place)
-    for name in ("training_fixed_in", "training_from_context", "training_passed_to"):
-        names = given.get(name, ())
-        is_list = isinstance(names, (list, tuple)) and all(isinstance(x, str) for x in names)
-        safety.require(is_list, f"{name} is no list of names of layers.")
+    modes.require_sound(given)
+    safety.require(given.get("mode") in (None, *modes.MODES[1:]), "mode is none.")
     safety.require(type(given.get("takes_training", True)) is bool, "takes_training is no bool.")
 
 
-def _in_context_of_its_own(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`run` inside a call context, where layers do not clear losses; no `training` is left to the next."""
+def _run(given: modes.Given, node: Any, args: Any, kwargs: Any) -> Any:
+    """Make the call of `node` with the `training` that is meant for it.
 
-    def inside(*args: Any, **kwargs: Any) -> Any:
-        with internals.call_context(None):
-            return run(*args, **kwargs)
-
-    return inside
+    Outside of a call context it gets one of its own, in which layers do not clear losses.
+    """
+    operation, rule = node.operation, modes.rule_of(node)
+    training = given.to(rule)
+    is_told = rule is not None or training is not None
+    if is_told and internals.takes_training(operation):
+        kwargs = {**kwargs, "training": training}
+    if given.is_outside:
+        with internals.call_context(training):
+            return operation(*args, **kwargs)
+    internals.set_training_of_context(training)
+    return operation(*args, **kwargs)

@@ -115,6 +115,42 @@ class MetricUpdate:
     when: bool | None = None
 
 
+@dataclass(frozen=True)
+class Training:
+    """Which `training` a call gets, where the model's own caller says something and where it does not.
+
+    Attributes:
+        fixed: What it gets whatever the model is called with; None if it follows the model.
+        from_context: Whether it finds `training` in Keras's call context, because no `call` from that of the
+            model downwards hands it on.
+        bare: What it gets in a bare call, `model(x)`: the default of a `call` on the way to it, mostly None.
+        alone: The same where `call` of the model runs outside of a call context, as in `fit` on JAX, and
+            the call finds `training` there.
+    """
+
+    fixed: bool | None = None
+    from_context: bool = False
+    bare: bool | None = None
+    alone: bool | None = None
+
+    def of(self, said: Any, found: Any, is_outside: bool) -> Any:
+        """What the call gets from a model called with `said` that finds `found` in the context, if any."""
+        if self.fixed is not None:
+            return self.fixed
+        given = found if said is None or self.from_context else said
+        unsaid = self.alone if is_outside and self.from_context else self.bare
+        if given is None:
+            return unsaid
+        # While the model is traced itself, what it is given only stands for `training`.
+        return given.or_default(unsaid) if hasattr(given, "or_default") else given
+
+
+FOLLOWS = Training()
+"""That of a call that gets what the model gets."""
+
+ORDER = "order"
+"""For what a layer waits that needs it only to come before, where it is computed at all."""
+
 Target = LayerCall | LayerSpec | SeedDraw | Assignment | MetricUpdate | str
 
 
@@ -156,8 +192,9 @@ class Node:
         source: The user's line.
         implicit_masks: For a layer, the mask that Keras found attached to each tensor argument.
         after: Values that have to be computed before, although the call does not take them.
-        training_from_context: Whether it finds `training` in Keras's call context, because no `call` from
-            that of the model downwards hands it on.
+        training: Which `training` it gets.
+        only_in: The value of `training` for which it is called, as one side of a branch, and which
+            `training` that is; None for both.
     """
 
     __slots__ = (
@@ -166,11 +203,12 @@ class Node:
         "implicit_masks",
         "kwargs",
         "name",
+        "only_in",
         "outputs",
         "path",
         "source",
         "target",
-        "training_from_context",
+        "training",
     )
 
     def __init__(
@@ -191,7 +229,8 @@ class Node:
         self.outputs: Any = None
         self.implicit_masks: dict[Value, Value | None] = {}
         self.after: tuple[Value, ...] = ()
-        self.training_from_context = False
+        self.training = FOLLOWS
+        self.only_in: tuple[bool, Training] | None = None
 
     @property
     def inputs(self) -> tuple[Value, ...]:

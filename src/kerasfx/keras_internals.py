@@ -31,8 +31,9 @@
 | `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
 | `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
 | `Optimizer._learning_rate, _variables, _trainable_variables` | handing on the state of an optimizer | 3.0 |
-| `stateless_scope.in_stateless_scope` | where an assigned variable is read from a scope | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
+| `Function._nodes_by_depth`, `Node.arguments.fill_in`, `is_input` | running only what a mode needs | 3.0 |
+| `functional.operation_fn` | what a Functional model hands to the calls that it records | 3.0 |
 """
 
 from __future__ import annotations
@@ -47,14 +48,15 @@ from typing import Any, NamedTuple
 
 import keras
 from keras.src import backend
-from keras.src.backend.common import global_state, keras_tensor, stateless_scope
+from keras.src.backend.common import global_state, keras_tensor
 from keras.src.backend.common import variables as common_variables
 from keras.src.layers.layer import CallContext, Layer
+from keras.src.models import functional
 from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
 from keras.src.utils import traceback_utils, tracking
 
-__all__ = ["Functional", "Layer", "Operation", "backend", "keras_tensor", "traceback_utils"]
+__all__ = ["Functional", "Layer", "Operation", "backend", "functional", "keras_tensor", "traceback_utils"]
 
 any_symbolic_tensors = keras_tensor.any_symbolic_tensors
 
@@ -77,16 +79,6 @@ def is_raw_variable(x: Any) -> bool:
 def raw_value(variable: Any) -> Any:
     """The variable of the backend inside a Keras variable."""
     return vars(variable).get("_value")
-
-
-def set_raw_value(variable: Any, raw: Any) -> None:
-    """Let a Keras variable be another variable of the backend, of the same shape and dtype."""
-    vars(variable)["_value"] = raw
-
-
-def in_stateless_scope() -> bool:
-    """Whether a `keras.StatelessScope` is open, which holds what variables are assigned."""
-    return stateless_scope.in_stateless_scope()
 
 
 def layout_of(variable: Any) -> Any:
@@ -238,10 +230,30 @@ def takes_training(layer: Any) -> bool:
     return bool(getattr(layer, "_call_has_training_arg", False))
 
 
+def default_of_training(layer: Any) -> Any:
+    """What the `call` of `layer` takes for `training` where nobody says anything; None for no default."""
+    parameter = layer._call_signature.parameters.get("training")
+    if parameter is None or parameter.default is parameter.empty:
+        return None
+    return parameter.default
+
+
+def requires_training(layer: Any) -> bool:
+    """Whether the `call` of `layer` has an argument `training` without a default."""
+    parameter = layer._call_signature.parameters.get("training")
+    return parameter is not None and parameter.default is parameter.empty
+
+
 def trains_by_default(layer: Any) -> bool:
     """Whether the `call` of `layer` trains where nobody says whether to."""
-    parameter = layer._call_signature.parameters.get("training")
-    return parameter is not None and parameter.default is True
+    return bool(default_of_training(layer))
+
+
+def nodes_of(model: Any) -> list[Any]:
+    """The calls that a functional model makes, in the order in which it makes them."""
+    depths = sorted(model._nodes_by_depth, reverse=True)
+    nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
+    return [node for node in nodes if node.operation and not node.is_input]
 
 
 def take_no_training(model: Any) -> None:

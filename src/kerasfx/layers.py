@@ -14,9 +14,9 @@ from keras import ops
 
 from kerasfx import codec, safety
 from kerasfx.dims import COMPARISONS
-from kerasfx.errors import SizeGuardError, TrainingRefusedError, describe
+from kerasfx.errors import InferenceRefusedError, SizeGuardError, TrainingRefusedError, describe
 from kerasfx.functions import resolve
-from kerasfx.reading_variables import read_assigned, variables_are_places
+from kerasfx.ir import ORDER
 
 SMALL_CONSTANT = 64
 """Constants with at most this many elements are kept in the config, larger ones with the weights."""
@@ -213,44 +213,6 @@ class Parameter(_Plain):
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class ReadAssigned(_Plain):
-    """What is read of a weight after it was assigned: the new value, with the gradient of the backend.
-
-    On TensorFlow and PyTorch reading a variable gives its gradient to the variable, and none to what it was
-    assigned. On JAX, and on any backend in a `keras.StatelessScope`, the new value itself is read, so that
-    the gradient goes on through it. The layer does what the backend does on which it runs.
-
-    Call arguments:
-        inputs: `[new value, weight as it was before]`, of one shape and float dtype.
-    """
-
-    def call(self, inputs: Any) -> Any:
-        return read_assigned(*inputs)
-
-    def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
-
-
-@keras.saving.register_keras_serializable("kerasfx")
-class ReadHeld(_Plain):
-    """What `before = weight.value` gives after the weight was assigned.
-
-    On TensorFlow and PyTorch it is the variable itself and gives what it is by now; on JAX, and on any
-    backend in a `keras.StatelessScope`, it is the value that was read.
-
-    Call arguments:
-        inputs: `[value that was read, what reading the weight gives now]`, of one shape and dtype.
-    """
-
-    def call(self, inputs: Any) -> Any:
-        before, now = inputs
-        return ops.copy(now if variables_are_places() else before)
-
-    def compute_output_spec(self, inputs: Any) -> Any:
-        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
-
-
-@keras.saving.register_keras_serializable("kerasfx")
 class Constant(_Plain):
     """A constant of the graph, without a batch axis.
 
@@ -397,18 +359,19 @@ class RefuseTraining(_Plain):
         TrainingRefusedError: In training.
     """
 
+    refuses = True
+    error: Any = TrainingRefusedError
+
     def __init__(self, message: str, **kwargs: Any):
         super().__init__(**kwargs)
         safety.require(isinstance(message, str), "The message of a RefuseTraining is no text.")
         self.message = message
 
     def call(self, inputs: Any, training: Any = None) -> Any:
-        if training:
-            raise TrainingRefusedError(
-                describe(
-                    self.message, why="the model that this one was prepared from raises here in training"
-                )
-            )
+        if bool(training) == self.refuses:
+            mode = "training" if self.refuses else "inference"
+            why = f"the model that this one was prepared from raises here in {mode}"
+            raise self.error(describe(self.message, why=why))
         return ops.copy(inputs)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
@@ -419,6 +382,18 @@ class RefuseTraining(_Plain):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "message": self.message}
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class RefuseInference(RefuseTraining):
+    """Gives its input back in training and raises in inference, as the original does.
+
+    Raises:
+        InferenceRefusedError: In inference.
+    """
+
+    refuses = False
+    error: Any = InferenceRefusedError
 
 
 @keras.saving.register_keras_serializable("kerasfx")
@@ -575,18 +550,31 @@ class AttachMask(_Plain):
 class After(_Plain):
     """Gives its first input back, with its mask, once its other inputs are computed.
 
+    Args:
+        when: For each result to wait for the value of `training` for which it is computed, None for both,
+            "order" for one that only has to come before if it is computed at all. None for all of them.
+
     Call arguments:
         inputs: `[x, result to wait for, ...]`.
+        training: The mode.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def __init__(self, when: Any = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.when = None if when is None else list(when)
+        safety.require_modes([x for x in self.when or () if x != ORDER])
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
         return ops.copy(inputs[0])
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "when": self.when}
 
 
 @keras.saving.register_keras_serializable("kerasfx")

@@ -25,12 +25,14 @@ from kerasfx.compare.subjects import (
     require_built,
     tolerance_for,
 )
+from kerasfx.keras_internals import all_layers, trains_by_default
 
 _NON_DETERMINISTIC = (
     "'{a}' differs from itself in two equal calls ({reason}): it draws random numbers or holds "
     "state that Keras does not know, so it equals no model"
 )
 
+IN_PREDICT = "in predict"
 NOT_TRAINABLE = "the original raises in training mode"
 
 
@@ -64,6 +66,7 @@ def compare_models(
         *_training_checks(subjects, trained),
         _check("losses", [*plain, *noisy, *trained], _losses_difference, subjects.tolerance),
         *_fit_checks(subjects, trained if options.fit else []),
+        *_bare_checks(subjects, kept[0][0], options),
         _check("masks", [*plain, *trained], _masks_difference, subjects.tolerance),
     ]
     if options.training and options.gradients:
@@ -164,11 +167,43 @@ def _fit_checks(subjects: Subjects, trained: list[Outcome]) -> list[Check]:
         return []
     first = trained[0]
     outcome = subjects.outcome(first.sample, first.states, training=True, in_fit=True)
-    pairs = subjects.pairing.variables
-    updates = functools.partial(_updates_difference, pairs=pairs)
-    asked = (_outputs_difference, updates, _losses_difference)
-    found = worst(d(outcome, subjects.tolerance) for d in asked)
+    found = worst(_all_differences(subjects, outcome))
     return [as_check("in fit", found, first.sample.label)]
+
+
+def _bare_checks(subjects: Subjects, sample: Sample, options: Options) -> list[Check]:
+    """Whether the models do alike where nobody says `training`, and as `predict` calls them.
+
+    The default of `training` in some `call` then decides, and `predict` hands over less than a call context.
+    (Nobody reads the losses of `predict`.)
+    """
+    if not (options.bare or may_train_when_bare(subjects.a, subjects.b)):
+        return []
+    states = subjects.alike(subjects.own_states()[0])
+    are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
+    outcomes = {"model(x)": subjects.outcome(sample, states, training=None)}
+    if are_models:
+        outcomes[IN_PREDICT] = subjects.outcome(sample, states, training=False, in_fit=True)
+    # A `call` that requires `training` has no bare call.
+    asked = {name: o for name, o in outcomes.items() if not _raises_alone(o)}
+    found = [
+        replace(d, reason=f"{name}: {d.reason}" if d.reason else "")
+        for name, outcome in asked.items()
+        for d in _all_differences(subjects, outcome, losses=name != IN_PREDICT)
+    ]
+    return [as_check("bare call", worst(found), f"{sample.label}: {', '.join(asked)}")] if found else []
+
+
+def may_train_when_bare(a: keras.Layer, b: keras.Layer) -> bool:
+    """Whether a layer of one of two models may train although nobody says so."""
+    layers = [*all_layers(a), *all_layers(b)]
+    return any(trains_by_default(x) for x in layers)
+
+
+def _all_differences(subjects: Subjects, outcome: Outcome, losses: bool = True) -> list[Difference]:
+    updates = functools.partial(_updates_difference, pairs=subjects.pairing.variables)
+    asked = (_outputs_difference, updates, *([_losses_difference] if losses else []))
+    return [difference(outcome, subjects.tolerance) for difference in asked]
 
 
 def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairs: Iterable[Pair]) -> Difference:
@@ -244,7 +279,7 @@ def _located(subjects: Subjects, outcome: Outcome) -> str:
         outcome.sample.inputs,
         subjects.pairing.layers,
         states=outcome.states,
-        training=outcome.training,
+        training=bool(outcome.training),
         call_a=subjects.pairing.call,
         tolerance=subjects.tolerance,
     )

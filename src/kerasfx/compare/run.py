@@ -24,7 +24,6 @@ from keras.src.backend.common import global_state
 
 from kerasfx.compare.gradients import without_gradients
 from kerasfx.compare.measure import leaves, to_numpy
-from kerasfx.compare.stand_ins import stand_ins, standing_in
 from kerasfx.keras_internals import (
     all_layers,
     backend_random_state,
@@ -35,6 +34,7 @@ from kerasfx.keras_internals import (
     no_call_context,
     nothing_is_recomputed,
     raw_value,
+    requires_training,
     set_losses,
     takes_training,
 )
@@ -55,7 +55,6 @@ class Run:
         masks: The Keras mask of each output (path, mask or None).
         losses: The model's scalar losses: `add_loss`, activity and weight regularizers.
         state: The values of the variables after the call.
-        assigns_others: Whether the call assigned variables that are not in the state.
         error: What the call raised; everything else is empty then.
     """
 
@@ -63,7 +62,6 @@ class Run:
     masks: tuple[tuple[str, Any], ...] = ()
     losses: tuple[Any, ...] = ()
     state: State | None = None
-    assigns_others: bool = False
     error: Exception | None = None
 
 
@@ -82,11 +80,10 @@ def run(
     inputs: Any,
     state: State,
     *,
-    training: bool,
+    training: bool | None,
     call: Call = call_directly,
     differentiable: bool = False,
     in_fit: bool = False,
-    stateless: bool = True,
 ) -> Run:
     """Calls a model as if its variables had the values of `state`; writes nothing to it.
 
@@ -95,11 +92,10 @@ def run(
         inputs: Nested structure of arrays, passed on as fresh tensors.
         state: A value for every variable of the model.
         training: The training mode of the call, given by Keras's call context so that a `call`
-            without a `training` argument passes it on, too.
+            without a `training` argument passes it on, too. None for a bare call, without context.
         call: How the model is called.
         differentiable: Whether gradients of the results are wanted.
-        in_fit: Whether to call it as `fit` does, which tells it that it trains if its `call` asks.
-        stateless: False if the variables hold stand-ins (`with_stand_ins`), which are written to.
+        in_fit: Whether to call it as `fit` and `predict` do, which hand it `training` if its `call` asks.
 
     Raises:
         Exception: Whatever the model raises.
@@ -108,26 +104,24 @@ def run(
     with (
         recording,
         undisturbed(model),
-        _equal_randomness(model) as seed,
+        _equal_randomness(model),
         plain_tensorflow(),
-        _torch_modules_have(model, state) if stateless else contextlib.nullcontext(),
+        _torch_modules_have(model, state),
         nothing_is_recomputed(all_layers(model)),
     ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
-        scope = keras.StatelessScope(list(state.values()), collect_losses=True)
-        with scope if stateless else contextlib.nullcontext():
-            with no_call_context() if in_fit else call_context(training):
-                called: Any = _as_fit_calls(model) if in_fit else model
+        with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
+            is_told = not in_fit and training is not None
+            with call_context(training) if is_told else no_call_context():
+                called = _called(model, training, in_fit)
                 outputs = keras.tree.map_structure(_value_of, call(called, tensors))
             losses = tuple(keras.tree.flatten(model.losses))
         masks = tuple((path, mask_of(leaf)) for path, leaf in leaves(outputs))
-        now = scope.get_current_value if stateless else lambda v: keras.ops.copy(v.value)
-        after = {key: (v, now(v)) for key, (v, _) in state.items()}
+        after = {key: (v, scope.get_current_value(v)) for key, (v, _) in state.items()}
     if not differentiable:
         _require_values(after[key][1] for key in after if after[key][1] is not state[key][1])
-    assigns_others = not scope.state_mapping.keys() <= {*state, id(seed)}
-    return Run(outputs, masks, losses, after, assigns_others)
+    return Run(outputs, masks, losses, after)
 
 
 def attempt(model: keras.Layer, inputs: Any, state: State, **options: Any) -> Run:
@@ -144,10 +138,11 @@ def _require_values(tensors: Iterable[Any]) -> None:
         to_numpy(tensor)
 
 
-def _as_fit_calls(model: keras.Layer) -> Callable[..., Any]:
-    """What `fit` calls: the model, or on JAX its `call` alone, as `Layer.stateless_call` does."""
-    function = model.call if keras.backend.backend() == "jax" else model
-    return functools.partial(function, training=True) if takes_training(model) else function
+def _called(model: keras.Layer, training: bool | None, in_fit: bool) -> Any:
+    """What is called: the model, or in `fit` on JAX its `call` alone, as `Layer.stateless_call` does."""
+    function = model.call if in_fit and keras.backend.backend() == "jax" else model
+    is_handed = takes_training(model) if in_fit else training is not None and requires_training(model)
+    return functools.partial(function, training=training) if is_handed else function
 
 
 def _to_tensor(value: Any) -> Any:
@@ -199,23 +194,8 @@ def _restore(now: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def with_stand_ins(model: keras.Layer, state: State, trained: Iterable[keras.Variable]) -> Iterator[None]:
-    """Lets the variables hold others of the backend, with the values of `state`, which may be written to.
-
-    There are gradients by those that are `trained`, whether or not `fit` would train them.
-    """
-    held = stand_ins(state.values(), set(map(id, trained)))
-    with _torch_modules_have(model, {id(v): (v, raw) for v, raw in held}), standing_in(held):
-        yield
-
-
-@contextlib.contextmanager
-def _equal_randomness(model: keras.Layer) -> Iterator[keras.Variable]:
-    """Starts Python, NumPy, Keras and backend randomness alike for each run; puts it back after.
-
-    Yields:
-        The state of the generator that draws where no seed is given.
-    """
+def _equal_randomness(model: keras.Layer) -> Iterator[None]:
+    """Starts Python, NumPy, Keras and backend randomness alike for each run; puts it back after."""
     python, numpy_state = random.getstate(), np.random.get_state()
     generator = global_state.get_global_attribute(_GLOBAL_SEED)
     random.seed(0)
@@ -224,7 +204,7 @@ def _equal_randomness(model: keras.Layer) -> Iterator[keras.Variable]:
     global_state.set_global_attribute(_GLOBAL_SEED, fresh)
     try:
         with backend_random_state(0), generators_are_seeded(all_layers(model)):
-            yield fresh.state
+            yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy_state)

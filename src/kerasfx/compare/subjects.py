@@ -57,6 +57,7 @@ class Options:
     samples: int = 2
     training: bool = True
     fit: bool = True
+    bare: bool = True
     gradients: bool = True
     training_may_raise: bool = False
     seed: int = 0
@@ -64,7 +65,13 @@ class Options:
 
 
 QUICK = Options(
-    batch_sizes=(2,), samples=1, training=False, fit=False, gradients=False, training_may_raise=True
+    batch_sizes=(2,),
+    samples=1,
+    training=False,
+    fit=False,
+    bare=False,
+    gradients=False,
+    training_may_raise=True,
 )
 
 
@@ -74,7 +81,7 @@ class Outcome:
 
     sample: Sample
     states: tuple[State, State]
-    training: bool
+    training: bool | None
     a: Run
     b: Run
 
@@ -107,7 +114,7 @@ class Subjects:
         self,
         sample: Sample,
         states: tuple[State, State],
-        training: bool,
+        training: bool | None,
         run_a: Run | None = None,
         in_fit: bool = False,
     ) -> Outcome:

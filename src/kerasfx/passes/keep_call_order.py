@@ -12,7 +12,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 from kerasfx.functions.backend_functions import draws
-from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, Value, map_values, values_in
+from kerasfx.ir import ORDER, Graph, LayerCall, LayerSpec, Node, Value, map_values, values_in
 
 
 def keep_call_order(graph: Graph) -> bool:
@@ -55,7 +55,10 @@ def _needs(after: Node, before: Node) -> bool:
 def _order(graph: Graph, before: Node, after: Node) -> None:
     first = next(iter(values_in((after.args, after.kwargs))))
     node = Node(
-        f"{after.name}_in_order", LayerSpec("kerasfx.layers.After"), ([first, before.results[0]],), {}
+        f"{after.name}_in_order",
+        LayerSpec("kerasfx.layers.After", {"when": [ORDER]}),
+        ([first, before.results[0]],),
+        {},
     )
     node.name = graph.unique_name(node.name)
     node.path, node.source = after.path, after.source

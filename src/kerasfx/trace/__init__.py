@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from kerasfx.trace.effects import tie_to_outputs
 from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
 from kerasfx.trace.known_sizes import only_seems_known, seeming_size
+from kerasfx.trace.layer_calls import says_training
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.leftovers import tensors_forgotten
 from kerasfx.trace.metrics import recording_metrics
@@ -132,7 +134,7 @@ def _trace_once(
         tensors_forgotten(model) as session.attributes_before,
         session.recording(),
         raw.context(session),
-        internals.call_context(session.training_of_context),
+        internals.call_context(session.training),
     ):
         _run(session, model, spec, sizes)
         session.seeming_size = seeming_size(session)
@@ -151,7 +153,8 @@ def _note_fit(graph: Graph, model: Any) -> None:
     is_model = isinstance(model, keras.Model)
     graph.takes_training = internals.takes_training(model) or not is_model
     for node in graph.nodes:
-        node.training_from_context &= is_model
+        if not is_model:
+            node.training = replace(node.training, from_context=False)
 
 
 def _run(session: Session, model: Any, spec: CallSpec, sizes: ExampleSizes) -> None:
@@ -171,6 +174,8 @@ def _run(session: Session, model: Any, spec: CallSpec, sizes: ExampleSizes) -> N
     struct = map_leaves(make, spec.struct)
     session.graph.inputs = map_leaves(lambda t: t.value, struct)
     args, kwargs = map_leaves(checked, (spec.args, spec.kwargs))
+    if internals.requires_training(model) and not says_training(model, args, kwargs):
+        kwargs = {**kwargs, "training": session.training}
     outputs = model(*args, **kwargs)
     session.graph.outputs = output_values(session, outputs)
     session.graph.output_masks = session.masks_of(outputs)

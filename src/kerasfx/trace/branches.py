@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -19,7 +20,7 @@ import numpy as np
 from kerasfx import codec
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
-from kerasfx.errors import OperationInferenceError, UnsupportedOperationError, describe
+from kerasfx.errors import KerasFxError, UnsupportedOperationError, describe
 from kerasfx.ir import (
     Body,
     Graph,
@@ -28,22 +29,42 @@ from kerasfx.ir import (
     MetricUpdate,
     Node,
     SeedDraw,
+    Training,
     Value,
+    leaves_of,
     map_leaves,
     map_values,
+    values_in,
 )
 from kerasfx.report import Finding
 from kerasfx.trace.effects import ADD_LOSS, Effects
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
 from kerasfx.trace.tensor import TracedTensor
-from kerasfx.trace.training_flag import asked_context_alone
+from kerasfx.trace.training_flag import TrainingFlag, is_flag
+from kerasfx.trace.where import failing_line, raised_by_user
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
-MODAL_LAYERS = (ADD_LOSS, "kerasfx.layers.RefuseTraining", "kerasfx.layers.SelectByTraining")
+MODAL_LAYERS = (
+    "kerasfx.layers.RefuseInference",
+    "kerasfx.layers.RefuseTraining",
+    "kerasfx.layers.SelectByTraining",
+)
 """The layers that do something else in training, because the user's Python code did."""
+
+_ANY = Value("", (), "", None)
+"""Stands for any Value."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What one mode did: its results, its effects, what it left in the call context."""
+
+    results: Any
+    effects: Effects
+    left: Any
 
 
 def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
@@ -55,13 +76,76 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     Raises:
         TraceError: The two modes cannot be merged.
     """
-    start = len(session.graph.nodes)
-    with session.noting_flags() as asked:
-        results = _trace_both_modes(session, run)
-    for node in session.graph.nodes[start:]:
-        if depends_on_mode(node) and asked_context_alone(asked):
-            node.training_from_context = True
+    graph, before, found = session.graph, session.effects.copy(), internals.training_of_context()
+    start = len(graph.nodes)
+    sides: dict[bool, _Side] = {}
+    asked: dict[bool, set[TrainingFlag]] = {}
+    refused: dict[bool, Exception] = {}
+    middle = start
+    for mode in (False, True):
+        session.effects, middle = before.copy(), len(graph.nodes)
+        internals.set_training_of_context(found)
+        try:
+            with session.noting_flags() as asked[mode], session.deciding(mode):
+                results = run()
+            sides[mode] = _Side(results, session.effects, internals.training_of_context())
+        except Exception as error:
+            if refused or not raises_in_the_original(error):
+                raise
+            graph.truncate(middle)
+            refused[mode] = error
+    rule = _rule(session, asked[False], asked[True])
+    if refused:
+        return _refusing(session, start, sides, refused, rule)
+    results = _merged(session, start, middle, before, sides[False], sides[True], rule)
+    internals.set_training_of_context(_left(session, sides, rule))
+    _follow(graph, start, rule)
     return results
+
+
+def _rule(session: Session, in_inference: set[TrainingFlag], in_training: set[TrainingFlag]) -> Training:
+    """Which `training` decides between the two traces, from the flags that were asked in each.
+
+    Raises:
+        UnsupportedOperationError: Neither trace is what a bare call of the original does.
+    """
+    flags = in_inference | in_training
+    from_context = all(flag.rule.from_context for flag in flags)
+    bare = _bare(in_inference, in_training, "bare")
+    if bare is None:
+        raise UnsupportedOperationError(
+            describe(
+                "In a call without `training`, some of these layers are in training and others in inference.",
+                where=session.locate(None),
+                why="the defaults of `training` in their `call`s differ",
+                hint="hand `training` on to each of them: layer(x, training=training)",
+            )
+        )
+    return Training(None, from_context, bare, _bare(in_inference, in_training, "alone"))
+
+
+def _bare(in_inference: set[TrainingFlag], in_training: set[TrainingFlag], name: str) -> bool | None:
+    """The trace that does what nobody's saying anything does; None if neither does."""
+    if not any(getattr(flag.rule, name) for flag in in_inference):
+        return False
+    return True if all(getattr(flag.rule, name) for flag in in_training) else None
+
+
+def _left(session: Session, sides: dict[bool, _Side], rule: Training) -> Any:
+    """What the call context holds for the next layer."""
+    first, second = sides[False].left, sides[True].left
+    truths = [mode if is_flag(side.left) else bool(side.left) for mode, side in sides.items()]
+    if truths == [False, True]:
+        return second if rule.bare and is_flag(second) else first if is_flag(first) else session.training
+    if truths[0] == truths[1]:
+        return truths[0]
+    raise session.unsupported("Layers behind this one would find `training` turned round.")
+
+
+def _follow(graph: Graph, start: int, rule: Training) -> None:
+    for node in graph.nodes[start:]:
+        if depends_on_mode(node):
+            node.training = rule
 
 
 def depends_on_mode(node: Node) -> bool:
@@ -70,55 +154,61 @@ def depends_on_mode(node: Node) -> bool:
         return "when" in node.kwargs
     if isinstance(node.target, MetricUpdate):
         return node.target.when is not None
-    return isinstance(node.target, LayerSpec) and node.target.class_name in MODAL_LAYERS
+    return isinstance(node.target, LayerSpec) and node.target.class_name in (*MODAL_LAYERS, ADD_LOSS)
 
 
-def _trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
-    graph, before = session.graph, session.effects.copy()
-    start = len(graph.nodes)
-    with session.deciding(False):
-        inference = run()
-    middle = len(graph.nodes)
-    in_inference, session.effects = session.effects, before.copy()
-    try:
-        with session.deciding(True):
-            training = run()
-    except OperationInferenceError as error:
-        if not error.always:
-            raise
-        graph.truncate(middle)
-        session.effects = in_inference
-        return _refusing_training(session, inference, error)
+def _merged(
+    session: Session, start: int, middle: int, before: Effects, first: _Side, second: _Side, rule: Training
+) -> Any:
+    """The results and effects of both modes, as those of one graph."""
+    graph = session.graph
     made = {v for node in graph.nodes[start:] for v in node.results}
-    overwritten = {**in_inference.overwritten, **session.effects.overwritten}
+    overwritten = {**first.effects.overwritten, **second.effects.overwritten}
     from_outside = set(overwritten) - set(before.overwritten) - made
-    same = _merge(graph, start, middle)
-    in_training = session.effects
-    _merge_effects(session, before, in_inference, same)
+    same = _Merge(session, start, middle, rule).run()
+    session.effects = second.effects
+    _merge_effects(session, before, first.effects, same, rule)
     for value in from_outside:
-        chosen = _choose_value(session, in_inference.now(value), in_training.now(value), same)
+        chosen = _choose_value(session, first.effects.now(value), second.effects.now(value), same)
         session.effects.overwritten[value] = chosen
-    return _choose(session, inference, training, same)
+    return _choose(session, first.results, second.results, same)
 
 
-def _refusing_training(session: Session, inference: Any, error: OperationInferenceError) -> Any:
-    """The results of inference, which are not to be had in training, where the original raises."""
-    what = str(error).splitlines()[0]
+def raises_in_the_original(error: Exception) -> bool:
+    """Whether `error` tells that the original raises as well: its own code does, or the backend always."""
+    return raised_by_user(error) or bool(getattr(error, "always", False))
+
+
+def _refusing(
+    session: Session, start: int, sides: dict[bool, _Side], refused: dict[bool, Exception], rule: Training
+) -> Any:
+    """The results of one mode, which are not to be had in the other, where the original raises."""
+    [(mode, side)], [error] = sides.items(), refused.values()
+    is_ours = isinstance(error, KerasFxError)
+    what = str(error).splitlines()[0] if is_ours else f"{type(error).__name__}: {error}"
     path = _path(session)
-    session.findings.append(Finding("warning", path, f"it cannot be trained, nor can the original: {what}"))
-    target = LayerSpec("kerasfx.layers.RefuseTraining", {"message": what})
+    can = "be trained" if mode is False else "be used for inference"
+    session.findings.append(
+        Finding("warning", path, f"it cannot {can}, nor can the original: {what}", failing_line(error))
+    )
+    session.effects = side.effects
+    internals.set_training_of_context(side.left)
+    name = "RefuseInference" if mode else "RefuseTraining"
+    target = LayerSpec(f"kerasfx.layers.{name}", {"message": what})
 
     def refusing(x: Any) -> Any:
         value = session.value_of(x)
         if not isinstance(value, Value):
             return x
-        node = Node(f"{value.name}_in_inference", target, (value,), {}, path)
+        node = Node(f"{value.name}_in_{'training' if mode else 'inference'}", target, (value,), {}, path)
         result = session.finish(node, specs_like(value))
         result.value.mask = value.mask
         internals.set_mask(result, internals.mask_of(x))
         return result
 
-    return map_leaves(refusing, inference)
+    results = map_leaves(refusing, side.results)
+    _follow(session.graph, start, rule)
+    return results
 
 
 def _path(session: Session) -> str:
@@ -127,7 +217,7 @@ def _path(session: Session) -> str:
 
 
 def _merge_effects(
-    session: Session, before: Effects, in_inference: Effects, same: dict[Value, Value]
+    session: Session, before: Effects, in_inference: Effects, same: dict[Value, Value], rule: Training
 ) -> None:
     """Let the session go on with the effects of both modes."""
     in_training = session.effects
@@ -140,49 +230,188 @@ def _merge_effects(
         session.effects.stale |= effects.stale
         session.effects.unsure |= effects.unsure
     parameters = {id(v.producer.variable): v for v in session.graph.parameters}  # pyright: ignore
-    for name in ("assigned", "reads"):
-        now, first, second = (getattr(effects, name) for effects in (before, in_inference, in_training))
-        for key in {**first, **second}:
-            unchanged = now.get(key, parameters[key])
-            both = (first.get(key, unchanged), second.get(key, unchanged))
-            getattr(session.effects, name)[key] = _choose_value(session, *both, same)
+    for key in {**in_inference.assigned, **in_training.assigned}:
+        unchanged = before.assigned.get(key, parameters[key])
+        first_mode, second_mode = (
+            effects.assigned.get(key, unchanged) for effects in (in_inference, in_training)
+        )
+        session.effects.assigned[key] = _choose_value(session, first_mode, second_mode, same)
     for name in ("losses", "metric_calls"):
         count = len(getattr(before, name))
         first, second = (getattr(effects, name)[count:] for effects in (in_inference, in_training))
-        getattr(session.effects, name).extend(_of_both(first, [x.of(same) for x in second]))
+        getattr(session.effects, name).extend(_of_both(first, [x.of(same) for x in second], rule))
 
 
-def _of_both(first: list[Any], second: list[Any]) -> Iterator[Any]:
+def _of_both(first: list[Any], second: list[Any], rule: Training) -> Iterator[Any]:
     """What is done in inference and what is done in training; each says when, if it is not in both."""
-    yield from (x if x in second else replace(x, when=False) for x in first)
-    yield from (replace(x, when=True) for x in second if x not in first)
+    yield from (x if x in second else replace(x, when=False, training=rule) for x in first)
+    yield from (replace(x, when=True, training=rule) for x in second if x not in first)
 
 
-def _merge(graph: Graph, start: int, middle: int) -> dict[Value, Value]:
-    """Drop the nodes of the training trace that the inference trace has, too.
+class _Merge:
+    """Two traces as one: what both do is done once, what they compute differently is chosen between.
 
-    Returns:
-        Value of a dropped node -> the Value that it equals.
+    A call that both traces make, of the same layer or function at the same line, takes a choice where its
+    arguments differ. So the sides of an `if training:` come together where the `if` ends.
     """
-    first, second = graph.nodes[start:middle], graph.nodes[middle:]
-    waiting: dict[Any, list[Node]] = defaultdict(list)
-    for node in first:
-        waiting[_key(node)].append(node)
-    same: dict[Value, Value] = {}
-    only_training: list[Node] = []
-    graph.truncate(middle)
-    for node in second:
-        _rename(node, same)
-        twins = waiting[_key(node)]
-        if twins:
-            same.update(dict(zip(node.results, twins.pop(0).results, strict=True)))
-        else:
-            only_training.append(graph.append(node))
-    for node in (n for twins in waiting.values() for n in twins):
-        _confine(graph, node, training=False)
-    for node in only_training:
-        _confine(graph, node, training=True)
-    return same
+
+    def __init__(self, session: Session, start: int, middle: int, rule: Training):
+        self.session = session
+        self.graph = session.graph
+        self.start, self.middle = start, middle
+        self.rule = rule
+        self.same: dict[Value, Value] = {}
+        self.chosen: dict[tuple[Value, Value], Value] = {}
+
+    def run(self) -> dict[Value, Value]:
+        """Merge the nodes from `start` to `middle`, of inference, with those behind, of training.
+
+        Returns:
+            Value of a dropped node -> the Value that it equals.
+        """
+        first, second = self.graph.nodes[self.start : self.middle], self.graph.nodes[self.middle :]
+        partners = _partners(first, second)
+        waiting: dict[Any, list[Node]] = defaultdict(list)
+        for node in first:
+            waiting[_key(node)].append(node)
+        merged: dict[Node, Node] = {}
+        self.graph.truncate(self.middle)
+        for node in second:
+            _rename(node, self.same)
+            twin = self._twin(node, waiting[_key(node)], partners.get(node), set(merged.values()))
+            if twin is not None:
+                merged[node] = twin
+                self.same.update(zip(node.results, twin.results, strict=True))
+                if self.rule.bare:
+                    twin.training = node.training
+        self._put_in_order(first, second, merged)
+        for node in first:
+            if node not in merged.values():
+                _confine(self.graph, node, False, self.rule)
+        for node in second:
+            if node not in merged:
+                _confine(self.graph, node, True, self.rule)
+        return self.same
+
+    def _twin(self, node: Node, twins: list[Node], partner: Node | None, taken: set[Node]) -> Node | None:
+        """The node of inference that does what `node` does, or can be made to."""
+        free = [x for x in twins if x not in taken]
+        if free:
+            return partner if partner in free else free[0]
+        if partner is None or partner in taken or not self._join(partner, node):
+            return None
+        return partner
+
+    def _join(self, a: Node, b: Node) -> bool:
+        """Let `a` take a choice where its arguments are not those of `b`, if there can be one."""
+        pairs = dict.fromkeys(zip(_values(a), _values(b), strict=True))
+        masks = {(x, y): (_mask_at(a, x), _mask_at(b, y)) for x, y in pairs}
+        of_results = [(x.mask, y.mask) for x, y in zip(a.results, b.results, strict=True)]
+        every = [*pairs, *masks.values(), *of_results, *zip(a.results, b.results, strict=True)]
+        if not all(_fit(x, y) for x, y in every) or not _is_one_to_one(a, b):
+            return False
+        theirs = iter(list(leaves_of((b.args, b.kwargs))))
+        args, kwargs = map_leaves(lambda x: self._joined(x, next(theirs)), (a.args, a.kwargs))
+        self.graph.set_arguments(a, args, kwargs)
+        if a.implicit_masks or any(x is not y for x, y in masks.values()):
+            a.implicit_masks = {self._choice(*pair): self._choice(*mask) for pair, mask in masks.items()}
+        swap = {x: self._choice(x, y) for x, y in pairs}
+        for value, (x, y) in zip(a.results, of_results, strict=True):
+            value.mask = self._choice(x, y)
+            value.shape = map_values(lambda v: swap.get(v, v), value.shape)
+        return True
+
+    def _joined(self, x: Any, y: Any) -> Any:
+        if isinstance(x, Value):
+            return self._choice(x, y)
+        chosen = {v: self._choice(v, w) for v, w in zip(values_in(x), values_in(y), strict=True)}
+        return map_values(chosen.__getitem__, x)
+
+    def _choice(self, a: Any, b: Any) -> Any:
+        if a is b:
+            return a
+        if (a, b) not in self.chosen:
+            self.chosen[a, b] = _select(self.session, a, b)
+        return self.chosen[a, b]
+
+    def _put_in_order(self, first: list[Node], second: list[Node], merged: dict[Node, Node]) -> None:
+        """Let both traces keep their order, and every node follow those that it needs."""
+        taken = self.graph.take(self.start)
+        wish, rest = [], iter(first)
+        for node in second:
+            if node not in merged:
+                wish.append(node)
+            elif merged[node] not in wish:
+                wish += _up_to(merged[node], rest)
+        pending = dict.fromkeys([*wish, *rest, *taken])
+        for node in _sorted(pending):
+            self.graph.append(node)
+
+
+def _up_to(last: Node, nodes: Iterator[Node]) -> Iterator[Node]:
+    """The next of `nodes` up to `last`."""
+    for node in nodes:
+        yield node
+        if node is last:
+            return
+
+
+def _sorted(nodes: Iterable[Node]) -> list[Node]:
+    """`nodes` in their order, but each behind those whose results it takes."""
+    pending, placed = set(nodes), dict[Node, None]()
+    for wanted in nodes:
+        stack = [wanted]
+        while stack:
+            node = stack[-1]
+            producers = [v.producer for v in node.inputs if v.producer in pending]
+            missing = [p for p in producers if p not in placed]
+            if missing:
+                stack.extend(missing)  # pyright: ignore[reportArgumentType]
+                continue
+            placed[stack.pop()] = None
+    return list(placed)
+
+
+def _partners(first: list[Node], second: list[Node]) -> dict[Node, Node]:
+    """Node of `second` -> the node of `first` that makes the same call, in the same order in both."""
+    signatures = [list(map(_signature, nodes)) for nodes in (first, second)]
+    matcher = SequenceMatcher(None, *signatures, autojunk=False)
+    found: dict[Node, Node] = {}
+    for i, k, size in matcher.get_matching_blocks():
+        found.update(zip(second[k : k + size], first[i : i + size], strict=True))
+    return found
+
+
+def _signature(node: Node) -> Any:
+    """Equal for calls of one thing at one line that differ in the Values they take alone."""
+    arguments = map_values(lambda v: _ANY, (node.args, node.kwargs))
+    return _target(node), _frozen(arguments), node.path, node.source
+
+
+def _values(node: Node) -> list[Value]:
+    return list(values_in((node.args, node.kwargs)))
+
+
+def _mask_at(node: Node, value: Value) -> Value | None:
+    """The mask that `value` carries as an argument of `node`."""
+    return node.implicit_masks.get(value, value.mask)
+
+
+def _is_one_to_one(a: Node, b: Node) -> bool:
+    """Whether no Value inside one size, or captured by one function, stands for two of the other node."""
+    leaves = zip(leaves_of((a.args, a.kwargs)), leaves_of((b.args, b.kwargs)), strict=True)
+    inside = [(x, y) for x, y in leaves if not isinstance(x, Value)]
+    pairs = [set(zip(values_in(x), values_in(y), strict=True)) for x, y in inside]
+    return all(len({v for v, _ in found}) == len(found) for found in pairs)
+
+
+def _fit(a: Value | None, b: Value | None) -> bool:
+    """Whether one may stand in the place of the other."""
+    if a is b:
+        return True
+    if a is None or b is None:
+        return False
+    return a.dtype == b.dtype and list(map(hint, a.shape)) == list(map(hint, b.shape))
 
 
 def _rename(node: Node, same: dict[Value, Value]) -> None:
@@ -198,6 +427,11 @@ def _rename(node: Node, same: dict[Value, Value]) -> None:
 
 def _key(node: Node) -> Any:
     """Equal for calls that compute the same."""
+    masks = tuple((id(v), id(m)) for v, m in node.implicit_masks.items())
+    return _target(node), _frozen(node.args), _frozen(node.kwargs), masks
+
+
+def _target(node: Node) -> Any:
     target: Any = node.target
     if isinstance(target, LayerCall):
         target = ("layer", id(target.layer))
@@ -205,8 +439,7 @@ def _key(node: Node) -> Any:
         target = ("draw", id(target.generator))
     elif isinstance(target, LayerSpec):
         target = ("layer", target.class_name, _frozen(target.config))
-    masks = tuple((id(v), id(m)) for v, m in node.implicit_masks.items())
-    return target, _frozen(node.args), _frozen(node.kwargs), masks
+    return target
 
 
 def _frozen(x: Any) -> Any:
@@ -226,19 +459,19 @@ def _frozen(x: Any) -> Any:
     return (type(x).__name__, x) if is_plain else id(x)
 
 
-def _confine(graph: Graph, node: Node, training: bool) -> None:
+def _confine(graph: Graph, node: Node, training: bool, rule: Training) -> None:
     """Keep a node of one mode from acting in the other."""
     target = node.target
+    node.only_in = training, rule
     if isinstance(target, SeedDraw):
         graph.set_arguments(node, node.args, {"when": training})
         return
-    fault = _acts_in_both_modes(target)
-    if fault:
+    if _has_own_state(target):
         raise UnsupportedOperationError(
             describe(
-                f"A layer is called in one mode only and {fault}.",
+                "A layer is called in one mode only and has a state of its own.",
                 where=f"{node.path}, {node.source}",
-                why="in the prepared model it is called in both modes, and one result is chosen",
+                why="nothing says in which modes it changes its state",
             )
         )
     if not isinstance(target, LayerCall):
@@ -255,16 +488,11 @@ def _trains_differently(layer: Any) -> bool:
     return is_custom or bool(layer.non_trainable_variables)
 
 
-def _acts_in_both_modes(target: Any) -> str:
-    """What a layer does besides returning a result, whatever `training` is; "" for nothing."""
-    if isinstance(target, LayerSpec):
-        return "has an activity regularizer" if "activity_regularizer" in target.config else ""
-    if not isinstance(target, LayerCall):
-        return ""
-    if any(x.activity_regularizer is not None for x in internals.all_layers(target.layer)):
-        return "has an activity regularizer"
-    is_custom = builtin_class(type(target.layer)) is None
-    return "has a state of its own" if is_custom and target.layer.non_trainable_variables else ""
+def _has_own_state(target: Any) -> bool:
+    """Whether a custom layer that stays whole has a state, which it may change whatever `training` is."""
+    if not isinstance(target, LayerCall) or builtin_class(type(target.layer)) is not None:
+        return False
+    return bool(target.layer.non_trainable_variables)
 
 
 def _choose(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:
@@ -311,8 +539,13 @@ def _choose_value(session: Session, inference: Value, training: Value, same: dic
     a, b = (same.get(v, v) for v in (inference, training))
     if a is b:
         return a
-    if a.dtype != b.dtype or list(map(hint, a.shape)) != list(map(hint, b.shape)):
+    if not _fit(a, b):
         raise _unlike(session, f"one returns {a!r}, the other {b!r}")
+    return _select(session, a, b)
+
+
+def _select(session: Session, a: Value, b: Value) -> Value:
+    """The Value that is `a` in inference and `b` in training."""
     target = LayerSpec("kerasfx.layers.SelectByTraining")
     node = Node(f"{b.name}_by_mode", target, ([a, b],), {}, _path(session))
     return session.finish(node, specs_like(a)).value

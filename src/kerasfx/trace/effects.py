@@ -8,12 +8,22 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kerasfx import keras_internals as internals
-from kerasfx.ir import Assignment, Graph, LayerCall, LayerSpec, Node, Value, map_leaves, values_in
+from kerasfx.ir import (
+    FOLLOWS,
+    Assignment,
+    Graph,
+    LayerCall,
+    LayerSpec,
+    Node,
+    Training,
+    Value,
+    map_leaves,
+    values_in,
+)
 from kerasfx.trace.guards import Guard
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
 from kerasfx.trace.metrics import MetricCall
-from kerasfx.trace.training_flag import asked_context_alone
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
@@ -23,10 +33,11 @@ ADD_LOSS = "kerasfx.layers.AddLoss"
 
 @dataclass(frozen=True)
 class AddedLoss:
-    """A loss, and the value of `training` for which it is added; None for both."""
+    """A loss, the value of `training` for which it is added (None for both), and which `training` that is."""
 
     value: Value
     when: bool | None = None
+    training: Training = FOLLOWS
 
     def of(self, same: dict[Value, Value]) -> AddedLoss:
         """The same loss, by the Value that its own was found to equal."""
@@ -39,9 +50,7 @@ class Effects:
 
     Attributes:
         last_draw: Seed generator (its id) -> the last draw from it.
-        assigned: Variable (its id) -> the Value that it was assigned last.
-        reads: Variable (its id) -> the Value that reading it gives since it was assigned: the same numbers,
-            but gradients take the way of the backend.
+        assigned: Variable (its id) -> the Value that it has now.
         losses: The losses.
         metric_calls: The updates of metrics.
         guards: What was asked about free sizes.
@@ -52,7 +61,6 @@ class Effects:
 
     last_draw: dict[int, Value] = field(default_factory=dict)
     assigned: dict[int, Value] = field(default_factory=dict)
-    reads: dict[int, Value] = field(default_factory=dict)
     losses: list[AddedLoss] = field(default_factory=list)
     metric_calls: list[MetricCall] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
@@ -102,7 +110,6 @@ def tie_to_outputs(session: Session) -> None:
     if output is None:
         return
     tied = output
-    from_context = asked_context_alone(session.flags_asked)
     parameters = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
     for key, new_value in effects.assigned.items():
         parameter = parameters[key]
@@ -110,13 +117,11 @@ def tie_to_outputs(session: Session) -> None:
         node = Node(f"{parameter.name}_update", target, (tied, new_value, parameter), {})
         tied = _finished(session, node, tied)
     for call in effects.metric_calls:
-        node = call.node(tied)
-        node.training_from_context = from_context
-        tied = _finished(session, node, tied)
-    if effects.losses:
-        target = LayerSpec(ADD_LOSS, {"when": [loss.when for loss in effects.losses]})
-        node = Node("add_loss", target, ([tied, *(loss.value for loss in effects.losses)],), {})
-        node.training_from_context = from_context
+        tied = _finished(session, call.node(tied), tied)
+    for training, losses in _by_training(effects.losses).items():
+        target = LayerSpec(ADD_LOSS, {"when": [loss.when for loss in losses]})
+        node = Node("add_loss", target, ([tied, *(loss.value for loss in losses)],), {})
+        node.training = training
         tied = _finished(session, node, tied)
     tie_instead(graph, output, tied)
 
@@ -127,6 +132,16 @@ def tie_instead(graph: Graph, output: Value, tied: Value) -> None:
         return
     graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)
     graph.output_masks[tied] = graph.output_masks.pop(output, None)
+
+
+def _by_training(losses: list[AddedLoss]) -> dict[Training, list[AddedLoss]]:
+    """The losses, by which `training` says whether they are added; those of both modes go with any."""
+    rules = dict.fromkeys(x.training for x in losses if x.when is not None)
+    first = next(iter(rules), FOLLOWS)
+    found: dict[Training, list[AddedLoss]] = {}
+    for x in losses:
+        found.setdefault(first if x.when is None else x.training, []).append(x)
+    return found
 
 
 def _finished(session: Session, node: Node, like: Value) -> Value:

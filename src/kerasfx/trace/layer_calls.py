@@ -18,9 +18,9 @@ from kerasfx.errors import (
     UnsupportedOperationError,
     describe,
 )
-from kerasfx.ir import LayerCall, LayerSpec, Node, identifier, leaves_of, map_leaves
+from kerasfx.ir import FOLLOWS, LayerCall, LayerSpec, Node, Training, identifier, leaves_of, map_leaves
 from kerasfx.trace import inference, raw
-from kerasfx.trace.branches import trace_both_modes
+from kerasfx.trace.branches import raises_in_the_original, trace_both_modes
 from kerasfx.trace.frames import Frame, ModelCall
 from kerasfx.trace.leaves import (
     applies_activation_last,
@@ -53,9 +53,8 @@ def call_layer(session: Session, original: Callable[..., Any], layer: Any, args:
     is_leaf = session.policy.is_leaf(layer, path) if session.frames else is_kept or is_plain_leaf(layer)
     is_leaf = is_leaf and not session.in_body
     frame = Frame(layer, path, is_leaf, len(session.graph.nodes), session.effects.copy(), args, kwargs)
-    if len(session.frames) == 1 and internals.training_of_context() is session.training:
-        # What was handed to one layer does not reach the next one by itself.
-        internals.set_training_of_context(session.training_of_context)
+    found = internals.training_of_context()
+    _settle_training(session, layer, args, kwargs)
     try:
         with session.framed(frame):
             if internals.is_recomputed(layer):
@@ -72,6 +71,7 @@ def call_layer(session: Session, original: Callable[..., Any], layer: Any, args:
             raise
         failure = error
     _take_back(session, frame)
+    internals.set_training_of_context(found)
     if isinstance(failure, TrainingBranchError):
         try:
             with session.forking(layer):
@@ -81,9 +81,51 @@ def call_layer(session: Session, original: Callable[..., Any], layer: Any, args:
         except Exception as error:
             failure = error
             _take_back(session, frame)
+            internals.set_training_of_context(found)
         if not _may_keep(session, frame, failure):
             raise failure
     return _call_kept(session, original, frame, failure)
+
+
+def _settle_training(session: Session, layer: Any, args: Any, kwargs: Any) -> None:
+    """Let the call context hold what `layer` finds there, as far as the mode is not known while tracing.
+
+    Keras passes on what the context holds, and takes the default of `call` if that is None. While tracing it
+    holds a flag and never None, so that the flag has to know of the default.
+    """
+    found = internals.training_of_context()
+    if not is_flag(found):
+        return
+    if len(session.frames) == 1:
+        # What was handed to one layer does not reach the next one by itself.
+        found = found.left_to_next()
+    if internals.takes_training(layer) and not says_training(layer, args, kwargs):
+        found = found.or_default(internals.default_of_training(layer))
+    internals.set_training_of_context(found)
+
+
+def says_training(layer: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a call of `layer` with these arguments names `training` itself."""
+    names = list(layer._call_signature.parameters)
+    return "training" in kwargs or "training" in names[: len(args)]
+
+
+def operation_of_graph(operation: Any, training: Any) -> Any:
+    """What a Functional model hands to one of its calls: in a bare call, what Keras recorded for the call."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        found = internals.training_of_context()
+        if "training" in kwargs:
+            unsaid = kwargs["training"]
+        elif is_flag(found):
+            unsaid = found.rule.bare
+        else:
+            unsaid = found
+        if unsaid is None and "training" not in kwargs:
+            unsaid = internals.default_of_training(operation)
+        return operation(*args, **{**kwargs, "training": training.or_default(unsaid)})
+
+    return call
 
 
 def _note_call_of_model(session: Session, frame: Frame) -> None:
@@ -100,8 +142,8 @@ def run_call(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
     if frame.is_leaf:
         return _record_leaf(session, frame, kwargs)
     if len(session.frames) == 1:
-        args = tuple(map(partial(_as_argument_of_model, session), args))
-        kwargs = {k: _as_argument_of_model(session, v) for k, v in kwargs.items()}
+        args = tuple(map(_as_argument_of_model, args))
+        kwargs = {k: _as_argument_of_model(v) for k, v in kwargs.items()}
     outputs = _run(session, frame, inference.call_of(layer), args, kwargs)
     # Of a layer that is traced for each mode, the chosen result is regularized.
     return outputs if layer is session.forked_layer else _regularized(session, frame, outputs)
@@ -135,7 +177,7 @@ def _require_readable(session: Session, frame: Frame) -> None:
     """Refuse a `call` to which a `training` that is not known yet means something else than a known one.
 
     Raises:
-        UnsupportedOperationError: It asks `training is True`, or it trains unless it is told not to.
+        UnsupportedOperationError: It asks `training is True`.
     """
     line = identity_test_of_training(type(frame.layer))
     if line is not None:
@@ -147,17 +189,11 @@ def _require_readable(session: Session, frame: Frame) -> None:
                 hint="write `if training:`",
             )
         )
-    if not internals.trains_by_default(frame.layer):
-        return
-    if len(session.frames) > 1:
-        raise session.unsupported("`call` has the default training=True.", "make the default None")
-    what = "called without `training`, the original trains (its default is True) and the result does not"
-    session.note("warning", what, hint="call it with training=True or False; `fit` and `predict` do so")
 
 
-def _as_argument_of_model(session: Session, x: Any) -> Any:
+def _as_argument_of_model(x: Any) -> Any:
     """From the `call` of the model on, who gets `training` got it by hand."""
-    return session.training if x is session.training_of_context else x
+    return x.handed_to_model() if is_flag(x) else x
 
 
 @contextmanager
@@ -191,7 +227,7 @@ def _may_keep(session: Session, frame: Frame, error: Exception) -> bool:
 
 def _cannot_train(session: Session, error: Exception) -> bool:
     """Whether `error` tells that what is traced for training raises in the original as well."""
-    return bool(session.mode_decided and getattr(error, "always", False))
+    return session.mode_decided is not None and raises_in_the_original(error)
 
 
 def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
@@ -256,7 +292,7 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     config |= regularizers_that_count(layer, session.is_tracked(layer))
     target = LayerCall(layer, _why_kept(session, frame), config)
     node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
-    node.training_from_context = internals.training_of_context() is session.training_of_context
+    node.training = _rule(layer)
     for tensor in leaves_of((user_args, user_kwargs)):
         if isinstance(tensor, TracedTensor):
             node.implicit_masks[tensor.value] = session.mask_value(tensor)
@@ -282,6 +318,15 @@ def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> No
                 hint="let its `call` return tensors alone, or keep the layer around it whole",
             )
         )
+
+
+def _rule(layer: Any) -> Training:
+    """Which `training` the call of a leaf gets, from what the context holds inside of it."""
+    found = internals.training_of_context()
+    if is_flag(found):
+        return found.rule
+    hides_layers = not internals.takes_training(layer) and internals.sublayers(layer)
+    return Training(fixed=bool(found)) if hides_layers else FOLLOWS
 
 
 def _split_activation(session: Session, frame: Frame) -> Any:

@@ -12,7 +12,18 @@ import keras
 
 from kerasfx import keras_internals as internals
 from kerasfx.errors import StateUpdateError, describe
-from kerasfx.ir import MetricUpdate, Node, SourceLine, Value, identifier, leaves_of, map_leaves, map_values
+from kerasfx.ir import (
+    FOLLOWS,
+    MetricUpdate,
+    Node,
+    SourceLine,
+    Training,
+    Value,
+    identifier,
+    leaves_of,
+    map_leaves,
+    map_values,
+)
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import source_line
 
@@ -31,6 +42,7 @@ class MetricCall:
         path: Path of the layer that calls it.
         source: The user's line.
         when: The value of `training` for which it is called; None for both.
+        training: Which `training` that is.
     """
 
     metric: Any
@@ -40,6 +52,7 @@ class MetricCall:
     path: str
     source: SourceLine | None
     when: bool | None = None
+    training: Training = FOLLOWS
 
     def of(self, same: dict[Value, Value]) -> MetricCall:
         """The same call, with the Values that those of it were found to equal."""
@@ -53,6 +66,7 @@ class MetricCall:
         name = f"{identifier(self.path)}_{self.metric.name}" if self.path else self.metric.name
         node = Node(name, target, (x, *self.args), self.kwargs, self.path, self.source)
         node.implicit_masks = dict(self.masks)
+        node.training = self.training
         return node
 
 

@@ -31,6 +31,7 @@ from kerasfx.trace.bindings import Bindings, look_again
 from kerasfx.trace.layer_calls import NOT_RECOMPUTED
 from kerasfx.trace.session import Session, current
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
+from kerasfx.trace.training_flag import is_flag
 from kerasfx.trace.where import source_line
 
 Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -119,6 +120,7 @@ def _install_calls() -> None:
     _patch(internals.Layer, "_maybe_build", _maybe_build)
     _patch(internals.Layer, "_set_mask_metadata", _set_mask_metadata)
     _patch(internals.Layer, "add_loss", _add_loss)
+    _patch(internals.functional, "operation_fn", _operation_of_graph)
     _patch(internals.Operation, "__call__", _operation_call)
     _patch(internals.Operation, "symbolic_call", _symbolic_call)
     for module in _modules_of_keras_with(internals.any_symbolic_tensors):
@@ -166,6 +168,13 @@ def _set_mask_metadata(session: Session, original: Any, args: Any, kwargs: Any) 
 
 def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> None:
     session.add_losses(args[0], kwargs.get("loss", args[-1]))
+
+
+def _operation_of_graph(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    (operation,), training = args, kwargs.get("training")
+    if not (is_flag(training) and internals.takes_training(operation)):
+        return original(*args, **kwargs)
+    return layer_calls.operation_of_graph(operation, training)
 
 
 def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:

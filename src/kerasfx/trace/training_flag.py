@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from kerasfx.errors import TrainingBranchError, describe
+from kerasfx.ir import Training
 from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:
@@ -18,11 +18,29 @@ class TrainingFlag:
     Args:
         session: The trace.
         from_context: Whether it is what Keras's call context holds, rather than the argument of the model.
+        bare: What it is in a bare call, `model(x)`.
+        alone: The same where `call` of the model runs outside of a call context.
     """
 
-    def __init__(self, session: Session, *, from_context: bool):
+    def __init__(self, session: Session, *, from_context: bool, bare: Any = None, alone: Any = None):
         self._session = session
-        self.from_context = from_context
+        self.rule = Training(None, from_context, _truth(bare), _truth(alone))
+
+    def or_default(self, default: Any) -> TrainingFlag:
+        """The same flag for a `call` with a default, which Keras takes where nobody has said anything."""
+        rule = self.rule
+        bare, alone = (default if x is None else x for x in (rule.bare, rule.alone))
+        if default is None or (bare, alone) == (rule.bare, rule.alone):
+            return self
+        return TrainingFlag(self._session, from_context=rule.from_context, bare=bare, alone=alone)
+
+    def handed_to_model(self) -> TrainingFlag:
+        """The same flag as an argument of `call` of the model: who gets it from there got it by hand."""
+        return TrainingFlag(self._session, from_context=False, bare=self.rule.bare)
+
+    def left_to_next(self) -> TrainingFlag:
+        """The same flag for the next layer that the model calls, which finds it in the context."""
+        return TrainingFlag(self._session, from_context=True, bare=self.rule.bare)
 
     def __bool__(self) -> bool:
         return self._session.in_user_code and self.decided()
@@ -58,6 +76,5 @@ def is_flag(x: Any) -> TypeGuard[TrainingFlag]:
     return isinstance(x, TrainingFlag)
 
 
-def asked_context_alone(flags: Collection[TrainingFlag]) -> bool:
-    """Whether Python code asked if the model trains, and only Keras's call context."""
-    return bool(flags) and all(flag.from_context for flag in flags)
+def _truth(x: Any) -> bool | None:
+    return None if x is None else bool(x)

@@ -14,7 +14,7 @@ import keras
 
 from kerasfx import keras_internals as internals
 from kerasfx.functions.backend_functions import draws
-from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, SeedDraw, Value, values_in
+from kerasfx.ir import FOLLOWS, Graph, LayerCall, LayerSpec, Node, SeedDraw, Training, Value, values_in
 from kerasfx.report import Finding
 from kerasfx.trace.effects import adds_losses, tie_instead
 from kerasfx.trace.inference import specs_like
@@ -35,14 +35,27 @@ def tie_unused(session: Session) -> None:
         return
     calls = _acting(graph)
     session.findings.extend(map(_about_call, filter(_counts, calls)))
-    waited_for = [node.results[0] for node in calls]
-    waited_for += [_regularized(session, v) for v in _lost_weights(session, waited_for)]
-    if not waited_for:
-        return
-    node = Node("counted", LayerSpec(AFTER), ([output, *waited_for],), {})
-    tied: Any = session.finish(node, specs_like(output))
-    tied.value.mask = output.mask
-    tie_instead(graph, output, tied.value)
+    groups: dict[tuple[bool | None, Training], list[Value]] = {}
+    for node in calls:
+        groups.setdefault(node.only_in or (None, FOLLOWS), []).append(node.results[0])
+    waited_for = [v for values in groups.values() for v in values]
+    lost = [_regularized(session, v) for v in _lost_weights(session, waited_for)]
+    if lost:
+        groups.setdefault((None, FOLLOWS), []).extend(lost)
+    tied = output
+    for (mode, training), values in groups.items():
+        tied = _waiting(session, tied, values, mode, training)
+    tie_instead(graph, output, tied)
+
+
+def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None, training: Training) -> Value:
+    """`x`, once `values` are computed, which they are in `mode` alone, if any."""
+    config = {} if mode is None else {"when": [mode] * len(values)}
+    node = Node("counted", LayerSpec(AFTER, config), ([x, *values],), {})
+    tied: Any = session.finish(node, specs_like(x))
+    node.training = training
+    tied.value.mask = x.mask
+    return tied.value
 
 
 def regularizers_that_count(layer: Any, is_tracked: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import linecache
 import os
 import sys
@@ -95,6 +96,20 @@ def fault_of_ours(error: BaseException) -> SourceLine | None:
     file, line = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)][-1]
     found = line_at(file, line) if line is not None and file.startswith(_OURS) else None
     return None if found is None or found.text.startswith("raise") else found
+
+
+def raised_by_user(error: BaseException) -> bool:
+    """Whether a `raise` or `assert` of the user's code raised `error`, and not to pass on one of ours."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None or _is_skipped(step.tb_frame.f_code.co_filename):
+        return False
+    is_raise = step.tb_frame.f_code.co_code[step.tb_lasti] == _RAISE
+    return is_raise and all(map(raised_by_user, filter(None, (error.__context__, error.__cause__))))
+
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def line_at(file: str, line: int) -> SourceLine:
