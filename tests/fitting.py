@@ -21,12 +21,13 @@ def losses_of_fit(model: keras.Model, data: tuple[np.ndarray, np.ndarray], jit_c
     return model.fit(*data, epochs=3, batch_size=4, shuffle=False, verbose=0).history["loss"]
 
 
-def made_again(model: keras.Model, how: str, directory: Path) -> keras.Model:
+def made_again(model: keras.Model, how: str, directory: Path | None = None) -> keras.Model:
     """A model with the same weights, made in one of `WAYS_TO_MAKE_AGAIN`."""
     if how == "cloned":
         again = keras.models.clone_model(model)
         again.set_weights(model.get_weights())
         return again
+    assert directory is not None
     model.save(directory / "again.keras")
     return keras.models.load_model(directory / "again.keras")
 

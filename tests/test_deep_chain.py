@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from fitting import made_again
 from predicting import predicted
 
 import kerasfx
@@ -75,6 +76,13 @@ def test_it_is_loaded_here(chain, x, file):
     assert sys.getrecursionlimit() == limit
     np.testing.assert_array_equal(predicted(loaded, x), predicted(chain[1], x))
     assert kerasfx.prepare_model(loaded) is loaded
+
+
+def test_it_is_cloned(chain, x):
+    limit = sys.getrecursionlimit()
+    cloned = made_again(chain[1], "cloned")
+    assert sys.getrecursionlimit() == limit
+    np.testing.assert_array_equal(predicted(cloned, x), predicted(chain[1], x))
 
 
 def test_it_follows_its_weight(chain, x):

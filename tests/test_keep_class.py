@@ -483,3 +483,29 @@ def test_several_arguments():
     x = keras.Input((4,))
     with pytest.raises(UnsupportedModelError, match="`call` of TwoArguments takes several arguments"):
         kerasfx.prepare_model(TwoArguments(), kerasfx.Inputs(x, context=x), keep_class=True)
+
+
+class DropsAlways(keras.Model):
+    """Needs the Functional class of kerasfx: one layer always trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop, self.head = keras.layers.Dropout(0.4), keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.head(self.drop(x, training=True))
+
+    def train_step(self, *args):
+        return super().train_step(*args)
+
+
+def test_file_of_a_model_of_the_class_of_kerasfx_is_loaded(tmp_path):
+    x = np.ones((2, 4), "float32")
+    prepared = kerasfx.prepare_model(DropsAlways(), keras.Input((4,)), keep_class=True)
+    prepared.compile("sgd", "mse")
+    prepared.fit(x, x[:, :2], verbose=0)
+    prepared.save(tmp_path / "kept.keras")
+    loaded = keras.models.load_model(tmp_path / "kept.keras")
+    assert type(loaded) is kerasfx.functional.Functional
+    assert "drop" in loaded.get_config()["training_fixed_in"]
+    assert len(keras.models.clone_model(prepared).layers) == 3

@@ -154,7 +154,7 @@ def test_untracked_layer_has_no_losses():
     assert kerasfx.compare(model, prepared)
 
 
-def test_state_that_is_used_elsewhere_moves_in_calls_for_nothing():
+def test_state_moves_in_calls_for_nothing():
     seeds = keras.random.SeedGenerator(3)
 
     def call(self, x):
@@ -170,8 +170,22 @@ def test_state_that_is_used_elsewhere_moves_in_calls_for_nothing():
     assert kerasfx.compare(model, prepared)
 
 
-def test_state_that_nothing_uses_is_left_out():
-    model = net(lambda: {"other": layers.BatchNormalization()}, called_for_nothing)
+@pytest.mark.parametrize("keep_class", [False, True])
+def test_state_that_no_other_call_uses_moves(keep_class):
+    def call(self, x):
+        self.norm(x)
+        keras.random.normal((2,), seed=self.seeds)
+        return x
+
+    made = {"norm": layers.BatchNormalization(), "seeds": keras.random.SeedGenerator(3)}
+    model = net(lambda: made, call)
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)), keep_class=keep_class)
+    assert not provenance_of(prepared).unused
+    assert kerasfx.compare(model, prepared)
+
+
+def test_call_without_effect_is_left_out():
+    model = net(lambda: {"other": layers.Dense(3)}, called_for_nothing)
     prepared = kerasfx.prepare_model(model, keras.Input((4,)))
     assert [type(x).__name__ for x in prepared.layers] == ["InputLayer", "Dense"]
 

@@ -148,6 +148,7 @@ class _Emitter:
         settings: dict[str, Any] = {}
         if self.not_trained and not self.graph.takes_training:
             settings["takes_training"] = False
+        self._rename_masks(flat)
         if needs_template:
             count = iter(range(len(flat)))
             indices = map_leaves(lambda t: None if t is None else next(count), outputs)
@@ -155,8 +156,12 @@ class _Emitter:
         is_plain = not (settings or self.needs_rules or fit.would_forget_losses(self.graph))
         if is_plain and depth <= functional.SAFE_DEPTH:
             return keras.Model(inputs, outputs, name=name)
-        with functional.room_for(depth):
-            return functional.Functional(inputs, outputs, name=name, **settings)
+        return functional.Functional(inputs, outputs, name=name, **settings)
+
+    def _rename_masks(self, outputs: list[Any]) -> None:
+        """Give the operations with which Keras makes masks, and which it names itself, names of their own."""
+        for operation in internals.operations_of_keras(outputs):
+            operation.name = self._name(operation.name)
 
     # Nodes
 

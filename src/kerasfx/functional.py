@@ -79,7 +79,10 @@ class Functional(internals.Functional):
     def __init__(self, *args: Any, **kwargs: Any):
         given = {k: kwargs.pop(k) for k in self.SETTINGS if k in kwargs}
         rules = {k: kwargs.pop(k) for k in modes.SAVED if k in kwargs}
-        super().__init__(*args, **kwargs)
+        outputs = kwargs["outputs"] if "outputs" in kwargs else args[1]
+        # `clone_model` makes a chain as deep as this one, in no block of ours.
+        with room_for(internals.count_calls(keras.tree.flatten(outputs))):
+            super().__init__(*args, **kwargs)
         _require_settings({**given, **rules}, len(self.outputs))
         # `keras.models.clone_model` hands over inputs, outputs and name alone.
         given = given or getattr(self.outputs[0], "kerasfx_settings", {})

@@ -49,6 +49,11 @@ class SourceLine:
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
 
+    @property
+    def in_full(self) -> str:
+        """The place and the line itself, where it is known: code that was executed from a string is not."""
+        return f"{self}: {self.text}" if self.text else str(self)
+
 
 @dataclass(frozen=True)
 class LayerSpec:

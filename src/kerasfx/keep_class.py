@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import keras
@@ -70,7 +71,7 @@ def dropped_methods(model: Any) -> list[Finding]:
 def _defined(cls: type, name: str) -> Iterator[tuple[type, Any]]:
     """The class of the user that defines a method which Keras defines too, and the method."""
     owner = next(c for c in cls.__mro__ if name in vars(c))
-    if not owner.__module__.startswith("keras."):
+    if not internals.module_of(owner).startswith("keras."):
         yield owner, vars(owner)[name]
 
 
@@ -108,21 +109,24 @@ def keep_class(original: Any, prepared: Any, graph: Graph, record: Provenance, s
     prepared.__class__ = _joined(type(prepared), type(original))
     internals.look_at_methods_again(prepared)
     for name, value in internals.own_attributes(original).items():
-        attributes.hand_over(name, value)
+        if name not in GRAPH:
+            attributes.hand_over(name, value)
     internals.track_besides_graph(prepared, attributes.kept)
     object.__setattr__(prepared, "_kerasfx_refused", attributes.refused)
 
 
+@functools.cache
 def _joined(graph_class: type, user_class: type) -> type:
     """A class with the graph of the one and the methods of the other.
 
-    It bears the name under which Keras saves models of `graph_class`: the file needs no code of the user.
+    It bears the names under which Keras saves models of `graph_class`: the file needs no code of the user.
     """
     bases = (user_class,) if issubclass(user_class, graph_class) else (graph_class, user_class)
     members = {name: inspect.getattr_static(graph_class, name) for name in GRAPH}
     made = type(graph_class.__name__, bases, {**members, "__getattr__": _refuse})
     made.__module__ = graph_class.__module__
     made.__doc__ = f"A Functional model with the methods of {user_class.__qualname__}."
+    internals.save_as(made, graph_class)
     return made
 
 
@@ -311,7 +315,7 @@ def _reachable(value: Any) -> Iterator[Any]:
 
 
 def _held(x: Any) -> list[Any]:
-    package = type(x).__module__.partition(".")[0]
+    package = internals.module_of(type(x)).partition(".")[0]
     is_closed = isinstance(x, (type, ModuleType, internals.Layer)) or internals.is_variable(x)
     if is_closed or package in ("tensorflow", "jax", "jaxlib", "torch", "numpy"):
         return []
@@ -319,8 +323,10 @@ def _held(x: Any) -> list[Any]:
         return list(x.values())
     if isinstance(x, (list, tuple, set)):
         return list(x)
-    if isinstance(x, MethodType):
+    if isinstance(x, (MethodType, BuiltinMethodType)):
         return [x.__self__]
+    if isinstance(x, functools.partial):
+        return [x.func, *x.args, *x.keywords.values()]
     if isinstance(x, FunctionType):
         cells = [c for c in x.__closure__ or () if c != CellType()]  # an empty cell has no contents
         return [*(c.cell_contents for c in cells), *(x.__defaults__ or ())]

@@ -27,6 +27,7 @@
 | `Layer._untrack_variable`, `_tracker`: `lock`, `unlock` | a weight that two layers have | 3.0 |
 | `Layer._call_has_training_arg`, `_call_has_mask_arg` | whether `call` takes `training`, `mask` | 3.0 |
 | `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
+| `object_registration.GLOBAL_CUSTOM_NAMES` | a class that is saved under the name of another | 3.0 |
 | `Trainer._compute_loss_has_training_arg` | a prepared model with `compute_loss` of the user | 3.5 |
 | `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
 | `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
@@ -54,6 +55,7 @@ from keras.src.layers.layer import CallContext, Layer
 from keras.src.models import functional
 from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
+from keras.src.saving import object_registration
 from keras.src.utils import traceback_utils, tracking
 
 __all__ = ["Functional", "Layer", "Operation", "backend", "functional", "keras_tensor", "traceback_utils"]
@@ -61,9 +63,15 @@ __all__ = ["Functional", "Layer", "Operation", "backend", "functional", "keras_t
 any_symbolic_tensors = keras_tensor.any_symbolic_tensors
 
 
+def module_of(x: Any) -> str:
+    """The module of a class or function; "" for code that was executed without one."""
+    name = getattr(x, "__module__", None)
+    return name if isinstance(name, str) else ""
+
+
 def variable_classes() -> list[type]:
     """The classes of the MRO of `keras.Variable` that Keras itself defines."""
-    return [c for c in keras.Variable.__mro__ if c.__module__.startswith("keras.")]
+    return [c for c in keras.Variable.__mro__ if module_of(c).startswith("keras.")]
 
 
 def is_variable(x: Any) -> bool:
@@ -344,11 +352,57 @@ class SymbolicCall(NamedTuple):
 
 
 def call_that_made(tensor: Any) -> SymbolicCall:
-    """The call that a symbolic tensor comes from; implicit masks are not among its inputs."""
+    """The call that a symbolic tensor comes from; implicit masks are not among its inputs.
+
+    In a model that was saved or cloned each mask that was implicit is an argument, while the tensor that it
+    belongs to carries another one, made in the same way.
+    """
     operation, node_index, result = tensor._keras_history
     node = operation._inbound_nodes[node_index]
-    masks = {id(mask_of(t)) for t in node.input_tensors}
-    return SymbolicCall(operation, node, result, [t for t in node.input_tensors if id(t) not in masks])
+    masks = [m for m in map(mask_of, node.input_tensors) if m is not None]
+    inputs = [t for t in node.input_tensors if not any(_is_made_alike(t, m) for m in masks)]
+    return SymbolicCall(operation, node, result, inputs)
+
+
+def _is_made_alike(a: Any, b: Any) -> bool:
+    """Whether two symbolic tensors are one, or results of the same operations, none a layer, on the same."""
+    if a is b:
+        return True
+    (x, i, k), (y, j, n) = a._keras_history, b._keras_history
+    if k != n or type(x) is not type(y) or isinstance(x, Layer):
+        return False
+    ours, theirs = (op._inbound_nodes[index].arguments for op, index in ((x, i), (y, j)))
+    flat = [keras.tree.flatten((each.args, each.kwargs)) for each in (ours, theirs)]
+    return len(flat[0]) == len(flat[1]) and all(map(_is_alike, *flat))
+
+
+def _is_alike(a: Any, b: Any) -> bool:
+    are_symbolic = [isinstance(x, keras.KerasTensor) for x in (a, b)]
+    return _is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and a == b
+
+
+def operations_of_keras(tensors: list[Any]) -> list[Any]:
+    """The operations that symbolic tensors come from and that are no layers: Keras makes masks with them."""
+    operations = [node.operation for node in _calls_behind(tensors)]
+    return list({id(op): op for op in operations if not isinstance(op, Layer)}.values())
+
+
+def count_calls(tensors: list[Any]) -> int:
+    """How many calls symbolic tensors come from."""
+    return sum(1 for _ in _calls_behind(tensors))
+
+
+def _calls_behind(tensors: list[Any]) -> Iterator[Any]:
+    """Keras's nodes that symbolic tensors come from, each once."""
+    seen: set[int] = set()
+    waiting = list(tensors)
+    while waiting:
+        operation, node_index, _ = waiting.pop()._keras_history
+        node = operation._inbound_nodes[node_index]
+        if id(node) not in seen:
+            seen.add(id(node))
+            waiting.extend(node.input_tensors)
+            yield node
 
 
 @contextmanager
@@ -477,6 +531,12 @@ def exchange_weight(layer: Any, variable: Any) -> None:
     layer._tracker.unlock()
     layer.weight = variable
     layer._tracker.lock()
+
+
+def save_as(cls: type, registered: type) -> None:
+    """Let Keras save objects of `cls` under the name of the class `registered`, which it loads them as."""
+    if registered in object_registration.GLOBAL_CUSTOM_NAMES:
+        object_registration.GLOBAL_CUSTOM_NAMES[cls] = object_registration.GLOBAL_CUSTOM_NAMES[registered]
 
 
 def look_at_methods_again(model: Any) -> None:

@@ -108,7 +108,7 @@ def public_call(
     if (cls.__module__, cls.__name__) == _RELU_ACTIVATION:
         return _relu_call(operation, *args, **kwargs)
     # Tested before the cache sees the class, which would keep a user's class alive.
-    if not cls.__module__.startswith(_OPERATION_PACKAGE):
+    if not internals.module_of(cls).startswith(_OPERATION_PACKAGE):
         return None
     recipe = _recipe(cls)
     stored = _stored_values(operation, recipe) if recipe else None

@@ -238,7 +238,7 @@ def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
     error.add_note(
         describe(
             "kerasfx was tracing the model when this was raised.",
-            where=f"{where}, {line}: {line.text}" if line else where,
+            where=f"{where}, {line.in_full}" if line else where,
             hint="check that the same call works on real tensors of these shapes and dtypes",
         )
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasfx.keras_internals import all_layers
+from kerasfx.keras_internals import all_layers, module_of
 
 Selector = type | str | Callable[[Any], bool]
 """A layer class, a pattern of paths such as `"encoder.*.rotary"`, or a predicate of a layer."""
@@ -34,7 +34,7 @@ _HARMLESS |= {
 def is_builtin(cls: type) -> bool:
     """Whether `cls` is a layer class of Keras or of kerasfx that can be loaded by its name."""
     return (
-        cls.__module__.startswith(("keras.src.layers.", "kerasfx.layers")) and cls is not keras.layers.Lambda
+        module_of(cls).startswith(("keras.src.layers.", "kerasfx.layers")) and cls is not keras.layers.Lambda
     )
 
 
@@ -66,7 +66,7 @@ def foreign_activation(layer: Any) -> Any:
 
 
 def _is_keras_function(activation: Any) -> bool:
-    return getattr(activation, "__module__", "").startswith("keras.") or isinstance(activation, str)
+    return module_of(activation).startswith("keras.") or isinstance(activation, str)
 
 
 def applies_activation_last(layer: Any) -> bool:
@@ -82,7 +82,7 @@ def custom_parts(layer: Any) -> list[Any]:
 def _is_custom(layer: Any) -> bool:
     """Whether the class of `layer` is of other code; models of layers are Keras's own."""
     cls = type(layer)
-    return builtin_class(cls) is None and not cls.__module__.startswith("keras.src.models.")
+    return builtin_class(cls) is None and not module_of(cls).startswith("keras.src.models.")
 
 
 def how_to_save(layer: Any) -> str:

@@ -108,4 +108,4 @@ def _update(session: Session, metric: Any, *args: Any, **kwargs: Any) -> Any:
 def _is_of_keras(metric: Any) -> bool:
     """Whether a process without the user's code can make such a metric."""
     wraps_a_function = type(metric) is keras.metrics.MeanMetricWrapper
-    return type(metric).__module__.startswith("keras.") and not wraps_a_function
+    return internals.module_of(type(metric)).startswith("keras.") and not wraps_a_function

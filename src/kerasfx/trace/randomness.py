@@ -8,8 +8,8 @@ the layer or its module hold are compared.
 from __future__ import annotations
 
 import functools
+import inspect
 import random
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ def _drawing_functions(module: Any) -> list[tuple[str, Any]]:
 def _draw(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     # Keras takes the seeds of initializers from Python's numbers.
     if session.in_user_code and called_by_user():
-        raise _refusal(session, f"`call` draws from {name}.")
+        raise _refusal(session, f"`call` draws from {name}.", session.locate(source_line()))
     return original(*args, **kwargs)
 
 
@@ -79,12 +79,18 @@ def refusing_draws(session: Session, layer: Any) -> Iterator[None]:
     Raises:
         UnsupportedOperationError: It did.
     """
-    module = sys.modules.get(type(layer).__module__)
-    held = [*vars(layer).values(), *(vars(module).values() if module else ())]
+    held = [*vars(layer).values(), *_globals_of(layer).values()]
     before = [(g, _state_of(g)) for g in held if isinstance(g, _GENERATORS)]
     yield
     if any(_state_of(g) != state for g, state in before):
-        raise _refusal(session, "`call` draws from a generator of Python or NumPy.")
+        raise _refusal(session, "`call` draws from a generator of Python or NumPy.", session.locate(None))
+
+
+def _globals_of(layer: Any) -> dict[str, Any]:
+    """The globals that `call` of `layer` reads, also of code that was executed outside of any module."""
+    call = getattr(layer.call, "__func__", layer.call)
+    call = inspect.unwrap(call) if inspect.isfunction(call) else call
+    return getattr(call, "__globals__", {})
 
 
 def _state_of(generator: Any) -> str:
@@ -96,11 +102,11 @@ def _state_of(generator: Any) -> str:
         return str(generator.get_state())
 
 
-def _refusal(session: Session, what: str) -> UnsupportedOperationError:
+def _refusal(session: Session, what: str, where: str) -> UnsupportedOperationError:
     return UnsupportedOperationError(
         describe(
             what,
-            where=session.locate(source_line()),
+            where=where,
             why="the prepared model would have the same random numbers at each call",
             hint=f"draw with keras.random and a SeedGenerator, or {session.keep_hint()}",
         )

@@ -6,12 +6,14 @@ import ast
 import functools
 import inspect
 import textwrap
+import tokenize
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from kerasfx.ir import SourceLine
+from kerasfx.keras_internals import module_of
 from kerasfx.report import Finding
 from kerasfx.trace.where import line_at
 
@@ -138,10 +140,11 @@ def _functions(cls: type) -> Iterator[tuple[Function, ast.AST]]:
 
 
 def _tree(function: Any) -> ast.AST | None:
-    is_users = inspect.isfunction(function) and not function.__module__.startswith("keras.")
+    is_users = inspect.isfunction(function) and not module_of(function).startswith("keras.")
     try:
         return ast.parse(textwrap.dedent(inspect.getsource(function))) if is_users else None
-    except (OSError, SyntaxError, TypeError):  # no source, or not a statement of its own, as a lambda
+    # No source, or not that of the function, or not a statement of its own, as a lambda.
+    except (OSError, SyntaxError, TypeError, ValueError, tokenize.TokenError):
         return None
 
 

@@ -148,7 +148,7 @@ class Session:
         if not self.frames:
             return str(line or "")
         layer = f"{self.frame.path or self.root.name} ({type(self.frame.layer).__name__})"
-        return f"{layer}, {line}: {line.text}" if line else layer
+        return f"{layer}, {line.in_full}" if line else layer
 
     def is_tracked(self, layer: Any) -> bool:
         """Whether Keras counts `layer` among those of the model."""

@@ -1,13 +1,12 @@
 """What no output depends on and acts all the same: it waits on the way to an output, or it would be lost.
 
 Keras counts the regularizers of every trained weight that a model has, also of layers whose result is
-unused or that `call` never calls; a call with an unused result adds its losses, and moves the state of a
-layer or generator on that others use.
+unused or that `call` never calls. A call with an unused result adds its losses, and moves statistics and
+seeds, which a later call or a method of the class may use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 AFTER = "kerasfx.layers.After"
 
-_BACKEND = "the random state of the backend"
-
 
 def tie_unused(session: Session) -> None:
     """Let an output wait for the calls and the weights that count without one; the report says which."""
@@ -34,7 +31,7 @@ def tie_unused(session: Session) -> None:
     if output is None:
         return
     calls = _acting(graph)
-    session.findings.extend(map(_about_call, filter(_counts, calls)))
+    session.findings.extend(_about_call(n) for n in calls if isinstance(n.target, (LayerCall, LayerSpec)))
     groups: dict[tuple[bool | None, Training], list[Value]] = {}
     for node in calls:
         groups.setdefault(node.only_in or (None, FOLLOWS), []).append(node.results[0])
@@ -85,21 +82,13 @@ def _only_waits(node: Node, value: Value) -> bool:
 
 
 def _acting(graph: Graph) -> list[Node]:
-    """The calls that no output needs, and that add losses or move a state that something else uses."""
-    found: list[Node] = []
-    while True:
-        needed = graph.needed(v for node in found for v in node.results)
-        used = {key for n in graph.nodes if not needed.isdisjoint(n.results) for key in _state_of(n)}
-        more = [
-            node
-            for node in graph.nodes
-            if node.results
-            and needed.isdisjoint(node.results)
-            and (_counts(node) or not used.isdisjoint(_state_of(node)))
-        ]
-        if not more:
-            return found
-        found += more
+    """The calls that no output needs, and that do more than to return a result."""
+    needed = graph.needed()
+    return [n for n in graph.nodes if n.results and needed.isdisjoint(n.results) and _acts(n)]
+
+
+def _acts(node: Node) -> bool:
+    return _counts(node) or _moves_state(node)
 
 
 def _counts(node: Node) -> bool:
@@ -108,16 +97,13 @@ def _counts(node: Node) -> bool:
     return adds_losses(node) or any(v.regularizer for v in variables)
 
 
-def _state_of(node: Node) -> Iterator[Any]:
-    """What the call of `node` changes besides its results, by id: seeds, statistics."""
+def _moves_state(node: Node) -> bool:
+    """Whether the call of `node` draws, or its layer has statistics or draws."""
     target = node.target
-    if isinstance(target, SeedDraw):
-        yield id(target.generator.state)
-    elif isinstance(target, LayerCall):
-        for layer in internals.all_layers(target.layer):
-            yield from map(id, (*internals.seeds(layer), *internals.state_but_seeds(layer)))
-    elif isinstance(target, str) and draws(target):
-        yield _BACKEND
+    if not isinstance(target, LayerCall):
+        return isinstance(target, SeedDraw) or (isinstance(target, str) and draws(target))
+    layers = internals.all_layers(target.layer)
+    return any(internals.seeds(x) or internals.state_but_seeds(x) for x in layers)
 
 
 def _lost_weights(session: Session, waited_for: list[Value]) -> list[Any]:
@@ -139,5 +125,6 @@ def _regularized(session: Session, variable: Any) -> Value:
 
 def _about_call(node: Node) -> Finding:
     kind = type(node.target.layer).__name__ if isinstance(node.target, LayerCall) else "the layer"
-    what = f"no output depends on this call of {kind}; the result makes it, for the losses"
+    reason = "losses" if _counts(node) else "state"
+    what = f"no output depends on this call of {kind}; the result makes it, for the {reason}"
     return Finding("unused", node.path, what, node.source)

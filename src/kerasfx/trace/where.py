@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import keras
@@ -58,7 +59,7 @@ def source_line() -> SourceLine | None:
     """The innermost line on the stack that is neither Keras's, a backend's nor ours."""
     frame = sys._getframe(1)
     while frame is not None:
-        if not _is_skipped(frame.f_code.co_filename):
+        if not _is_skipped(frame):
             return line_at(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
@@ -79,15 +80,14 @@ def called_by_user() -> bool:
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
-    return frame is not None and not _is_skipped(frame.f_code.co_filename)
+    return frame is not None and not _is_skipped(frame)
 
 
 def failing_line(error: BaseException) -> SourceLine | None:
     """The innermost line of the user's code in the traceback of `error`."""
-    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
-    for file, line in reversed(frames):
-        if line is not None and not _is_skipped(file):
-            return line_at(file, line)
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if not _is_skipped(frame):
+            return line_at(frame.f_code.co_filename, line)
     return None
 
 
@@ -120,14 +120,19 @@ def line_at(file: str, line: int) -> SourceLine:
 _skipped_files: dict[str, bool] = {}
 
 
-def _is_skipped(file: str) -> bool:
+def _is_skipped(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename
+    if file == "<string>":  # code that was executed; libraries do so, too
+        return str(frame.f_globals.get("__name__")).partition(".")[0] in _SKIPPED
+    return _is_file_skipped(file)
+
+
+def _is_file_skipped(file: str) -> bool:
     if file not in _skipped_files:
         parts = file.split(os.sep)
         package = parts[parts.index("site-packages") + 1] if "site-packages" in parts else parts[-1]
         inside_keras = os.path.dirname(keras.__file__) + os.sep
-        _skipped_files[file] = (
-            package in _SKIPPED or file.startswith((_OURS, inside_keras, "<frozen")) or file == "<string>"
-        )
+        _skipped_files[file] = package in _SKIPPED or file.startswith((_OURS, inside_keras, "<frozen"))
     return _skipped_files[file]
 
 

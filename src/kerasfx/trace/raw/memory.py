@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from kerasfx import keras_internals as internals
 from kerasfx.errors import UnsupportedOperationError
 from kerasfx.functions.torch_names import words
 from kerasfx.ir import Constant, LayerCall, Node, Parameter, Value, leaves_of
@@ -153,7 +154,7 @@ def _touched(node: Node) -> list[Value]:
 def _is_fresh(node: Node) -> bool:
     if isinstance(node.target, LayerCall):
         layer = node.target.layer
-        return type(layer).__module__.startswith("keras.") and type(layer).__name__ in FRESH_LAYERS
+        return internals.module_of(type(layer)).startswith("keras.") and type(layer).__name__ in FRESH_LAYERS
     if not isinstance(node.target, str):
         return False
     function = node.target.rpartition(".")[2]

@@ -673,7 +673,7 @@ def _set_training(layer: Any, mode: bool) -> None:
 
 def _has_no_state(module: Any) -> bool:
     """Whether `forward` of a module of PyTorch itself is a function of its argument and its parameters."""
-    own = all(type(m).__module__.startswith("torch.nn.modules.") for m in module.modules())
+    own = all(internals.module_of(type(m)).startswith("torch.nn.modules.") for m in module.modules())
     changes = any(word in type(m).__name__ for m in module.modules() for word in STATEFUL_MODULES)
     return own and not changes and not any(True for _ in module.buffers())
 
