@@ -120,10 +120,15 @@ def _joined(graph_class: type, user_class: type) -> type:
     """A class with the graph of the one and the methods of the other.
 
     It bears the names under which Keras saves models of `graph_class`: the file needs no code of the user.
+    What is made of it from a graph alone, by `clone_model` for one, is a model of `graph_class`.
     """
+
+    def of_graph(cls: type, *args: Any, **kwargs: Any) -> Any:
+        return graph_class(*args, **kwargs)
+
     bases = (user_class,) if issubclass(user_class, graph_class) else (graph_class, user_class)
     members = {name: inspect.getattr_static(graph_class, name) for name in GRAPH}
-    made = type(graph_class.__name__, bases, {**members, "__getattr__": _refuse})
+    made = type(graph_class.__name__, bases, {**members, "__new__": of_graph, "__getattr__": _refuse})
     made.__module__ = graph_class.__module__
     made.__doc__ = f"A Functional model with the methods of {user_class.__qualname__}."
     internals.save_as(made, graph_class)
