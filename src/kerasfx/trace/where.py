@@ -103,7 +103,7 @@ def raised_by_user(error: BaseException) -> bool:
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
-    if step is None or _is_skipped(step.tb_frame.f_code.co_filename):
+    if step is None or _is_skipped(step.tb_frame):
         return False
     is_raise = step.tb_frame.f_code.co_code[step.tb_lasti] == _RAISE
     return is_raise and all(map(raised_by_user, filter(None, (error.__context__, error.__cause__))))
