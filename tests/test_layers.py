@@ -43,6 +43,8 @@ EXAMPLES = {
     "Parameter": lambda: fx.Parameter((4,), regularizer="l2", constraint="non_neg"),
     "small Constant": lambda: fx.Constant.of(np.arange(4, dtype="float32"), "constant"),
     "large Constant": lambda: fx.Constant.of(np.arange(100, dtype="int32"), "constant"),
+    "ReadAssigned": lambda: fx.ReadAssigned(),
+    "ReadHeld": lambda: fx.ReadHeld(),
     "AttachMask": lambda: fx.AttachMask(),
     "DropMask": lambda: fx.DropMask(),
     "DrawSeed": lambda: fx.DrawSeed(7),

@@ -131,29 +131,6 @@ def test_state_goes_on_after_saving(tmp_path):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), prepared.predict(x, verbose=0))
 
 
-class Counting(keras.Model):
-    """Reads its state, assigns it, and then uses what it read."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
-
-    def call(self, x):
-        before = self.count.value
-        self.count.assign_add(1.0)
-        return [ops.negative(x), ops.exp(x) * before]
-
-
-def test_what_was_read_before_an_assignment_stays(tmp_path):
-    """Although PyTorch assigns in place, and nodes run in another order than the lines."""
-    prepared = kerasfx.prepare_model(Counting(), keras.Input((2,)))
-    prepared.save(tmp_path / "counting.keras")
-    x = np.zeros((1, 2), "float32")
-    for model in (prepared, keras.models.load_model(tmp_path / "counting.keras")):
-        counts = [predicted(model, x)[1].tolist() for _ in range(3)]
-        assert counts == [[[0, 0]], [[1, 1]], [[2, 2]]]
-
-
 def test_inference_draws_nothing_where_only_training_does():
     layer = Everything()
     prepared = kerasfx.prepare_model(around(layer), keras.Input((5,)))

@@ -92,6 +92,31 @@ def decisions_go_to(hook: Decision) -> Iterator[None]:
         _decision.reset(token)
 
 
+_as_tensor: ContextVar[Callable[[Any], Any] | None] = ContextVar("kerasfx_dim_as_tensor", default=None)
+
+
+@contextmanager
+def sizes_become_tensors_by(hook: Callable[[Any], Any]) -> Iterator[None]:
+    """Let `hook` make the tensor of a size, or of a list of sizes, that is used as one in the block."""
+    token = _as_tensor.set(hook)
+    try:
+        yield
+    finally:
+        _as_tensor.reset(token)
+
+
+def as_tensor(sizes: Any) -> Any:
+    """The tensor of a size or of a list of sizes.
+
+    Raises:
+        TypeError: No model is traced, or the sizes are ints on this backend.
+    """
+    hook = _as_tensor.get()
+    if hook is None:
+        raise TypeError("'int' object is not subscriptable")
+    return hook(sizes)
+
+
 Method = Callable[..., Any]
 
 
@@ -220,6 +245,13 @@ class Dim:
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Tells PyTorch to take such arguments; a mode of the trace sees the calls first."""
         return NotImplemented
+
+    def __getitem__(self, key: Any) -> Any:
+        return as_tensor(self)[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        # Without it, `__getitem__` would make Python iterate over indices.
+        raise TypeError("'int' object is not iterable")
 
     def __bool__(self) -> bool:
         if self.op == "axis":

@@ -32,6 +32,7 @@
 | `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
 | `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
 | `Optimizer._learning_rate, _variables, _trainable_variables` | handing on the state of an optimizer | 3.0 |
+| `stateless_scope.in_stateless_scope` | where an assigned variable is read from a scope | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 | `Function._nodes_by_depth`, `Node.arguments.fill_in`, `is_input` | running only what a mode needs | 3.0 |
 | `functional.operation_fn` | what a Functional model hands to the calls that it records | 3.0 |
@@ -49,7 +50,7 @@ from typing import Any, NamedTuple
 
 import keras
 from keras.src import backend
-from keras.src.backend.common import global_state, keras_tensor
+from keras.src.backend.common import global_state, keras_tensor, stateless_scope
 from keras.src.backend.common import variables as common_variables
 from keras.src.layers.layer import CallContext, Layer
 from keras.src.models import functional
@@ -87,6 +88,16 @@ def is_raw_variable(x: Any) -> bool:
 def raw_value(variable: Any) -> Any:
     """The variable of the backend inside a Keras variable."""
     return vars(variable).get("_value")
+
+
+def set_raw_value(variable: Any, raw: Any) -> None:
+    """Let a Keras variable be another variable of the backend, of the same shape and dtype."""
+    vars(variable)["_value"] = raw
+
+
+def in_stateless_scope() -> bool:
+    """Whether a `keras.StatelessScope` is open, which holds what variables are assigned."""
+    return stateless_scope.in_stateless_scope()
 
 
 def layout_of(variable: Any) -> Any:

@@ -17,6 +17,7 @@ from kerasfx.dims import COMPARISONS
 from kerasfx.errors import InferenceRefusedError, SizeGuardError, TrainingRefusedError, describe
 from kerasfx.functions import resolve
 from kerasfx.ir import ORDER
+from kerasfx.reading_variables import read_assigned, variables_are_places
 
 SMALL_CONSTANT = 64
 """Constants with at most this many elements are kept in the config, larger ones with the weights."""
@@ -210,6 +211,44 @@ class Parameter(_Plain):
             "assigned": self.assigned,
         }
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class ReadAssigned(_Plain):
+    """What is read of a weight after it was assigned: the new value, with the gradient of the backend.
+
+    On TensorFlow and PyTorch reading a variable gives its gradient to the variable, and none to what it was
+    assigned. On JAX, and on any backend in a `keras.StatelessScope`, the new value itself is read, so that
+    the gradient goes on through it. The layer does what the backend does on which it runs.
+
+    Call arguments:
+        inputs: `[new value, weight as it was before]`, of one shape and float dtype.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return read_assigned(*inputs)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
+
+
+@keras.saving.register_keras_serializable("kerasfx")
+class ReadHeld(_Plain):
+    """What `before = weight.value` gives after the weight was assigned.
+
+    On TensorFlow and PyTorch it is the variable itself and gives what it is by now; on JAX, and on any
+    backend in a `keras.StatelessScope`, it is the value that was read.
+
+    Call arguments:
+        inputs: `[value that was read, what reading the weight gives now]`, of one shape and dtype.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        before, now = inputs
+        return ops.copy(now if variables_are_places() else before)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
 @keras.saving.register_keras_serializable("kerasfx")

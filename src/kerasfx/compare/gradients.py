@@ -29,6 +29,15 @@ def value_and_gradient(loss: Loss, values: Sequence[Any]) -> tuple[Any, list[Any
     return _GRADIENTS[backend](loss, list(values))
 
 
+def gradient_by_variables(loss: Callable[[], Any], variables: Sequence[Any]) -> list[Any]:
+    """The gradient of what `loss` gives, a float tensor of shape (), by variables of the backend.
+
+    Returns:
+        One dense tensor for each; zeros where the loss does not depend on it.
+    """
+    return _BY_VARIABLES[keras.backend.backend()](loss, list(variables))
+
+
 def without_gradients() -> contextlib.AbstractContextManager[Any]:
     """A block in which nothing is recorded for gradients, as in `predict`.
 
@@ -47,9 +56,23 @@ def _tensorflow(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
         result = loss(values)
-    found = tape.gradient(result, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return result, _dense_gradients(tape, result, values)
+
+
+def _by_tensorflow_variables(loss: Callable[[], Any], variables: list[Any]) -> list[Any]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        result = loss()
+    return _dense_gradients(tape, result, variables)
+
+
+def _dense_gradients(tape: Any, result: Any, sources: list[Any]) -> list[Any]:
+    import tensorflow as tf
+
+    found = tape.gradient(result, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     # The gradient of an embedding table is a sparse IndexedSlices.
-    return result, [tf.convert_to_tensor(g) for g in found]
+    return [tf.convert_to_tensor(g) for g in found]
 
 
 def _jax(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
@@ -59,15 +82,23 @@ def _jax(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
 
 
 def _torch(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
-    import torch
-
     watched = [value.detach().clone().requires_grad_() for value in values]
     result = loss(watched)
+    return result, _by_torch_tensors(result, watched)
+
+
+def _by_torch_parameters(loss: Callable[[], Any], variables: list[Any]) -> list[Any]:
+    return _by_torch_tensors(loss(), variables)
+
+
+def _by_torch_tensors(result: Any, sources: list[Any]) -> list[Any]:
+    import torch
+
     if not result.requires_grad:
-        return result, [torch.zeros_like(v) for v in watched]
-    found = torch.autograd.grad(result, watched, allow_unused=True)
-    dense = [torch.zeros_like(v) if g is None else g for v, g in zip(watched, found, strict=True)]
-    return result, dense
+        return [torch.zeros_like(v) for v in sources]
+    found = torch.autograd.grad(result, sources, allow_unused=True)
+    return [torch.zeros_like(v) if g is None else g for v, g in zip(sources, found, strict=True)]
 
 
 _GRADIENTS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+_BY_VARIABLES = {"tensorflow": _by_tensorflow_variables, "torch": _by_torch_parameters}

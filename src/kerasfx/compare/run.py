@@ -24,6 +24,7 @@ from keras.src.backend.common import global_state
 
 from kerasfx.compare.gradients import without_gradients
 from kerasfx.compare.measure import leaves, to_numpy
+from kerasfx.compare.stand_ins import stand_ins, standing_in
 from kerasfx.keras_internals import (
     all_layers,
     backend_random_state,
@@ -55,6 +56,7 @@ class Run:
         masks: The Keras mask of each output (path, mask or None).
         losses: The model's scalar losses: `add_loss`, activity and weight regularizers.
         state: The values of the variables after the call.
+        assigns_others: Whether the call assigned variables that are not in the state.
         error: What the call raised; everything else is empty then.
     """
 
@@ -62,6 +64,7 @@ class Run:
     masks: tuple[tuple[str, Any], ...] = ()
     losses: tuple[Any, ...] = ()
     state: State | None = None
+    assigns_others: bool = False
     error: Exception | None = None
 
 
@@ -84,6 +87,7 @@ def run(
     call: Call = call_directly,
     differentiable: bool = False,
     in_fit: bool = False,
+    stateless: bool = True,
 ) -> Run:
     """Calls a model as if its variables had the values of `state`; writes nothing to it.
 
@@ -96,6 +100,7 @@ def run(
         call: How the model is called.
         differentiable: Whether gradients of the results are wanted.
         in_fit: Whether to call it as `fit` and `predict` do, which hand it `training` if its `call` asks.
+        stateless: False if the variables hold stand-ins (`with_stand_ins`), which are written to.
 
     Raises:
         Exception: Whatever the model raises.
@@ -104,24 +109,27 @@ def run(
     with (
         recording,
         undisturbed(model),
-        _equal_randomness(model),
+        _equal_randomness(model) as seed,
         plain_tensorflow(),
-        _torch_modules_have(model, state),
+        _torch_modules_have(model, state) if stateless else contextlib.nullcontext(),
         nothing_is_recomputed(all_layers(model)),
     ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
-        with keras.StatelessScope(list(state.values()), collect_losses=True) as scope:
-            is_told = not in_fit and training is not None
+        scope = keras.StatelessScope(list(state.values()), collect_losses=True)
+        is_told = not in_fit and training is not None
+        with scope if stateless else contextlib.nullcontext():
             with call_context(training) if is_told else no_call_context():
                 called = _called(model, training, in_fit)
                 outputs = keras.tree.map_structure(_value_of, call(called, tensors))
             losses = tuple(keras.tree.flatten(model.losses))
         masks = tuple((path, mask_of(leaf)) for path, leaf in leaves(outputs))
-        after = {key: (v, scope.get_current_value(v)) for key, (v, _) in state.items()}
+        now = scope.get_current_value if stateless else lambda v: keras.ops.copy(v.value)
+        after = {key: (v, now(v)) for key, (v, _) in state.items()}
     if not differentiable:
         _require_values(after[key][1] for key in after if after[key][1] is not state[key][1])
-    return Run(outputs, masks, losses, after)
+    assigns_others = not scope.state_mapping.keys() <= {*state, id(seed)}
+    return Run(outputs, masks, losses, after, assigns_others)
 
 
 def attempt(model: keras.Layer, inputs: Any, state: State, **options: Any) -> Run:
@@ -194,8 +202,23 @@ def _restore(now: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _equal_randomness(model: keras.Layer) -> Iterator[None]:
-    """Starts Python, NumPy, Keras and backend randomness alike for each run; puts it back after."""
+def with_stand_ins(model: keras.Layer, state: State, trained: Iterable[keras.Variable]) -> Iterator[None]:
+    """Lets the variables hold others of the backend, with the values of `state`, which may be written to.
+
+    There are gradients by those that are `trained`, whether or not `fit` would train them.
+    """
+    held = stand_ins(state.values(), set(map(id, trained)))
+    with _torch_modules_have(model, {id(v): (v, raw) for v, raw in held}), standing_in(held):
+        yield
+
+
+@contextlib.contextmanager
+def _equal_randomness(model: keras.Layer) -> Iterator[keras.Variable]:
+    """Starts Python, NumPy, Keras and backend randomness alike for each run; puts it back after.
+
+    Yields:
+        The state of the generator that draws where no seed is given.
+    """
     python, numpy_state = random.getstate(), np.random.get_state()
     generator = global_state.get_global_attribute(_GLOBAL_SEED)
     random.seed(0)
@@ -204,7 +227,7 @@ def _equal_randomness(model: keras.Layer) -> Iterator[None]:
     global_state.set_global_attribute(_GLOBAL_SEED, fresh)
     try:
         with backend_random_state(0), generators_are_seeded(all_layers(model)):
-            yield
+            yield fresh.state
     finally:
         random.setstate(python)
         np.random.set_state(numpy_state)

@@ -230,12 +230,12 @@ def _merge_effects(
         session.effects.stale |= effects.stale
         session.effects.unsure |= effects.unsure
     parameters = {id(v.producer.variable): v for v in session.graph.parameters}  # pyright: ignore
-    for key in {**in_inference.assigned, **in_training.assigned}:
-        unchanged = before.assigned.get(key, parameters[key])
-        first_mode, second_mode = (
-            effects.assigned.get(key, unchanged) for effects in (in_inference, in_training)
-        )
-        session.effects.assigned[key] = _choose_value(session, first_mode, second_mode, same)
+    for name in ("assigned", "reads"):
+        now, first, second = (getattr(effects, name) for effects in (before, in_inference, in_training))
+        for key in {**first, **second}:
+            unchanged = now.get(key, parameters[key])
+            both = (first.get(key, unchanged), second.get(key, unchanged))
+            getattr(session.effects, name)[key] = _choose_value(session, *both, same)
     for name in ("losses", "metric_calls"):
         count = len(getattr(before, name))
         first, second = (getattr(effects, name)[count:] for effects in (in_inference, in_training))

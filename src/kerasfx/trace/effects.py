@@ -50,7 +50,9 @@ class Effects:
 
     Attributes:
         last_draw: Seed generator (its id) -> the last draw from it.
-        assigned: Variable (its id) -> the Value that it has now.
+        assigned: Variable (its id) -> the Value that it was assigned last.
+        reads: Variable (its id) -> the Value that reading it gives since it was assigned: the same numbers,
+            but gradients take the way of the backend.
         losses: The losses.
         metric_calls: The updates of metrics.
         guards: What was asked about free sizes.
@@ -61,6 +63,7 @@ class Effects:
 
     last_draw: dict[int, Value] = field(default_factory=dict)
     assigned: dict[int, Value] = field(default_factory=dict)
+    reads: dict[int, Value] = field(default_factory=dict)
     losses: list[AddedLoss] = field(default_factory=list)
     metric_calls: list[MetricCall] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)

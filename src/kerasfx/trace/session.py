@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasfx import codec, functions, safety
 from kerasfx import keras_internals as internals
-from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to
+from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to, sizes_become_tensors_by
 from kerasfx.errors import (
     OperationInferenceError,
     SizeDecisionError,
@@ -24,6 +24,7 @@ from kerasfx.errors import (
 from kerasfx.functions import public_calls
 from kerasfx.ir import (
     Graph,
+    LayerSpec,
     Node,
     SeedDraw,
     SourceLine,
@@ -46,6 +47,7 @@ from kerasfx.trace.leaves import (
 from kerasfx.trace.leftovers import Attributes
 from kerasfx.trace.raw import memory
 from kerasfx.trace.reading import Read
+from kerasfx.trace.size_tensors import note_sizes, sizes_again
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.training_flag import TrainingFlag, is_flag
 from kerasfx.trace.where import Paths, asked_for_a_warning, source_line
@@ -57,6 +59,9 @@ RANK = "keras.ops.ndim"
 """Known while tracing, for any tensor; on JAX its result looks like a tensor."""
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
+
+READ_ASSIGNED = LayerSpec("kerasfx.layers.ReadAssigned")
+READ_HELD = LayerSpec("kerasfx.layers.ReadHeld")
 
 _current = threading.local()
 
@@ -101,6 +106,7 @@ class Session:
         self.mode_decided: bool | None = None
         self.forked_layer: Any = None
         self.in_body = False
+        self.sizes_held: dict[Value, np.ndarray] = {}
         self.seeming_size: Seeming | None = None
         self.may_be_weak: dict[int, Value] = {}
         self._tracked: dict[int, Any] = {}
@@ -117,7 +123,7 @@ class Session:
         saved = getattr(_current, "session", None)
         _current.session = self
         try:
-            with decisions_go_to(self._answer):
+            with decisions_go_to(self._answer), sizes_become_tensors_by(self.sizes_as_tensor):
                 yield
         finally:
             _current.session = saved
@@ -235,6 +241,7 @@ class Session:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
                 return args[0]
+        args, kwargs = sizes_again(self, name, args, kwargs)
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
@@ -248,6 +255,7 @@ class Session:
 
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
+        args, kwargs = sizes_again(self, name, args, kwargs)
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         return self._infer(name, args, kwargs)
 
@@ -305,6 +313,16 @@ class Session:
             return x
         return self.record_op("keras.ops.convert_to_tensor", (x,), {})
 
+    def sizes_as_tensor(self, size: Any) -> Any:
+        """A size, or a list of sizes, as the tensor that it is on TensorFlow.
+
+        Raises:
+            TypeError: The backend runs eagerly, so that it is an int.
+        """
+        if keras.backend.backend() != "tensorflow":
+            raise TypeError("'int' object is not subscriptable")
+        return self.as_tensor(size)
+
     def is_traced(self, structure: Any) -> bool:
         """Whether a call with these arguments has to be recorded."""
         return any(_has_no_value_yet(x) for x in leaves_of(structure))
@@ -328,7 +346,7 @@ class Session:
 
     def parameter(self, variable: Any) -> Any:
         """The tensor that stands for a variable, cast as Keras would cast it here."""
-        value = self.effects.assigned.get(id(variable)) or self.parameter_value(variable)
+        value = self.effects.reads.get(id(variable)) or self.parameter_value(variable)
         tensor = self.tensor_of(value)
         dtype = internals.autocast_dtype()
         if dtype is None or not variable._autocast or not _is_float(value.dtype) or dtype == value.dtype:
@@ -348,7 +366,11 @@ class Session:
         return self.graph.add_parameter(variable, path, tuple(variable.shape), variable._dtype)
 
     def assign(self, variable: Any, new_value: Any) -> Any:
-        """Record that `call` assigns a variable: what reads it from now on reads the new value."""
+        """Record that `call` assigns a variable: what reads it from now on reads the new value.
+
+        Returns:
+            The tensor that was assigned; as in Keras, gradients pass through it whatever the backend.
+        """
         kwargs = {"dtype": variable._dtype}
         tensor = self.record_op("keras.ops.convert_to_tensor", (new_value,), kwargs)
         if tuple(tensor.value.shape) != tuple(variable.shape):
@@ -356,9 +378,29 @@ class Session:
                 f"{self.paths.of_variable(variable)} has shape {tuple(variable.shape)} and cannot be "
                 f"assigned a value of shape {tuple(map(str, tensor.value.shape))}."
             )
-        self.parameter_value(variable)
+        parameter = self.parameter_value(variable)
         self.effects.assigned[id(variable)] = tensor.value
+        self.effects.reads[id(variable)] = self._read_back(parameter, tensor.value)
         return tensor
+
+    def _read_back(self, parameter: Value, new_value: Value) -> Value:
+        """What is read of a weight that was assigned; only floats have gradients, which may go elsewhere."""
+        if not _is_float(parameter.dtype):
+            return new_value
+        return self._call_own(f"{parameter.name}_assigned", READ_ASSIGNED, [new_value, parameter])
+
+    def _held(self, value: Value) -> Value:
+        """`value`, or what it gives by now if it is the value of a weight that was assigned since."""
+        variable = getattr(value.producer, "variable", None)
+        if id(variable) not in self.effects.reads:
+            return value
+        return self._call_own(f"{value.name}_held", READ_HELD, [value, self.effects.reads[id(variable)]])
+
+    def _call_own(self, name: str, target: LayerSpec, values: list[Value]) -> Value:
+        """Record the call of one of our own layers, whose result is like the first of `values`."""
+        path = self.frame.path if self.frames else ""
+        node = Node(name, target, (values,), {}, path, source_line())
+        return self.finish(node, inference.specs_like(values[0])).value
 
     def add_losses(self, layer: Any, losses: Any) -> None:
         """Record losses that `call` of `layer` adds."""
@@ -414,7 +456,7 @@ class Session:
         x = self.decided(x)
         if isinstance(x, TracedTensor):
             memory.require_current(self, self._own(x).value)
-            return x.value
+            return self._held(x.value)
         if internals.is_variable(x):
             return self._argument(self.parameter(x), inline)
         if isinstance(x, keras.KerasTensor):
@@ -486,6 +528,7 @@ class Session:
 
         node.outputs = map_leaves(make, specs[0])
         self.graph.append(node)
+        note_sizes(self, node)
         results = map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
         return raw.finished(self, results)
 
@@ -513,7 +556,7 @@ class Session:
 def _size(value: Value, k: int, pair: Any, known: Callable[..., Dim | None], is_cut: bool) -> Any:
     """Axis `k` of a result, which is free unless its two example sizes are alike."""
     a, b = pair
-    if is_cut and a == b and a > 1:
+    if is_cut and a is not None and a == b and a > 1:
         b = a - 1
     if a == b is not None:
         return a

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasfx.dims import Dim
+from kerasfx.dims import Dim, as_tensor
 from kerasfx.ir import leaves_of
 
 
@@ -64,6 +64,15 @@ class TensorShape(tuple[Any, ...]):
         return self
 
 
+class KnownSize(int):
+    """A known size from a `SizeVector`: an int that can be indexed as the scalar tensor that it is."""
+
+    def __getitem__(self, key: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.constant(int(self))[key]
+
+
 class SizeVector(tuple[Any, ...]):
     """What `tf.shape(x)` gives: sizes that calculate element by element, as a tensor does."""
 
@@ -75,8 +84,12 @@ class SizeVector(tuple[Any, ...]):
         return TensorShape((len(self),))
 
     def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, slice) and not is_size(key):
+            return as_tensor(list(self))[key]
         got = super().__getitem__(key)
-        return SizeVector(got) if isinstance(key, slice) else got
+        if isinstance(key, slice):
+            return SizeVector(got)
+        return KnownSize(got) if type(got) is int else got
 
     def _with(self, function: Callable[..., Any], other: Any, reflected: bool = False) -> Any:
         others = list(other) if isinstance(other, (tuple, list, np.ndarray)) else [other] * len(self)

@@ -22,7 +22,7 @@ from kerasfx.functions.public_calls import PublicCall
 from kerasfx.ir import leaves_of
 from kerasfx.trace import raw
 from kerasfx.trace.raw import tensorflow_control_flow
-from kerasfx.trace.raw.sizes import SizeVector, TensorShape, are_sizes, is_size
+from kerasfx.trace.raw.sizes import KnownSize, SizeVector, TensorShape, are_sizes, is_size
 from kerasfx.trace.raw.twins import Twin, arguments_of, parse, same_named
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.trace.where import source_line
@@ -174,6 +174,8 @@ def argument(x: Any) -> Any:
     """What is recorded for an argument of a function."""
     import tensorflow as tf
 
+    if isinstance(x, KnownSize):
+        return int(x)
     return x.as_list() if isinstance(x, tf.TensorShape) else x
 
 
