@@ -1,5 +1,7 @@
 """Branches, loops and `vmap` of JAX."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -96,14 +98,46 @@ def jax_vmap():
     return Case(functional(Rows(), floats(3, 4)), floats(3, 4), needs_input=False)
 
 
+MADE_BEFORE = jax.vmap(jnp.multiply, in_axes=(1, None), out_axes=1)
+"""A global of the module of the layer."""
+
+
+@functools.partial(jax.vmap, in_axes=(0, 0, None))
+def find(edges, values, side):
+    """As the spline flows of bayesflow do: a string among the arguments, not mapped over."""
+    return jnp.searchsorted(edges, values, side=side)
+
+
 @case
-def jax_vmap_over_another_axis():
-    """`jax.vmap` with other axes is not recorded: the layer stays whole."""
+def jax_vmap_of_all_kinds():
+    """`jax.vmap` with axes, nested, of functions of `jnp` and partials, made in `call` and before."""
+
+    class Columns(Weighted):
+        def __init__(self):
+            super().__init__()
+            self.held = jax.vmap(functools.partial(jnp.sum, axis=0), in_axes=-1)
+
+        def call(self, x):
+            y = jax.vmap(jnp.cumsum, in_axes=1, out_axes=1)(x)
+            y += MADE_BEFORE(x, jnp.float32(2.0))
+            y += jax.vmap(lambda row, scale: row * scale["by"], in_axes=(0, {"by": None}))(x, {"by": x[0]})
+            nested = jax.vmap(jax.vmap(lambda a, b: a * b, in_axes=(0, None)), in_axes=(0, 0))(x, x[:, 0])
+            first, second = jax.vmap(lambda a: (jnp.tanh(a), a @ self.kernel), out_axes=(1, 0))(x)
+            edges = jnp.cumsum(jnp.abs(x), axis=1)
+            found = find(edges, x, "left") + find(edges, x, "right")
+            return y + nested + first.T + second + self.held(x) + found.astype("float32")
+
+    return Case(functional(Columns(), floats(3, 4)), floats(3, 4), needs_input=False)
+
+
+@case
+def jax_vmap_with_a_name():
+    """`jax.vmap` with a name for collectives is not recorded: the layer stays whole."""
 
     @keras.saving.register_keras_serializable("zoo")
-    class Columns(keras.layers.Layer):
+    class Named(keras.layers.Layer):
         def call(self, x):
-            return jax.vmap(jnp.cumsum, in_axes=1, out_axes=1)(x)
+            return jax.vmap(lambda row: row * 2.0, axis_name="rows")(x)
 
-    model = functional(Columns(), floats(3, 4))
-    return Case(model, floats(3, 4), needs_input=False, expect_opaque=("Columns",))
+    model = functional(Named(), floats(3, 4))
+    return Case(model, floats(3, 4), needs_input=False, expect_opaque=("Named",))

@@ -15,7 +15,7 @@ from kerasfx.dims import Dim
 from kerasfx.functions import backend_functions
 from kerasfx.ir import Node, Value, leaves_of, map_leaves, values_in
 from kerasfx.trace import raw
-from kerasfx.trace.raw import jax_control_flow
+from kerasfx.trace.raw import jax_control_flow, jax_vmap
 from kerasfx.trace.raw.twins import Twin, arguments_of, parse, same_named
 from kerasfx.trace.tensor import TracedTensor
 from kerasfx.trace.where import source_line
@@ -62,7 +62,7 @@ DRAWS: frozenset[str] = frozenset()
 
 SAME_NAMED = ("jax.numpy.", "jax.nn.")
 
-TRANSFORMS = _words("vmap pmap grad value_and_grad jacfwd jacrev hessian")
+TRANSFORMS = _words("pmap grad value_and_grad jacfwd jacrev hessian")
 """Functions of `jax` that take functions."""
 
 TAKE_FUNCTIONS = _words(
@@ -419,6 +419,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     for name in sorted(TAKE_FUNCTIONS):
         yield jax.lax, name, functools.partial(_refuse_traced, f"jax.lax.{name}")
     yield from jax_control_flow.patches()
+    yield from jax_vmap.patches()
 
 
 @dataclass(frozen=True)

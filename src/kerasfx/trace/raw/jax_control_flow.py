@@ -1,4 +1,4 @@
-"""Branches, loops and `vmap` of JAX, said as those of `keras.ops`, whose functions become bodies."""
+"""Branches and loops of JAX, said as those of `keras.ops`, whose functions become bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras import ops
 from kerasfx.trace.control_flow import as_keras, require_none_of
 
 if TYPE_CHECKING:
-    from kerasfx.trace.session import Session
+    pass
 
 WITHOUT_MEANING = frozenset(("unroll", "batch_size", "_split_transpose"))
 """Arguments that change how a loop runs and not what it gives."""
@@ -23,7 +23,6 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
 
     for name, says in TWINS.items():
         yield jax.lax, name, functools.partial(as_keras, f"jax.lax.{name}", says, WITHOUT_MEANING)
-    yield jax, "vmap", _vmap
 
 
 def _cond(pred: Any, true_fun: Any, false_fun: Any, operands: Any = (), **rest: Any) -> Any:
@@ -62,18 +61,3 @@ TWINS: dict[str, Callable[..., Any]] = {
     "map": _map,
     "scan": _scan,
 }
-
-
-def _vmap(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    """A function over the first axis of all its arguments; any other `vmap` is not recorded."""
-    made = original(*args, **kwargs)
-    if not session.in_user_code or len(args) != 1 or kwargs:
-        return made
-    (function,) = args
-
-    def mapped(*arguments: Any, **options: Any) -> Any:
-        if options or not session.in_user_code:
-            return made(*arguments, **options)
-        return ops.vectorized_map(lambda elements: function(*elements), arguments)
-
-    return mapped
