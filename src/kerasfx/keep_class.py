@@ -14,29 +14,11 @@ from kerasfx import keras_internals as internals
 from kerasfx.emit import copy_beside_graph
 from kerasfx.errors import NotCopyableError, NotInPreparedModelError, UnsupportedModelError, describe
 from kerasfx.inputs import CallSpec
-from kerasfx.ir import Graph, LayerCall, SourceLine
+from kerasfx.ir import Graph, LayerCall
 from kerasfx.layers import Parameter
 from kerasfx.placement import hand_over
 from kerasfx.provenance import Provenance
-from kerasfx.report import Finding
 from kerasfx.trace.unused import counted_alone
-from kerasfx.trace.where import line_at
-
-STEPS = (
-    "compile",
-    "fit",
-    "evaluate",
-    "predict",
-    "train_step",
-    "test_step",
-    "predict_step",
-    "compute_loss",
-    "compute_metrics",
-    "make_train_function",
-    "make_test_function",
-    "make_predict_function",
-)
-"""Methods of a model that say how it is trained and used."""
 
 GRAPH = (
     "__init__",
@@ -54,30 +36,6 @@ GRAPH = (
     "get_layer",
 )
 """Members that belong to the graph: those of the prepared model, whatever the original's class says."""
-
-
-def dropped_methods(model: Any) -> list[Finding]:
-    """A finding for each method of the user's class that a prepared model does not have."""
-    if not isinstance(model, keras.Model):
-        return []
-    hint = "kerasfx.prepare_model(model, keep_class=True)"
-    return [
-        Finding("dropped", "", f"`{name}` of {owner.__name__} is not part of the result", _line(member), hint)
-        for name in STEPS
-        for owner, member in _defined(type(model), name)
-    ]
-
-
-def _defined(cls: type, name: str) -> Iterator[tuple[type, Any]]:
-    """The class of the user that defines a method which Keras defines too, and the method."""
-    owner = next(c for c in cls.__mro__ if name in vars(c))
-    if not internals.module_of(owner).startswith("keras."):
-        yield owner, vars(owner)[name]
-
-
-def _line(member: Any) -> SourceLine | None:
-    code = getattr(inspect.unwrap(member), "__code__", None) if callable(member) else None
-    return line_at(code.co_filename, code.co_firstlineno) if code else None
 
 
 def require_one_argument(original: Any, spec: CallSpec) -> None:

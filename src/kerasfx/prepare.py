@@ -23,9 +23,10 @@ from kerasfx.errors import (
 )
 from kerasfx.inputs import CallSpec, call_spec
 from kerasfx.ir import map_leaves
-from kerasfx.keep_class import dropped_methods, require_one_argument
 from kerasfx.keep_class import keep_class as take_class
+from kerasfx.keep_class import require_one_argument
 from kerasfx.layers import Op
+from kerasfx.left_out import dropped_methods, warn_when_used
 from kerasfx.passes import lower
 from kerasfx.placement import made_for
 from kerasfx.report import Finding, Report, attach, report, was_prepared
@@ -126,6 +127,8 @@ def prepare_model(
     if compile:
         with made_for(original_model.variables):
             compile_like(original_model, prepared, _record(prepared).variables)
+    if dropped:
+        warn_when_used(original_model, prepared)
     attach(prepared, _report(session, prepared, time.perf_counter() - start))
     return prepared
 
