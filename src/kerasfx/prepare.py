@@ -202,6 +202,12 @@ def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> 
     for variable in record.unused:
         what = "no output depends on it: the result does not have it"
         session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
+    known = {id(v) for v in original.variables}
+    for variable in (v for v, _ in record.variables if v.trainable and id(v) not in known):
+        what = f"{variable.name}: Keras does not find it, so that `fit` of the original does not train it; "
+        hint = "hold it, or the layer that has it, in an attribute of a layer; or set its trainable = False"
+        path = session.paths.of_variable(variable)
+        session.findings.append(Finding("warning", path, f"{what}that of the result does", hint=hint))
     if not original.trainable:
         prepared.trainable = False
 

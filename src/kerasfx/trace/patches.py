@@ -185,12 +185,20 @@ def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> 
         return original(*args, **kwargs)
     if isinstance(operation, keras.Function):
         return operation.call(*rest, **kwargs)
-    return session.record_operation(operation, tuple(rest), kwargs)
+    return _recorded(session, operation, tuple(rest), kwargs)
 
 
 def _symbolic_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     operation, *rest = args
-    return session.record_operation(operation, tuple(rest), kwargs)
+    return _recorded(session, operation, tuple(rest), kwargs)
+
+
+def _recorded(session: Session, operation: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """One of Keras's own operations is a node; the `call` of any other is traced through, as a layer's is."""
+    if type(operation).__module__.partition(".")[0] == "keras":
+        return session.record_operation(operation, args, kwargs)
+    with session.mode(in_user_code=True), raw.following_attributes(session, operation):
+        return operation.call(*args, **kwargs)
 
 
 def _any_symbolic(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
