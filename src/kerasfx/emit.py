@@ -32,6 +32,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.placement import hand_over, made_for
+from kerasfx.replacing import undone
 from kerasfx.trace.leaves import builtin_class, is_builtin
 
 
@@ -91,13 +92,13 @@ def require_one_of(**arguments: tuple[Any, tuple[Any, ...]]) -> None:
 @contextmanager
 def _global_random_state() -> Iterator[None]:
     """Give the random states back: initializers of copies draw their seeds from Python's and NumPy's."""
-    saved = random.getstate(), np.random.get_state()
-    try:
-        with internals.backend_random_state():
-            yield
-    finally:
-        random.setstate(saved[0])
-        np.random.set_state(saved[1])
+    python, numpy_state = random.getstate(), np.random.get_state()
+    with (
+        undone(lambda: random.setstate(python)),
+        undone(lambda: np.random.set_state(numpy_state)),
+        internals.backend_random_state(),
+    ):
+        yield
 
 
 class _Emitter:

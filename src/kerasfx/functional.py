@@ -26,12 +26,13 @@ from kerasfx import keras_internals as internals
 from kerasfx import modes, safety
 from kerasfx.codec import decode_structure
 from kerasfx.ir import map_leaves
+from kerasfx.replacing import undone
 
 SAFE_DEPTH = 300
 """Keras's graph walk takes one Python frame for each node of a chain; the usual limit is 1,000."""
 
 _lock = threading.Lock()
-_limits: list[int] = []
+_limits: dict[int, int] = {}
 _limit_before = 0
 
 
@@ -42,19 +43,23 @@ def room_for(depth: int) -> Iterator[None]:
     The recursion is pure Python, whose frames live on the heap since Python 3.11, so that a high limit
     cannot overflow the C stack.
     """
+    block = object()
+    with undone(lambda: _set_limit(block, None)):
+        _set_limit(block, 4 * depth + 2_000)
+        yield
+
+
+def _set_limit(block: object, needed: int | None) -> None:
+    """Let the limit be the highest that any block needs."""
     global _limit_before
-    needed = 4 * depth + 2_000
     with _lock:
         if not _limits:
             _limit_before = sys.getrecursionlimit()
-        _limits.append(needed)
-        sys.setrecursionlimit(max(_limit_before, *_limits))
-    try:
-        yield
-    finally:
-        with _lock:
-            _limits.remove(needed)
-            sys.setrecursionlimit(max(_limit_before, *_limits, 0))
+        if needed is None:
+            _limits.pop(id(block), None)
+        else:
+            _limits[id(block)] = needed
+        sys.setrecursionlimit(max(_limit_before, 0, *_limits.values()))
 
 
 @keras.saving.register_keras_serializable("kerasfx")

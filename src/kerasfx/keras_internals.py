@@ -43,6 +43,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
@@ -58,6 +59,8 @@ from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
 from keras.src.saving import object_registration
 from keras.src.utils import traceback_utils, tracking
+
+from kerasfx.replacing import MISSING, Replaced, replace, undone
 
 __all__ = ["Functional", "Layer", "Operation", "backend", "functional", "keras_tensor", "traceback_utils"]
 
@@ -136,13 +139,15 @@ def autocast_dtype() -> str | None:
 def fresh_names() -> Iterator[None]:
     """Give automatic names back: what the block makes does not shift the names of the user's layers."""
     saved = dict(global_state.get_global_attribute("object_name_uids") or {})
-    try:
-        yield
-    finally:
+
+    def give_back() -> None:
         current = global_state.get_global_attribute("object_name_uids")
         if current is not None:
             current.clear()
             current.update(saved)
+
+    with undone(give_back):
+        yield
 
 
 def call_context(training: Any) -> AbstractContextManager[None]:
@@ -168,11 +173,9 @@ def no_call_context() -> AbstractContextManager[None]:
 @contextmanager
 def _call_context_is(context: Any) -> Iterator[None]:
     saved = global_state.get_global_attribute("current_call_ctx")
-    global_state.set_global_attribute("current_call_ctx", context)
-    try:
+    with undone(lambda: global_state.set_global_attribute("current_call_ctx", saved)):
+        global_state.set_global_attribute("current_call_ctx", context)
         yield
-    finally:
-        global_state.set_global_attribute("current_call_ctx", saved)
 
 
 @contextmanager
@@ -188,12 +191,10 @@ def backend_random_state(seed: int | None = None) -> Iterator[None]:
     import torch
 
     saved = torch.random.get_rng_state()
-    try:
+    with undone(lambda: torch.random.set_rng_state(saved)):
         if seed is not None:
             torch.random.manual_seed(seed)
         yield
-    finally:
-        torch.random.set_rng_state(saved)
 
 
 @contextmanager
@@ -204,13 +205,14 @@ def generators_are_seeded(layers: list[Any]) -> Iterator[None]:
     process, which is in no variable.
     """
     unseeded = [g for x in layers for g in getattr(x, "_seed_generators", []) if g._initial_seed is None]
-    for generator in unseeded:
-        generator._initial_seed = 0
-    try:
-        yield
-    finally:
+
+    def say(seed: int | None) -> None:
         for generator in unseeded:
-            generator._initial_seed = None
+            generator._initial_seed = seed
+
+    with undone(lambda: say(None)):
+        say(0)
+        yield
 
 
 def is_recomputed(layer: Any) -> bool:
@@ -225,18 +227,30 @@ def nothing_is_recomputed(layers: list[Any]) -> Iterator[None]:
     Recomputing changes no number, but TensorFlow's loses the gradient by weights that stand in for others.
     """
     modes = [(x, x._remat_mode) for x in layers if is_recomputed(x)]
-    remat = getattr(backend.core, "remat", None)
-    for layer, _ in modes:
-        layer._remat_mode = None
-    if remat:
-        setattr(backend.core, "remat", lambda function: function)  # noqa: B010  (not in every Keras)
-    try:
-        yield
-    finally:
-        if remat:
-            setattr(backend.core, "remat", remat)  # noqa: B010
+    before = getattr(_thread, "keeps_all", False)
+
+    def put_back() -> None:
         for layer, mode in modes:
             layer._remat_mode = mode
+
+    with Replaced(_replace_remat), undone(put_back), undone(lambda: setattr(_thread, "keeps_all", before)):
+        _thread.keeps_all = True
+        for layer, _ in modes:
+            layer._remat_mode = None
+        yield
+
+
+_thread = threading.local()
+
+
+def _replace_remat() -> None:
+    original = getattr(backend.core, "remat", None)
+
+    def stand_in(function: Any) -> Any:
+        return function if getattr(_thread, "keeps_all", False) else original(function)  # pyright: ignore
+
+    if original is not None:  # not in every Keras
+        replace(backend.core, "remat", stand_in)
 
 
 def say_seeded(generator: Any) -> None:
@@ -425,15 +439,17 @@ def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
     before = {id(x): (x, x._called, x._parent_path) for x in layers() if x.built}
     names = [(x._tracked, len(x._tracked)) for x in layers() if x.built and hasattr(x, "_tracked")]
     losses = {key: (list(x._losses), set(x._loss_ids)) for key, (x, *_) in before.items()}
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for layer, called, parent_path in before.values():
             layer._called, layer._parent_path = called, parent_path
         for tracked, count in names:
             del tracked[count:]
         for layer in layers():
             set_losses(layer, *losses.get(id(layer), ([], set())))
+
+    with undone(put_back):
+        yield
 
 
 def forget_losses(model: Any) -> None:
@@ -606,9 +622,19 @@ def optimizer_slots(optimizer: Any) -> dict[str, list[Any]]:
 
 @contextmanager
 def output_spec_is(layer: Any, spec: Any) -> Iterator[None]:
-    """Let `layer` answer `spec` when Keras asks it what its results are."""
-    object.__setattr__(layer, "compute_output_spec", lambda *args, **kwargs: spec)
-    try:
+    """Let `layer` answer `spec` when Keras asks it in this thread what its results are."""
+    name, thread, original = "compute_output_spec", threading.get_ident(), layer.compute_output_spec
+    before = vars(layer).get(name, MISSING)
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return spec if threading.get_ident() == thread else original(*args, **kwargs)
+
+    def put_back() -> None:
+        if before is not MISSING:
+            vars(layer)[name] = before
+        else:
+            vars(layer).pop(name, None)
+
+    with undone(put_back):
+        object.__setattr__(layer, name, stand_in)
         yield
-    finally:
-        object.__delattr__(layer, "compute_output_spec")

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kerasfx import keras_internals as internals
+from kerasfx.replacing import undone
 
 
 def assign(target: Any, source: Any) -> None:
@@ -70,8 +71,7 @@ def _layouts_by_shape(originals: list[Any]) -> Iterator[None]:
     stand_in.get_variable_layout = lambda variable: (
         layouts.get(tuple(variable.shape)) or distribution.get_variable_layout(variable)
     )
-    keras.distribution.set_distribution(stand_in)
-    try:
+    # Of this thread: each has a distribution of its own.
+    with undone(lambda: keras.distribution.set_distribution(distribution)):
+        keras.distribution.set_distribution(stand_in)
         yield
-    finally:
-        keras.distribution.set_distribution(distribution)

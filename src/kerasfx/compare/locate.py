@@ -24,12 +24,11 @@ from kerasfx.compare.measure import (
 from kerasfx.compare.pairing import LayerPair
 from kerasfx.compare.result import format_difference
 from kerasfx.compare.run import Call, State, call_directly, present_state, run
+from kerasfx.replacing import Replaced, replace, undone
 
 Record = Callable[[keras.Layer, Any], None]
 
-_lock = threading.Lock()
-_records: dict[int, Record] = {}
-_original: list[Any] = []
+_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -61,29 +60,21 @@ class FirstDifference:
 @contextlib.contextmanager
 def observed_calls(record: Record) -> Iterator[None]:
     """Has `record(layer, outputs)` called after every `Layer.__call__` of this thread."""
-    thread = threading.get_ident()
-    with _lock:
-        previous = _records.get(thread)
-        if not _records:
-            _original.append(keras.Layer.__call__)
-            keras.Layer.__call__ = _observing(keras.Layer.__call__)
-        _records[thread] = record
-    try:
+    previous = getattr(_thread, "record", None)
+    with Replaced(_install), undone(lambda: setattr(_thread, "record", previous)):
+        _thread.record = record
         yield
-    finally:
-        with _lock:
-            _records.pop(thread)
-            if previous is not None:
-                _records[thread] = previous
-            if not _records:
-                keras.Layer.__call__ = _original.pop()
+
+
+def _install() -> None:
+    replace(keras.Layer, "__call__", _observing(keras.Layer.__call__))
 
 
 def _observing(call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def observed(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         outputs = call(layer, *args, **kwargs)
-        record = _records.get(threading.get_ident())
+        record = getattr(_thread, "record", None)
         if record is not None:
             record(layer, outputs)
         return outputs

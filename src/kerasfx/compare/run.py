@@ -14,6 +14,7 @@ Private API of TensorFlow: `_seed` and `_rng` of its context, what draws without
 import contextlib
 import functools
 import random
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +40,18 @@ from kerasfx.keras_internals import (
     set_losses,
     takes_training,
 )
+from kerasfx.replacing import Replaced, replace, undone
 
 Call = Callable[[keras.Layer, Any], Any]
 State = dict[int, tuple[keras.Variable, Any]]
 """Values (tensors of the variable's shape) by `id(variable)`, with the variable."""
 
 _GLOBAL_SEED = "global_seed_generator"
+
+_thread = threading.local()
+
+_one_at_a_time = threading.RLock()
+"""The random states of Python, NumPy and the backend are those of the process."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ def run(
     """
     recording = contextlib.nullcontext() if differentiable else without_gradients()
     with (
+        _one_at_a_time,
         recording,
         undisturbed(model),
         _equal_randomness(model) as seed,
@@ -183,13 +191,15 @@ def undisturbed(model: keras.Layer) -> Iterator[None]:
     """Puts back every attribute of every layer that a call sets: losses, paths, user's own."""
     layers = all_layers(model)
     before = [(layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers]
-    forget_losses(model)
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for layer, attributes, losses, loss_ids in before:
             _restore(vars(layer), attributes)
             set_losses(layer, losses, loss_ids)
+
+    with undone(put_back):
+        forget_losses(model)
+        yield
 
 
 def _restore(now: dict[str, Any], before: dict[str, Any]) -> None:
@@ -221,17 +231,18 @@ def _equal_randomness(model: keras.Layer) -> Iterator[keras.Variable]:
     """
     python, numpy_state = random.getstate(), np.random.get_state()
     generator = global_state.get_global_attribute(_GLOBAL_SEED)
-    random.seed(0)
-    np.random.seed(0)
-    fresh = keras.random.SeedGenerator(0, name="kerasfx_compare_seed")
-    global_state.set_global_attribute(_GLOBAL_SEED, fresh)
-    try:
-        with backend_random_state(0), generators_are_seeded(all_layers(model)):
-            yield fresh.state
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        global_state.set_global_attribute(_GLOBAL_SEED, generator)
+    with (
+        undone(lambda: random.setstate(python)),
+        undone(lambda: np.random.set_state(numpy_state)),
+        undone(lambda: global_state.set_global_attribute(_GLOBAL_SEED, generator)),
+        backend_random_state(0),
+        generators_are_seeded(all_layers(model)),
+    ):
+        random.seed(0)
+        np.random.seed(0)
+        fresh = keras.random.SeedGenerator(0, name="kerasfx_compare_seed")
+        global_state.set_global_attribute(_GLOBAL_SEED, fresh)
+        yield fresh.state
 
 
 @contextlib.contextmanager
@@ -247,11 +258,27 @@ def plain_tensorflow(seed: int = 0) -> Iterator[None]:
     from tensorflow.python.eager.context import context
 
     saved = {name: vars(context())[name] for name in ("_seed", "_rng") if name in vars(context())}
-    is_eager = tf.config.functions_run_eagerly()
-    tf.random.set_seed(seed)
-    tf.config.run_functions_eagerly(True)
-    try:
+    before = getattr(_thread, "runs_inside", False)
+    with (
+        Replaced(_replace_tf_functions),
+        undone(lambda: setattr(_thread, "runs_inside", before)),
+        undone(lambda: vars(context()).update(saved)),
+    ):
+        tf.random.set_seed(seed)
+        _thread.runs_inside = True
         yield
-    finally:
-        tf.config.run_functions_eagerly(is_eager)
-        vars(context()).update(saved)
+
+
+def _replace_tf_functions() -> None:
+    import tensorflow as tf
+
+    cls = type(tf.function(lambda: None))
+    original = cls.__call__
+
+    def stand_in(function: Any, *args: Any, **kwargs: Any) -> Any:
+        # Not `run_functions_eagerly`, which is heard by all threads.
+        if getattr(_thread, "runs_inside", False):
+            return function.python_function(*args, **kwargs)
+        return original(function, *args, **kwargs)
+
+    replace(cls, "__call__", stand_in)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from kerasfx.keras_internals import raw_value, set_raw_value
+from kerasfx.replacing import undone
 
 Held = Iterable[tuple[keras.Variable, Any]]
 """Variables of Keras, with variables of the backend."""
@@ -35,13 +36,15 @@ def standing_in(held: Held) -> Iterator[None]:
     What another thread assigns to them meanwhile is lost.
     """
     own = [(v, raw_value(v)) for v, _ in held]
-    try:
+
+    def put_back() -> None:
+        for v, raw in own:
+            set_raw_value(v, raw)
+
+    with undone(put_back):
         for v, raw in held:
             set_raw_value(v, raw)
         yield
-    finally:
-        for v, raw in own:
-            set_raw_value(v, raw)
 
 
 def _tensorflow(value: Any, is_trained: bool) -> Any:

@@ -21,7 +21,6 @@ from kerasfx.trace.known_sizes import only_seems_known, seeming_size
 from kerasfx.trace.layer_calls import says_training
 from kerasfx.trace.leaves import LeafPolicy, Selector
 from kerasfx.trace.leftovers import tensors_forgotten
-from kerasfx.trace.metrics import recording_metrics
 from kerasfx.trace.model_outputs import output_values
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
@@ -130,7 +129,6 @@ def _trace_once(
         installed(),
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
-        recording_metrics(session),
         tensors_forgotten(model) as session.attributes_before,
         session.recording(),
         raw.context(session),

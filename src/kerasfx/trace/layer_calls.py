@@ -166,7 +166,7 @@ def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kw
     session.read += values_branched_on(frame.layer, frame.path)
     with (
         session.mode(in_user_code=True),
-        raw.following_attributes(session, frame.layer),
+        raw.following_attributes(frame.layer),
         _naming_numpy(session),
         refusing_draws(session, frame.layer),
     ):
@@ -301,7 +301,7 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     if activation is None:
         return outputs
     with session.mode(in_user_code=True):
-        return raw.followed(session, activation)(outputs)
+        return raw.followed(activation)(outputs)
 
 
 def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kerasfx import keras_internals as internals
+from kerasfx.replacing import undone
 from kerasfx.trace.tensor import TracedTensor
 
 Attributes = dict[int, tuple[Any, dict[str, Any]]]
@@ -21,10 +22,8 @@ def tensors_forgotten(model: Any) -> Iterator[Attributes]:
         What they were.
     """
     before = {id(x): (x, dict(vars(x))) for x in internals.all_layers(model)}
-    try:
+    with undone(lambda: forget(internals.all_layers(model), before)):
         yield before
-    finally:
-        forget(internals.all_layers(model), before)
 
 
 def forget(layers: Iterable[Any], before: Attributes, made_by: Container[Any] | None = None) -> None:

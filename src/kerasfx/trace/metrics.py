@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -70,17 +68,20 @@ class MetricCall:
         return node
 
 
-@contextmanager
-def recording_metrics(session: Session) -> Iterator[None]:
-    """Have updates of the metrics of the model recorded while the block runs."""
-    metrics = internals.metrics_of_layers(session.root)
-    for metric in metrics:
-        vars(metric)["update_state"] = partial(_update, session, metric)
-    try:
-        yield
-    finally:
-        for metric in metrics:
-            del vars(metric)["update_state"]
+def patches() -> Iterator[tuple[Any, str, Any]]:
+    """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`.
+
+    The classes, not the metrics: those are the user's, and other threads may update them meanwhile.
+    """
+    waiting: list[type] = [keras.metrics.Metric]
+    seen: set[type] = set()
+    while waiting:
+        cls = waiting.pop()
+        if cls not in seen:
+            seen.add(cls)
+            waiting += cls.__subclasses__()
+            if "update_state" in vars(cls):
+                yield cls, "update_state", _update
 
 
 def refusal(session: Session, what: str, hint: str) -> StateUpdateError:
@@ -91,15 +92,16 @@ def refusal(session: Session, what: str, hint: str) -> StateUpdateError:
     return StateUpdateError(describe(what, where=session.locate(source_line()), why=why, hint=hint))
 
 
-def _update(session: Session, metric: Any, *args: Any, **kwargs: Any) -> Any:
-    if session.paused:
-        return type(metric).update_state(metric, *args, **kwargs)
+def _update(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    metric, *args = args
+    if not any(x is metric for x in internals.metrics_of_layers(session.root)):
+        return original(metric, *args, **kwargs)
     if not _is_of_keras(metric):
         what = f"A metric of the class {type(metric).__name__} is updated inside `call`: '{metric.name}'."
         raise refusal(session, what, session.keep_hint())
     tensors = [x for x in leaves_of((args, kwargs)) if isinstance(x, TracedTensor)]
     masks = {x.value: session.mask_value(x) for x in tensors}
-    args, kwargs = map_leaves(session.value_of, (args, kwargs))
+    args, kwargs = map_leaves(session.value_of, (tuple(args), kwargs))
     call = MetricCall(metric, args, kwargs, masks, session.frame.path, source_line())
     session.effects.metric_calls.append(call)
     return None

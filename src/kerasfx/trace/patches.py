@@ -1,7 +1,7 @@
 """The places that see everything while a trace is open, and how they are put back.
 
-Patches are installed when the first session of the process opens and removed when the last one closes.
-Each looks for the session of its own thread and, without one, is the original.
+Patches are installed when the first session of the process opens and removed when the last one closes
+(`kerasfx.replacing`). Each looks for the session of its own thread and, without one, is the original.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +17,7 @@ import keras
 import numpy as np
 
 from kerasfx import keras_internals as internals
+from kerasfx import replacing
 from kerasfx.dims import Dim
 from kerasfx.errors import (
     WeightAsPythonValueError,
@@ -26,7 +25,8 @@ from kerasfx.errors import (
 )
 from kerasfx.functions import public_calls
 from kerasfx.ir import leaves_of
-from kerasfx.trace import control_flow, layer_calls, randomness, raw, recurrence
+from kerasfx.replacing import MISSING, Replaced, replace
+from kerasfx.trace import control_flow, layer_calls, metrics, randomness, raw, recurrence
 from kerasfx.trace.bindings import Bindings, look_again
 from kerasfx.trace.layer_calls import NOT_RECOMPUTED
 from kerasfx.trace.session import Session, current
@@ -37,10 +37,7 @@ from kerasfx.trace.where import source_line
 Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """`replacement(session, original, args, kwargs)`: what runs in the place of `original`."""
 
-_lock = threading.Lock()
-_open_sessions = 0
-_MISSING: Any = object()
-_installed: list[tuple[Any, str, Any]] = []
+_installed = replacing.installed
 
 
 def patched() -> tuple[str, ...]:
@@ -48,55 +45,29 @@ def patched() -> tuple[str, ...]:
     return tuple(f"{getattr(owner, '__name__', owner)}.{name}" for owner, name, _ in _installed)
 
 
-@contextmanager
-def installed() -> Iterator[None]:
-    """Keep the patches in place while the block runs."""
-    global _open_sessions
-    with _lock:
-        if _open_sessions == 0:
-            _install()
-        _open_sessions += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _open_sessions -= 1
-            if _open_sessions == 0:
-                _remove()
+def installed() -> Replaced:
+    """Keep the patches in place while a `with` block runs."""
+    return Replaced(_install)
 
 
 def _install() -> None:
     look_again()
-    try:
-        _install_calls()
-        _install_variables()
-        _install_backend()
-        for module in (control_flow, recurrence, raw, randomness):
-            for owner, name, replacement in module.patches():
-                _patch(owner, name, replacement)
-    except BaseException:
-        _remove()
-        raise
-
-
-def _remove() -> None:
-    while _installed:
-        owner, name, original = _installed.pop()
-        if original is _MISSING:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, original)
+    _install_calls()
+    _install_variables()
+    _install_backend()
+    for module in (control_flow, recurrence, raw, randomness, metrics):
+        for owner, name, replacement in module.patches():
+            _patch(owner, name, replacement)
 
 
 def _patch(owner: Any, name: str, replacement: Replacement | property) -> None:
-    kept = vars(owner).get(name, _MISSING)
+    kept = vars(owner).get(name, MISSING)
     if isinstance(replacement, property):
-        _installed.append((owner, name, kept))
-        setattr(owner, name, replacement)
+        replace(owner, name, replacement)
         return
     # What a class lacks it inherits; what a module lacks it takes from the builtins.
     inherited = owner if isinstance(owner, type) else builtins
-    original = getattr(inherited, name) if kept is _MISSING else kept
+    original = getattr(inherited, name) if kept is MISSING else kept
     original = original.__func__ if isinstance(original, classmethod) else original
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
@@ -108,8 +79,7 @@ def _patch(owner: Any, name: str, replacement: Replacement | property) -> None:
     # Not `functools.wraps`: a trace makes thousands.
     stand_in.__wrapped__ = original  # pyright: ignore[reportFunctionMemberAccess]
     stand_in.__name__ = name
-    _installed.append((owner, name, kept))
-    setattr(owner, name, classmethod(stand_in) if isinstance(kept, classmethod) else stand_in)
+    replace(owner, name, classmethod(stand_in) if isinstance(kept, classmethod) else stand_in)
 
 
 # Calls of layers and operations
@@ -197,7 +167,7 @@ def _recorded(session: Session, operation: Any, args: tuple[Any, ...], kwargs: A
     """One of Keras's own operations is a node; the `call` of any other is traced through, as a layer's is."""
     if type(operation).__module__.partition(".")[0] == "keras":
         return session.record_operation(operation, args, kwargs)
-    with session.mode(in_user_code=True), raw.following_attributes(session, operation):
+    with session.mode(in_user_code=True), raw.following_attributes(operation):
         return operation.call(*args, **kwargs)
 
 
@@ -239,8 +209,7 @@ def _patch_property(cls: type, name: str) -> None:
         session = current()
         return original.fget(variable) if session is None else session.parameter(variable)
 
-    _installed.append((cls, name, original))
-    setattr(cls, name, property(value, original.fset, original.fdel, original.__doc__))
+    replace(cls, name, property(value, original.fset, original.fdel, original.__doc__))
 
 
 def _variable_operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:

@@ -34,6 +34,7 @@ from kerasfx.ir import (
     map_leaves,
     values_in,
 )
+from kerasfx.replacing import undone
 from kerasfx.report import Finding
 from kerasfx.trace import inference, metrics, raw
 from kerasfx.trace.effects import AddedLoss, Effects
@@ -121,12 +122,13 @@ class Session:
     def recording(self) -> Iterator[None]:
         """Make this the session of the thread."""
         saved = getattr(_current, "session", None)
-        _current.session = self
-        try:
-            with decisions_go_to(self._answer), sizes_become_tensors_by(self.sizes_as_tensor):
-                yield
-        finally:
-            _current.session = saved
+        with (
+            undone(lambda: setattr(_current, "session", saved)),
+            decisions_go_to(self._answer),
+            sizes_become_tensors_by(self.sizes_as_tensor),
+        ):
+            _current.session = self
+            yield
 
     @contextmanager
     def pause(self) -> Iterator[None]:

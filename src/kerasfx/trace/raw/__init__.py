@@ -18,6 +18,7 @@ import keras
 from kerasfx.errors import TraceError
 from kerasfx.functions import backend_functions, public_calls
 from kerasfx.ir import leaves_of, map_leaves
+from kerasfx.replacing import undone
 from kerasfx.trace.bindings import Bindings
 from kerasfx.trace.raw.twins import Twin
 from kerasfx.trace.training_flag import is_flag
@@ -122,32 +123,51 @@ def call(name: str, session: Session, original: Callable[..., Any], args: Any, k
     return result
 
 
-def followed(session: Session, function: Any) -> Any:
-    """`function`, recorded when it is one of the backend, or a partial of one."""
+def followed(function: Any) -> Any:
+    """`function`, recorded where a session is when it is one of the backend, or a partial of one."""
     if isinstance(function, functools.partial):
-        inner = followed(session, function.func)
+        inner = followed(function.func)
         is_known = inner is not function.func
         return functools.partial(inner, *function.args, **function.keywords) if is_known else function
     name = name_of(function)
     if name is None:
         return function
-    return functools.wraps(function)(lambda *args, **kwargs: call(name, session, function, args, kwargs))
+
+    @functools.wraps(function)
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        from kerasfx.trace.session import current  # which imports this module
+
+        session = current()
+        return function(*args, **kwargs) if session is None else call(name, session, function, args, kwargs)
+
+    return recorded
 
 
 @contextmanager
-def following_attributes(session: Session, layer: Any) -> Iterator[None]:
-    """Record what `layer` calls by its attributes: `self.act = jax.nn.gelu`, also in lists and dicts."""
-    replaced: list[tuple[Any, Any, Any]] = []
-    try:
+def following_attributes(layer: Any) -> Iterator[None]:
+    """Record what `layer` calls by its attributes: `self.act = jax.nn.gelu`, also in lists and dicts.
+
+    What other threads find there meanwhile does what the function does.
+    """
+    replaced: list[tuple[Any, Any, Any, Any]] = []
+
+    def put_back() -> None:
+        for holder, key, value, instead in replaced:
+            if _is_there(holder, key, instead):  # and not what the code has put there since
+                _put(holder, key, value)
+
+    with undone(put_back):
         for holder, key, value in list(_held_functions(vars(layer), depth=1)):
-            instead = followed(session, value)
+            instead = followed(value)
             if instead is not value:
-                replaced.append((holder, key, value))
+                replaced.append((holder, key, value, instead))
                 _put(holder, key, instead)
         yield
-    finally:
-        for holder, key, value in replaced:
-            _put(holder, key, value)
+
+
+def _is_there(holder: Any, key: Any, value: Any) -> bool:
+    is_key = key in holder if isinstance(holder, dict) else key < len(holder)
+    return is_key and holder[key] is value
 
 
 def _held_functions(holder: Any, depth: int) -> Iterator[tuple[Any, Any, Any]]:

@@ -56,7 +56,7 @@ def _wrap_init(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     """Let a function of JAX, or a partial of one, that was handed to `vmap` be recorded."""
     function, *rest = args
     if session.in_user_code and getattr(kwargs.get("debug_info"), "traced_for", "") == "vmap":
-        function = raw.followed(session, function)
+        function = raw.followed(function)
     return original(function, *rest, **kwargs)
 
 
