@@ -229,7 +229,13 @@ class TestAttack:
 def test_no_layer_of_ours_is_forgotten():
     """Each class that a file can name is attacked above, or takes nothing from its config."""
     ours = {c for c in vars(layers).values() if isinstance(c, type) and issubclass(c, layers._Plain)}
-    without_config = {layers.SelectByTraining, layers.AttachMask, layers.DropMask}
+    without_config = {
+        layers.ReadAssigned,
+        layers.ReadHeld,
+        layers.SelectByTraining,
+        layers.AttachMask,
+        layers.DropMask,
+    }
     attacked = {cls for cls, _ in ATTACKS.values()}
     assert ours - {layers._Plain} == without_config | attacked
 
