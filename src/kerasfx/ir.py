@@ -181,8 +181,14 @@ class Value:
         self.mask: Value | None = None
         self.users: dict[Node, None] = {}
 
+    @property
+    def shown_shape(self) -> str:
+        """The shape as a tuple for readers, without quotes around free sizes."""
+        comma = "," if len(self.shape) == 1 else ""
+        return f"({', '.join(map(str, self.shape))}{comma})"
+
     def __repr__(self) -> str:
-        return f"<Value {self.name}: {self.dtype}{list(map(str, self.shape))}>"
+        return f"<Value {self.name}: {self.dtype}{self.shown_shape}>"
 
 
 class Node:

@@ -209,7 +209,7 @@ def _naming_numpy(session: Session) -> Iterator[None]:
                 "A function of NumPy is called on a tensor of the model.",
                 where=session.locate(failing_line(error)),
                 why="NumPy computes it outside of the backend: no gradient, and no compiled model",
-                hint=f"call the function of the same name in keras.ops, or {session.keep_hint()}",
+                hint="call the function of the same name in keras.ops",
             )
         ) from error
 

@@ -292,9 +292,7 @@ class Session:
     def refused(self, name: str, arguments: Any, error: Exception) -> Exception:
         """The error for a function that does not take these arguments."""
         self.clashes.note_refused(arguments)
-        shown = ", ".join(
-            f"{v.dtype}{tuple(map(str, v.shape))}" for v in leaves_of(arguments) if isinstance(v, Value)
-        )
+        shown = ", ".join(f"{v.dtype}{v.shown_shape}" for v in leaves_of(arguments) if isinstance(v, Value))
         return OperationInferenceError(
             describe(
                 f"{name}({shown}) is refused: {error}",
@@ -378,7 +376,7 @@ class Session:
         if tuple(tensor.value.shape) != tuple(variable.shape):
             raise ValueError(
                 f"{self.paths.of_variable(variable)} has shape {tuple(variable.shape)} and cannot be "
-                f"assigned a value of shape {tuple(map(str, tensor.value.shape))}."
+                f"assigned a value of shape {tensor.value.shown_shape}."
             )
         parameter = self.parameter_value(variable)
         self.effects.assigned[id(variable)] = tensor.value

@@ -144,7 +144,11 @@ class TracedTensor(keras.KerasTensor):
     def __len__(self) -> int:
         if self.value.shape and isinstance(self.value.shape[0], int):
             return self.value.shape[0]
-        raise self.no_python_value("len() or iteration", "its first dimension is not known yet")
+        raise self.no_python_value(
+            "len() or iteration",
+            "its first dimension is not known yet",
+            "use ops.map or ops.scan, or give the dimension a size in the inputs",
+        )
 
     def __bool__(self) -> bool:
         raise self.no_python_value(
@@ -191,10 +195,12 @@ class TracedTensor(keras.KerasTensor):
         return TensorAsPythonValueError(
             describe(
                 f"{wanted} of the tensor {self.value.name} ({self.value.dtype}, shape "
-                f"{tuple(map(str, self.value.shape))}) is not known while tracing.",
+                f"{self.value.shown_shape}) is not known while tracing.",
                 where=self.session.locate(source_line()),
                 why=why,
-                hint=hint or self.session.keep_hint(),
+                hint=hint
+                or "compute with the tensor itself: ops.take for an index, ops.where for a choice; or "
+                + self.session.keep_hint(),
             )
         )
 

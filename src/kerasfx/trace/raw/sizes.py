@@ -60,7 +60,7 @@ class TensorShape(tuple[Any, ...]):
         """
         for own, given in zip(self, other, strict=True):
             if given is not None and own != given:
-                raise ValueError(f"Shapes {tuple(map(str, self))} and {other} are not compatible.")
+                raise ValueError(f"Shapes {list(self)} and {other} are not compatible.")
         return self
 
 
