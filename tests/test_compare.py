@@ -29,6 +29,7 @@ from kerasfx.compare.measure import (
 )
 from kerasfx.compare.pairing import Pairing, pair_by_structure, pairing_of, perturbed
 from kerasfx.compare.run import present_state, run
+from kerasfx.provenance import Provenance
 
 KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])
 
@@ -648,9 +649,8 @@ def test_calls_are_observed_in_their_own_thread_only():
 
 def fake_provenance(a, **known):
     """A stand-in for `kerasfx.provenance`, which knows one model."""
-    record = types.SimpleNamespace(
-        original=a, unused=[], constants=[], layers=[], metrics=[], call=lambda m, x: m(x), variables=[]
-    )
+    record = Provenance(call=lambda m, x: m(x))
+    record.remember(a)
     vars(record).update(known)
     module = types.ModuleType("kerasfx.provenance")
     module.provenance_of = lambda model: record

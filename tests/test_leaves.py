@@ -87,7 +87,6 @@ class TestLeaves:
             (Block, ["encoder.first", "encoder.second", "blocks[0]", "blocks[1]"]),
             (keras.layers.Layer, None),
             (lambda layer: isinstance(layer, Encoder), ["encoder", *DENSES[2:]]),
-            ("nothing", DENSES),
         ],
         ids=str,
     )

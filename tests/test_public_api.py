@@ -16,6 +16,7 @@ PUBLIC = (
     "Graph",
     "Inputs",
     "Report",
+    "UnverifiedWarning",
     "compare",
     "copy_weights",
     "emit",
@@ -97,7 +98,7 @@ def classes_of(module):
 
 @pytest.mark.parametrize("cls", classes_of(kerasfx.errors), ids=lambda c: c.__name__)
 def test_every_error_is_ours_and_has_a_page(cls):
-    assert issubclass(cls, kerasfx.errors.KerasFxError)
+    assert issubclass(cls, (kerasfx.errors.KerasFxError, UserWarning))
     assert inspect.getdoc(cls)
 
 

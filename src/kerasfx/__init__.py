@@ -3,6 +3,7 @@
 from kerasfx import layers as _layers  # noqa: F401  (registers the layers that saved models name)
 from kerasfx.compare import Comparison, compare
 from kerasfx.emit import emit
+from kerasfx.errors import UnverifiedWarning
 from kerasfx.inputs import Inputs
 from kerasfx.ir import Graph
 from kerasfx.prepare import explain, prepare_model
@@ -17,6 +18,7 @@ __all__ = [
     "Graph",
     "Inputs",
     "Report",
+    "UnverifiedWarning",
     "compare",
     "copy_weights",
     "emit",

@@ -61,6 +61,23 @@ class InputMismatchError(KerasFxError, ValueError):
     """
 
 
+class UnknownSelectorError(KerasFxError, ValueError):
+    """A selector in `leaves=` or `opened=` matches no layer below the model; the message lists the nearest.
+
+    >>> import keras, kerasfx
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
+    >>> kerasfx.prepare_model(model, opened=["haed"])
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.UnknownSelectorError: ...
+
+    Paths are those that the report shows:
+
+    >>> kerasfx.prepare_model(model, opened=["layers[0]"]).output_shape
+    (None, 2)
+    """
+
+
 class UnsupportedModelError(KerasFxError, TypeError):
     """What was passed as a model is no Keras model or layer.
 
@@ -303,6 +320,27 @@ class UnsafeFileError(KerasFxError, ValueError):
     >>> config = keras.saving.serialize_keras_object(keras.metrics.Mean())
     >>> UpdateMetric.from_config({"metric": config}).metric.name
     'mean'
+    """
+
+
+class UnverifiedWarning(UserWarning):
+    """`prepare_model` could not compare its result with the original, for want of inputs that it accepts.
+
+    Results are compared on the arrays given as `input_layer`, and on random ones besides. There are no random
+    strings, and random integers may make no sense to a model that takes labels, lengths or indices. Give it
+    an example of what the model is called with, and the result is compared on that:
+
+    >>> import keras, kerasfx, numpy as np
+    >>> class Total(keras.Model):
+    ...     def call(self, inputs):
+    ...         values, group = inputs
+    ...         return keras.ops.segment_sum(values, group, num_segments=2)
+    >>> values, group = np.ones((4, 3), "float32"), np.array([0, 0, 1, 1])
+    >>> kerasfx.prepare_model(Total(), [values, group]).output_shape
+    (2, 3)
+
+    `kerasfx.compare(model, prepared, inputs=x)` compares a result later, and
+    `warnings.simplefilter("error", kerasfx.UnverifiedWarning)` lets none pass that was not compared.
     """
 
 

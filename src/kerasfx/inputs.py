@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,12 +30,24 @@ class Inputs:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input: its shape with None for free sizes, dtype, the name it should get, an example's batch."""
+    """One input.
+
+    Attributes:
+        shape: With None for free sizes.
+        dtype: As a string.
+        name: The name that it should get.
+        example: The array that it was given as, or None.
+    """
 
     shape: tuple[int | None, ...]
     dtype: str
     name: str
-    batch: int | None = field(default=None, compare=False)
+    example: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def batch(self) -> int | None:
+        """The batch of the example."""
+        return np.shape(self.example)[0] if np.ndim(self.example) else None
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,21 @@ class CallSpec:
     struct: Any
     findings: tuple[Finding, ...] = ()
 
+    def changed(self, change: Callable[[InputSpec], InputSpec]) -> CallSpec:
+        """The same call of other inputs, one made by `change` for each."""
+        made: dict[int, InputSpec] = {}
+
+        def swap(x: Any) -> Any:
+            return made.setdefault(id(x), change(x)) if isinstance(x, InputSpec) else x
+
+        args, kwargs, struct = map_leaves(swap, (self.args, self.kwargs, self.struct))
+        return replace(self, args=args, kwargs=kwargs, struct=struct)
+
+    def examples(self) -> Any:
+        """The arrays in the structure of the inputs, or None if one of these was given otherwise."""
+        given = all(x.example is not None for x in leaves_of(self.struct))
+        return map_leaves(lambda x: x.example, self.struct) if given else None
+
 
 def call_spec(model: Any, input_layer: Any) -> CallSpec:
     """Find out how `model` is called.
@@ -66,8 +93,29 @@ def call_spec(model: Any, input_layer: Any) -> CallSpec:
     if input_layer is None:
         return _from_model(model)
     struct = _specs(input_layer, _default_name(model))
-    _check_against(model, struct)
-    return CallSpec((struct,), {}, struct)
+    struct, taken = _as_taken(model, struct)
+    _check_against(model, taken)
+    return CallSpec((taken,), {}, struct)
+
+
+def _as_taken(model: Any, struct: Any) -> tuple[Any, Any]:
+    """The inputs as given, and as the model takes them: a list for a dict by order, and vice versa.
+
+    A Functional model says what it takes, another one if it was built.
+    """
+    known = getattr(model, "_inputs_struct", None)
+    if known is None and model.built:
+        known = next(iter((internals.known_input_shapes(model) or {}).values()), None)
+    if isinstance(known, dict) and isinstance(struct, (list, tuple)) and len(known) == len(struct):
+        named = [_named(x, str(key)) for x, key in zip(struct, known, strict=True)]
+        return type(struct)(named), dict(zip(known, named, strict=True))
+    if isinstance(known, (list, tuple)) and isinstance(struct, dict) and len(known) == len(struct):
+        return struct, list(struct.values())
+    return struct, struct
+
+
+def _named(spec: Any, name: str) -> Any:
+    return replace(spec, name=name) if isinstance(spec, InputSpec) else spec
 
 
 def _from_arguments(model: Any, inputs: Inputs) -> CallSpec:
@@ -244,6 +292,8 @@ def _specs(x: Any, name: str, dtype: str | None = None) -> Any:
     """Turn a structure of inputs, arrays or shapes into one of `InputSpec`."""
     if _is_shape(x):
         return InputSpec((None, *x[1:]), dtype or keras.config.floatx(), name)
+    if _is_list_of_values(x):
+        return _one(np.asarray(x, dtype or _dtype_of_values(x)), name)
     if isinstance(x, dict) and x:
         return {k: _specs(v, str(k), dtype) for k, v in x.items()}
     if isinstance(x, (list, tuple)) and x:
@@ -258,11 +308,9 @@ def _one(x: Any, name: str) -> Any:
     if isinstance(x, keras.KerasTensor):
         return InputSpec(tuple(x.shape), x.dtype, _given_name(x) or name)
     if _is_tensor(x):
-        array = np.asarray(x) if not hasattr(x, "dtype") else x
-        shape = tuple(array.shape)
+        shape = tuple(x.shape)
         free = (None, *shape[1:]) if shape else shape
-        batch = shape[0] if shape else None
-        return InputSpec(free, internals.standardize_dtype(array.dtype), name, batch)
+        return InputSpec(free, _dtype_of(x), name, x)
     raise InputMismatchError(
         describe(
             f"input_layer holds {x!r} of type {type(x).__name__}.",
@@ -270,6 +318,11 @@ def _one(x: Any, name: str) -> Any:
             hint="for arguments that are Python values: kerasfx.Inputs(x, flag=True)",
         )
     )
+
+
+def _dtype_of(array: Any) -> str:
+    is_text = isinstance(array, (np.ndarray, np.generic)) and array.dtype.kind in "OSU"
+    return "string" if is_text else internals.standardize_dtype(array.dtype)
 
 
 def _given_name(tensor: Any) -> str | None:
@@ -282,6 +335,16 @@ def _is_tensor(x: Any) -> bool:
     return isinstance(
         x, (keras.KerasTensor, keras.layers.InputLayer, np.ndarray, np.generic)
     ) or keras.ops.is_tensor(x)
+
+
+def _is_list_of_values(x: Any) -> bool:
+    """Whether `x` is an array written as lists of numbers or strings; whole numbers alone are a shape."""
+    is_list = isinstance(x, (tuple, list)) and len(x) > 0
+    return is_list and all(isinstance(leaf, (float, str, bool)) for leaf in leaves_of(x))
+
+
+def _dtype_of_values(x: Any) -> str | None:
+    return keras.config.floatx() if isinstance(next(leaves_of(x)), float) else None
 
 
 def _is_shape(x: Any) -> bool:

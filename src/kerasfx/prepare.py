@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,7 +14,8 @@ import keras
 from kerasfx import fit, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.compare import verify as quick_compare
-from kerasfx.compare.checks import NOT_TRAINABLE
+from kerasfx.compare.checks import NOT_TRAINABLE, NOTHING_FINITE
+from kerasfx.compare.measure import to_numpy
 from kerasfx.compiled import compile_like, require_compiled
 from kerasfx.emit import emit, require_one_of
 from kerasfx.errors import (
@@ -19,10 +23,11 @@ from kerasfx.errors import (
     OpaqueLayerError,
     TraceError,
     UnsupportedModelError,
+    UnverifiedWarning,
     describe,
 )
 from kerasfx.inputs import CallSpec, call_spec
-from kerasfx.ir import map_leaves
+from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.keep_class import keep_class as take_class
 from kerasfx.keep_class import require_one_argument
 from kerasfx.layers import Op
@@ -33,6 +38,9 @@ from kerasfx.report import Finding, Report, attach, report, was_prepared
 from kerasfx.trace import Hints, run_trace
 from kerasfx.trace.leaves import LeafPolicy, Selector, is_builtin, is_plain_leaf
 from kerasfx.trace.session import Session
+
+KEPT_EXAMPLE = 2**22
+"""How many numbers an example may have to be kept, as a copy, as long as the prepared model lives."""
 
 
 def prepare_model(
@@ -68,7 +76,9 @@ def prepare_model(
         keep_class: The result is of the class of the original, too: its `train_step`, its other methods and
             its attributes work on. What no longer exists, such as an opened layer, is refused when read.
         strict: Raise instead of keeping a custom layer whole.
-        verify: Compare the result with the original before it is returned.
+        verify: Compare the result with the original before it is returned: on the example arrays given as
+            `input_layer`, and on random ones besides. Where the original accepts none of them, an
+            `UnverifiedWarning` says so.
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
             is answered for these, and the result checks the answers whenever it is called. Code that reads
             the number (`range(t)`) is answered, too; the result then works for this size alone.
@@ -107,7 +117,7 @@ def prepare_model(
     spec = call_spec(original_model, input_layer)
     if keep_class:
         require_one_argument(original_model, spec)
-    session = run_trace(original_model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
+    session = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints)
     if strict:
         _refuse_opaque(session)
     lower(session.graph)
@@ -121,9 +131,10 @@ def prepare_model(
         with made_for(original_model.variables):
             take_class(original_model, prepared, session.graph, _record(prepared), weights == "share")
     session.findings.extend(dropped)
-    _connect(original_model, prepared, spec, session)
+    _connect(original_model, prepared, session.call_spec or spec, session)
     if verify:
         _verify(original_model, prepared, session)
+    _let_large_examples_go(_record(prepared))
     if compile:
         with made_for(original_model.variables):
             compile_like(original_model, prepared, _record(prepared).variables)
@@ -159,7 +170,7 @@ def explain(
     _require_model(model)
     spec = call_spec(model, input_layer)
     try:
-        session = run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints)
+        session = run_trace(model, spec, LeafPolicy.of(leaves, opened), hints)
     except TraceError as error:
         return Report(model.name, findings=[Finding("opaque", "", str(error))])
     return Report(model.name, session.opened, findings=[*session.findings, *dropped_methods(model)])
@@ -196,7 +207,8 @@ def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> 
     """Tell the prepared model where it comes from."""
     record = _record(prepared)
     record.remember(original)
-    record.call = _caller(spec)
+    record.call = _caller(spec.changed(lambda x: replace(x, example=None)))
+    record.examples = spec.examples()
     paired = {id(v) for v, _ in record.variables}
     record.unused = [v for v in original.variables if id(v) not in paired]
     for variable in record.unused:
@@ -239,10 +251,10 @@ def _verify(original: Any, prepared: Any, session: Session) -> None:
         # Both sides of `if training:` became one graph: it has to be right in either mode.
         comparison = quick_compare(original, prepared, training=bool(session.flags_asked))
     except ValueError as error:
-        what = f"the result was not compared with the original: {error}"
-        hint = "kerasfx.compare(model, prepared, inputs=...) with inputs that the model accepts"
-        session.findings.append(Finding("warning", "", what, hint=hint))
+        _warn_unverified(session, str(error))
         return
+    if NOTHING_FINITE in comparison.notes:
+        _warn_unverified(session, NOTHING_FINITE)
     told = [note for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
     session.findings += [Finding("warning", "", note) for note in told]
     if not comparison:
@@ -255,6 +267,25 @@ def _verify(original: Any, prepared: Any, session: Session) -> None:
             ),
             comparison,
         )
+
+
+def _let_large_examples_go(record: provenance.Provenance) -> None:
+    """Keep copies of small examples for `compare`, and none of large ones."""
+    arrays = [x for x in leaves_of(record.examples) if x is not None]
+    is_small = bool(arrays) and sum(math.prod(x.shape) for x in arrays) <= KEPT_EXAMPLE
+    record.examples = map_leaves(lambda x: to_numpy(x).copy(), record.examples) if is_small else None
+
+
+def _warn_unverified(session: Session, why: str) -> None:
+    """Say, and write into the report, that nobody knows whether the result is right."""
+    what = f"the result was not compared with the original: {why}"
+    hint = (
+        "kerasfx.prepare_model(model, x) with arrays x that the model accepts, in the place of keras.Input; "
+        "or kerasfx.compare(model, prepared, inputs=x) now"
+    )
+    found = Finding("warning", "", what, hint=hint)
+    session.findings.append(found)
+    warnings.warn(f"{session.root.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=4)
 
 
 def _report(session: Session, prepared: Any, seconds: float) -> Report:

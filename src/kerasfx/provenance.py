@@ -19,6 +19,7 @@ class Provenance:
         constants: Variables of the prepared model that hold constants.
         layers: Pairs (layer of the original, layer of the prepared model), in order of execution.
         sizes: Shape of each input, by name, with the sizes that it was traced with.
+        examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
         call: `call(model, inputs)` calls the original with inputs in the structure of the prepared model.
     """
 
@@ -28,6 +29,7 @@ class Provenance:
     constants: list[Any] = field(default_factory=list)
     layers: list[tuple[Any, Any]] = field(default_factory=list)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    examples: Any = None
     call: Callable[..., Any] = field(default=lambda model, inputs, **kwargs: model(inputs, **kwargs))
     _original: Any = None
 

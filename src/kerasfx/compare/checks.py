@@ -33,6 +33,7 @@ _NON_DETERMINISTIC = (
 )
 
 IN_PREDICT = "in predict"
+NOTHING_FINITE = "all outputs are NaN or infinite: they prove nothing"
 NOT_TRAINABLE = "the original raises in training mode"
 
 
@@ -242,9 +243,11 @@ def _outcome_notes(subjects: Subjects, outcomes: Sequence[Outcome], failure: Out
         mode = "training" if raised.training else "inference"
         error = first_line(raised.a.error)
         yield f"both models raise in {mode} mode on {raised.sample.label}, the original {error}"
-    share = min((_finite_share(o.a.outputs) for o in outcomes if o.completed), default=1.0)
-    if share < 1:
-        yield f"up to {1 - share:.0%} of the outputs are NaN or infinite; they prove little"
+    shares = [_finite_share(o.a.outputs) for o in outcomes if o.completed]
+    if not max(shares, default=1.0):
+        yield NOTHING_FINITE
+    elif min(shares, default=1.0) < 1:
+        yield f"up to {1 - min(shares):.0%} of the outputs are NaN or infinite; they prove little"
     if failure and failure.completed:
         yield from _non_deterministic(subjects, failure)
 

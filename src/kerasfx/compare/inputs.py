@@ -47,6 +47,14 @@ UNSUPPORTED_DTYPE = (
 )
 
 
+class UnfitInputsError(ValueError):
+    """Inputs do not have the structure or the shapes that a model takes."""
+
+
+class NoRandomValuesError(ValueError):
+    """There are no random values of a dtype."""
+
+
 @dataclass(frozen=True)
 class Slot:
     """One input of a model: name, shape (None: free), dtype, and the range if it is an integer."""
@@ -173,7 +181,7 @@ def random_samples(
         padding: The value that marks a padded time step of a float input.
 
     Raises:
-        ValueError: An input has a dtype for which there are no random values.
+        NoRandomValuesError: An input has a dtype for which there are none.
     """
     random = np.random.default_rng(seed)
     free = any(dim is None for slot in slots for dim in slot.shape[1:])
@@ -199,7 +207,7 @@ def _draw(
         values = random.integers(*slot.range, size=shape).astype(slot.dtype)
         return _padded(values, 0, rank=2) if slot.range[0] <= 0 else values
     if not keras.backend.is_float_dtype(slot.dtype):
-        raise ValueError(UNSUPPORTED_DTYPE.format(dtype=slot.dtype, name=slot.name, b=owner))
+        raise NoRandomValuesError(UNSUPPORTED_DTYPE.format(dtype=slot.dtype, name=slot.name, b=owner))
     values = _padded(random.standard_normal(shape).astype("float32"), padding, rank=3)
     return to_numpy(keras.ops.convert_to_tensor(values, dtype=slot.dtype))
 
@@ -225,7 +233,7 @@ def given_samples(model: keras.Layer, inputs: Any, seed: int) -> list[Sample]:
         seed: Decides the order of the rows.
 
     Raises:
-        ValueError: The inputs do not have the structure or the shapes that the model takes.
+        UnfitInputsError: The inputs do not have the structure or the shapes that the model takes.
     """
     given = Sample(inputs, "the inputs given")
     structure = input_structure(model)
@@ -233,7 +241,7 @@ def given_samples(model: keras.Layer, inputs: Any, seed: int) -> list[Sample]:
         return [given]
     slots = _matched(model, structure, inputs)
     arrays = [leaf for _, leaf in leaves(inputs) if leaf is not None]
-    if any(slot.shape[:1] != (None,) for slot in slots) or not arrays:
+    if any(slot.shape[:1] != (None,) for slot in slots) or not _have_one_batch(arrays):
         return [given]
     rows = len(arrays[0])
     order = np.random.default_rng(seed).permutation(rows + 1) % rows
@@ -241,17 +249,38 @@ def given_samples(model: keras.Layer, inputs: Any, seed: int) -> list[Sample]:
     return [given, Sample(more, f"the inputs given, rows shuffled, batch {rows + 1}")]
 
 
+def fits(model: keras.Layer, inputs: Any) -> bool:
+    """Whether `inputs` have the structure and the shapes that a Functional model takes."""
+    structure = input_structure(model)
+    try:
+        return structure is not None and bool(_matched(model, structure, inputs))
+    except UnfitInputsError:
+        return False
+
+
+def _have_one_batch(arrays: list[Any]) -> bool:
+    """Whether the arrays may be shuffled together; nodes and edges of a graph may not."""
+    return len({np.shape(x)[0] for x in arrays}) == 1
+
+
+def ranges_of(model: keras.Layer, inputs: Any) -> dict[str, Range]:
+    """The half-open range of the values in each integer input, by name of the input; inputs as above."""
+    tensors, arrays = (keras.tree.flatten(x) for x in (input_structure(model), inputs))
+    known = {t.name: to_numpy(x) for t, x in zip(tensors, arrays, strict=True) if _is_integer(t.dtype)}
+    return {name: (int(x.min()), int(x.max()) + 1) for name, x in known.items() if x.size}
+
+
 def _matched(model: keras.Layer, structure: Any, inputs: Any) -> list[Slot]:
     """The slots of a model, after it was seen that the inputs fit them."""
     expected, received = (keras.tree.flatten(x) for x in (structure, inputs))
     if _loose(structure) != _loose(inputs) or len(expected) != len(received):
-        raise ValueError(
+        raise UnfitInputsError(
             WRONG_STRUCTURE.format(b=model.name, expected=skeleton(structure), received=skeleton(inputs))
         )
     slots = slots_of(model)
     for slot, leaf in zip(slots, received, strict=True):
         if leaf is not None and not _fits(np.shape(leaf), slot.shape):
-            raise ValueError(
+            raise UnfitInputsError(
                 WRONG_SHAPE.format(name=slot.name, received=np.shape(leaf), b=model.name, expected=slot.shape)
             )
     return slots

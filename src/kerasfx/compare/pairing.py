@@ -34,6 +34,7 @@ class Pairing:
         constants: Variables that only the prepared model has: it keeps large constants in them.
         layers: Pairs (layer of the original, layer of the prepared model), in execution order.
         call: Calls the original with inputs structured like those of the prepared model.
+        examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
         notes: What the reader of the comparison should know about the pairing.
     """
 
@@ -42,6 +43,7 @@ class Pairing:
     constants: tuple[keras.Variable, ...] = ()
     layers: tuple[LayerPair, ...] = ()
     call: Call = call_directly
+    examples: Any = None
     notes: tuple[str, ...] = ()
 
 
@@ -83,6 +85,7 @@ def _recorded(a: keras.Layer, b: keras.Layer) -> Pairing | None:
         constants=tuple(known.constants),
         layers=tuple(known.layers),
         call=known.call,
+        examples=known.examples,
     )
 
 

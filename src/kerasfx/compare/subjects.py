@@ -13,13 +13,16 @@ import numpy as np
 from kerasfx.compare.inputs import (
     LENGTHS,
     NO_INPUTS,
+    NoRandomValuesError,
     Range,
     Sample,
     Slot,
+    fits,
     given_samples,
     input_structure,
     padding_value,
     random_samples,
+    ranges_of,
     slots_of,
 )
 from kerasfx.compare.measure import Tolerance, is_tensor, leaves
@@ -144,17 +147,31 @@ def tolerance_for(a: keras.Layer, relative: float | None) -> Tolerance:
 def admitted(
     subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
 ) -> tuple[list[tuple[Sample, Run]], list[str]]:
-    """The samples that the original accepts, with its runs on them, and notes on the others."""
+    """The samples that the original accepts, with its runs on them, and notes on the others.
+
+    They are those of the inputs given or, without any, of the examples that the model was prepared with, and
+    random ones besides.
+    """
     state, _ = subjects.own_states()
+    kept: list[tuple[Sample, Run]] = []
     tried: list[tuple[Sample, Run]] = []
-    for samples in _candidates(subjects, options, inputs, ranges):
-        runs = [_run_a(subjects, sample, state) for sample in samples]
-        tried = list(zip(samples, runs, strict=True))
-        admitted = [(sample, run_a) for sample, run_a in tried if run_a.error is None]
-        if admitted:
-            refused = [sample.label for sample, run_a in tried if run_a.error is not None]
-            return admitted, [f"the original raises on {label}: left out" for label in refused]
-    raise _refusal(subjects, *tried[-1]) from tried[-1][1].error
+    notes: list[str] = []
+    try:
+        for candidates in _candidates(subjects, options, inputs, ranges):
+            for samples in candidates:
+                tried = [(sample, _run_a(subjects, sample, state)) for sample in samples]
+                admitted = [(sample, run_a) for sample, run_a in tried if run_a.error is None]
+                kept += admitted
+                if admitted:
+                    refused = [sample.label for sample, run_a in tried if run_a.error is not None]
+                    notes += [f"the original raises on {label}: left out" for label in refused]
+                    break
+    except NoRandomValuesError:
+        if not kept:
+            raise
+    if not kept:
+        raise _refusal(subjects, *tried[-1]) from tried[-1][1].error
+    return kept, notes
 
 
 def _refusal(subjects: Subjects, sample: Sample, failed: Run) -> ValueError:
@@ -187,12 +204,27 @@ def _as_guarded(subjects: Subjects, sample: Sample, found: Run) -> Run:
 
 def _candidates(
     subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
-) -> Iterator[list[Sample]]:
-    """Lists of samples to try in turn, until the original accepts some."""
+) -> Iterator[Iterator[list[Sample]]]:
+    """Kinds of samples to use; of each, lists to try in turn until the original accepts some."""
     if inputs is not None:
-        # The quick check has one batch size, so one call.
-        yield given_samples(subjects.b, inputs, options.seed)[: len(options.batch_sizes)]
+        yield _given(subjects, options, inputs)
         return
+    examples = subjects.pairing.examples
+    if examples is not None and fits(subjects.b, examples):
+        yield _given(subjects, options, examples)
+        # Labels and indices mean something: random ones are drawn from what the examples hold.
+        ranges = {**ranges_of(subjects.b, examples), **(ranges or {})}
+    yield _random(subjects, options, ranges)
+
+
+def _given(subjects: Subjects, options: Options, inputs: Any) -> Iterator[list[Sample]]:
+    # The quick check has one batch size, so one call.
+    yield given_samples(subjects.b, inputs, options.seed)[: len(options.batch_sizes)]
+
+
+def _random(
+    subjects: Subjects, options: Options, ranges: Mapping[str, Range] | None
+) -> Iterator[list[Sample]]:
     if input_structure(subjects.b) is None:
         raise ValueError(NO_INPUTS.format(b=subjects.b.name))
     slots = slots_of(subjects.b, ranges)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.errors import InputMismatchError, UnknownSelectorError, UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
 from kerasfx.passes.keep_call_order import keep_call_order
@@ -19,12 +20,19 @@ from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
 from kerasfx.trace.guards import check_early
 from kerasfx.trace.known_sizes import only_seems_known, seeming_size
 from kerasfx.trace.layer_calls import says_training
-from kerasfx.trace.leaves import LeafPolicy, Selector
+from kerasfx.trace.leaves import LeafPolicy, Selector, require_matches
 from kerasfx.trace.leftovers import tensors_forgotten
 from kerasfx.trace.model_outputs import output_values
+from kerasfx.trace.other_calls import (
+    WAY_OUT,
+    may_be_about_the_batch,
+    other_calls,
+    require_batch_of_states,
+)
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
 from kerasfx.trace.unused import tie_unused
+from kerasfx.trace.where import Paths
 
 
 def trace(
@@ -53,7 +61,7 @@ def trace(
         TraceError: The model itself does something that a graph cannot represent.
     """
     spec = call_spec(model, input_layer)
-    return run_trace(model, spec, LeafPolicy(tuple(leaves), tuple(opened)), hints).graph
+    return run_trace(model, spec, LeafPolicy.of(leaves, opened), hints).graph
 
 
 def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | None = None) -> Session:
@@ -61,10 +69,69 @@ def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | Non
 
     Returns:
         The session: its graph, what was opened, what was found.
+
+    Raises:
+        InputMismatchError: `hints` names no input of the model.
+        UnknownSelectorError: A selector of `policy` matches nothing.
     """
+    _require_known_names(spec, hints or {})
+    try:
+        session = _trace_as_called(model, spec, policy, hints or {})
+    except Exception as error:
+        # What failed may be what a mistyped selector was meant to keep whole.
+        _require_matches(policy, Paths(model), error)
+        raise
+    _require_matches(policy, session.paths)
+    return session
+
+
+def _require_known_names(spec: CallSpec, hints: Hints) -> None:
+    known = [x.name for x in leaves_of(spec.struct)]
+    for name in hints:
+        if name not in known:
+            nearest = get_close_matches(str(name), known, 1) or known[:1]
+            raise InputMismatchError(
+                describe(
+                    f"hints= has '{name}', and the model has no such input.",
+                    why=f"its inputs are: {', '.join(known)}",
+                    hint=f'hints={{"{nearest[0]}": {tuple(hints[name])}}}',
+                )
+            )
+
+
+def _require_matches(policy: LeafPolicy, paths: Paths, cause: Exception | None = None) -> None:
+    try:
+        require_matches(policy, paths.below_root())
+    except UnknownSelectorError as error:
+        raise error from cause
+
+
+def _trace_as_called(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session:
+    """Trace the call that `spec` says or, where the model refuses it, another that it may mean."""
+    try:
+        return _trace_with_sizes(model, spec, policy, hints)
+    except Exception as error:
+        for other in other_calls(model, spec, hints, error):
+            session = _attempt(model, other, policy, hints)
+            if session is not None:
+                return session
+        if may_be_about_the_batch(spec, error):
+            error.add_note(f"  do:    {WAY_OUT}")
+        raise
+
+
+def _attempt(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session | None:
+    try:
+        return _trace_with_sizes(model, spec, policy, hints)
+    except Exception:  # The user's code may raise anything; what it raised first is what is shown.
+        return None
+
+
+def _trace_with_sizes(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session:
+    """Trace with one set of example sizes after another, until one serves."""
     clashes = Clashes()
     outcomes: list[Session | Exception] = []
-    for sizes in attempts(list(leaves_of(spec.struct)), hints or {}, clashes):
+    for sizes in attempts(list(leaves_of(spec.struct)), hints, clashes):
         clashes.refused, clashes.seeming = 0, None
         try:
             session = _trace_until_settled(model, spec, policy.afresh(), sizes, clashes)
@@ -124,6 +191,7 @@ def _trace_once(
     model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes
 ) -> Session:
     session = Session(model, policy, sizes.hints, clashes)
+    session.call_spec = spec
     session.findings.extend(spec.findings)
     with (
         installed(),
@@ -140,6 +208,7 @@ def _trace_once(
     session.findings.extend(dict.fromkeys(guard.finding for guard in session.effects.guards))
     session.findings.extend(reading.findings(session.read, session.opened))
     session.graph.prune()
+    require_batch_of_states(session.graph)
     _note_fit(session.graph, model)
     keep_call_order(session.graph)
     session.graph.check()

@@ -8,7 +8,7 @@ an op is refused for the first example sizes, others are tried, and what had to 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
 
@@ -134,12 +134,16 @@ class ExampleSizes:
         alike: Whether all lengths, of whatever axis, are the same.
         fixed: Free sizes that are known in the result, because nothing else fits.
         tried: Free sizes with a pair of example sizes of their own.
+        batch: The batch of an example, for the inputs that were given otherwise.
+        times: How many times as long as usual the lengths are.
     """
 
     hints: Hints
     alike: bool = False
     fixed: Mapping[Axis, int] = field(default_factory=dict)
     tried: Mapping[Axis, tuple[int, int]] = field(default_factory=dict)
+    batch: int | None = None
+    times: int = 1
 
     def fixed_axes(self, spec: InputSpec) -> dict[int, int]:
         """The axes of an input that have a fixed size, and that size."""
@@ -156,7 +160,7 @@ class ExampleSizes:
         if spec.name not in self.hints:
             batch = self._batch(spec)
             axes = [1 if self.alike else k for k in range(1, len(spec.shape))]
-            return [batch, *((32 * (k + 2), 32 * (2 * k + 4)) for k in axes)]
+            return [batch, *((32 * (k + 2) * self.times, 64 * (k + 2) * self.times) for k in axes)]
         sizes = self.hints[spec.name]
         if len(sizes) != len(spec.shape):
             raise InputMismatchError(
@@ -167,7 +171,7 @@ class ExampleSizes:
 
     def _batch(self, spec: InputSpec) -> tuple[int, int]:
         """That of an example, or of the other inputs: inputs of one call are seldom of unlike batches."""
-        given = [spec.batch, *(sizes[0] for sizes in self.hints.values() if sizes)]
+        given = [spec.batch, *(sizes[0] for sizes in self.hints.values() if sizes), self.batch]
         # A batch of one would be broadcast, and is the wrong example of many.
         n = next((n for n in given if n is not None and n > 1), None)
         return BATCH_HINTS if n is None else (n, n + 2)
@@ -175,31 +179,32 @@ class ExampleSizes:
 
 def attempts(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterator[ExampleSizes]:
     """Yield example sizes to try in turn; `clashes` are those of the attempt before."""
-    yield ExampleSizes(hints)
-    yield from _within_tables(inputs, hints, clashes)
+    sizes = ExampleSizes(hints, batch=next((s.batch for s in inputs if s.batch), None))
+    yield sizes
+    yield from _within_tables(inputs, sizes, clashes)
     if clashes.read:
         # What was computed from the number does not fit a second example.
-        yield ExampleSizes(hints, fixed=dict(clashes.read))
+        yield replace(sizes, fixed=dict(clashes.read))
     lengths = _lengths(inputs)
     hinted = {(name, k): hints[name][k] for name, k in lengths if name in hints}
     if hinted:
-        yield ExampleSizes(hints, fixed={**clashes.read, **hinted})
+        yield replace(sizes, fixed={**clashes.read, **hinted})
     elif len({k for _, k in lengths}) > 1:
-        yield ExampleSizes(hints, alike=True)
+        yield replace(sizes, alike=True)
     met = {axis: n for axis, n in clashes.met.items() if axis in lengths}
     if met:
-        yield ExampleSizes(hints, fixed={**clashes.read, **hinted, **met})
+        yield replace(sizes, fixed={**clashes.read, **hinted, **met})
     if clashes.seeming is not None:
-        default = {(s.name, k): pair[0] for s in inputs for k, pair in enumerate(ExampleSizes(hints).of(s))}
-        sizes = {axis: default[axis] for axis in clashes.seeming.others}
-        yield ExampleSizes(hints, fixed={**clashes.read, **hinted, **sizes})
+        default = {(s.name, k): pair[0] for s in inputs for k, pair in enumerate(sizes.of(s))}
+        shown = {axis: default[axis] for axis in clashes.seeming.others}
+        yield replace(sizes, fixed={**clashes.read, **hinted, **shown})
 
 
 def _lengths(inputs: list[InputSpec]) -> list[Axis]:
     return [(s.name, k) for s in inputs for k, d in enumerate(s.shape) if d is None and k > 0]
 
 
-def _within_tables(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterator[ExampleSizes]:
+def _within_tables(inputs: list[InputSpec], sizes: ExampleSizes, clashes: Clashes) -> Iterator[ExampleSizes]:
     """Sizes that do not reach the end of what is cut at them, as `table[:t]` does."""
     tried: dict[Axis, tuple[int, int]] = {}
     for _ in range(MOST_TABLES):
@@ -209,7 +214,7 @@ def _within_tables(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> I
             return
         tried |= free
         clashes.cut.clear()
-        yield ExampleSizes(hints, tried=dict(tried))
+        yield replace(sizes, tried=dict(tried))
 
 
 def _pairs_within(clashes: Clashes, tried: Mapping[Axis, tuple[int, int]]) -> dict[Axis, tuple[int, int]]:

@@ -22,6 +22,7 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.functions import public_calls
+from kerasfx.inputs import CallSpec
 from kerasfx.ir import (
     Graph,
     LayerSpec,
@@ -89,6 +90,7 @@ class Session:
         self.graph = Graph(root.name)
         self.policy = policy
         self.paths = Paths(root)
+        self.call_spec: CallSpec | None = None
         self.root = root
         self.hinted = set(hinted)
         self.clashes = clashes or Clashes()

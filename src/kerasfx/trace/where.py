@@ -160,6 +160,11 @@ class Paths:
             self._walk()
         return self._variables.get(id(variable)) or variable.path.replace("/", ".")
 
+    def below_root(self) -> list[tuple[str, Any]]:
+        """Every layer that is known but the root, with its path."""
+        self._walk()
+        return [(self._layers[id(x)], x) for x in self._keep_alive if x is not self._root]
+
     def _remember(self, layer: Any, path: str) -> None:
         self._layers[id(layer)] = path
         self._keep_alive.append(layer)
