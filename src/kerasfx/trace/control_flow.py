@@ -168,6 +168,13 @@ def _scan(session: Session, f: Any, init: Any, xs: Any, length: Any, reverse: An
     return session.record_op("keras.ops.scan", (body, init, xs), options)
 
 
+def _associative_scan(session: Session, f: Any, elems: Any, reverse: Any, axis: Any) -> Any:
+    """Record `associative_scan`, whose function is applied to parts of any length."""
+    part = map_leaves(lambda x: _Part(x, axis), elems)
+    body = body_of(session, f, (part, part))
+    return session.record_op("keras.ops.associative_scan", (body, elems), {"reverse": reverse, "axis": axis})
+
+
 RECORDERS: dict[str, Callable[..., Any]] = {
     "cond": cond,
     "switch": _switch,
@@ -176,6 +183,7 @@ RECORDERS: dict[str, Callable[..., Any]] = {
     "map": map_over,
     "vectorized_map": vectorized_map,
     "scan": _scan,
+    "associative_scan": _associative_scan,
 }
 
 
@@ -186,10 +194,24 @@ class _Element:
         self.shape, self.dtype = shape, dtype
 
 
-def _element(x: Any) -> Any:
+class _Part:
+    """What a body gets of a tensor of which it is given parts along an axis."""
+
+    def __init__(self, x: Any, axis: int):
+        whole = _element(x, drop=0)
+        shape: list[Any] = list(whole.shape)
+        shape[axis] = None
+        self.shape, self.dtype = tuple(shape), whole.dtype
+
+
+PART_HINTS = (4, 6)
+"""Example lengths of a part."""
+
+
+def _element(x: Any, drop: int = 1) -> Any:
     shape = x.value.shape if isinstance(x, TracedTensor) else tuple(x.shape)
     dtype = x.value.dtype if isinstance(x, TracedTensor) else internals.standardize_dtype(x.dtype)
-    return _Element(shape[1:], dtype)
+    return _Element(shape[drop:], dtype)
 
 
 def body_of(
@@ -243,7 +265,9 @@ def _parameter(session: Session, x: Any) -> TracedTensor:
     shape = x.value.shape if isinstance(x, TracedTensor) else tuple(x.shape)
     dtype = x.value.dtype if isinstance(x, TracedTensor) else internals.standardize_dtype(x.dtype)
     name = session.graph.unique_name("argument")
-    return session.tensor_of(Value(name, shape, dtype, Input(name)))
+    value = Value(name, (), dtype, Input(name))
+    value.shape = tuple(Dim.axis(value, k, PART_HINTS) if d is None else d for k, d in enumerate(shape))
+    return session.tensor_of(value)
 
 
 def _result(session: Session, x: Any) -> Any:

@@ -53,7 +53,12 @@ def _scan(f: Any, init: Any, xs: Any = None, length: Any = None, reverse: bool =
     return ops.scan(f, init, xs, length=length, reverse=reverse)
 
 
+def _associative_scan(fn: Any, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    return ops.associative_scan(fn, elems, reverse=reverse, axis=axis)
+
+
 TWINS: dict[str, Callable[..., Any]] = {
+    "associative_scan": _associative_scan,
     "cond": _cond,
     "switch": _switch,
     "while_loop": _while_loop,
