@@ -32,9 +32,9 @@ BROADCAST = """
 """
 AXES = """
     all amax amin any argmax argmin associative_scan average average_pool batch_normalization conv
-    count_nonzero depthwise_conv dot dot_product_attention einsum expand_dims inner logsumexp matmul max max_pool mean
-    median min moveaxis prod separable_conv squeeze stack std sum swapaxes take take_along_axis tensordot
-    top_k transpose unstack var
+    count_nonzero depthwise_conv dot dot_product_attention einsum expand_dims inner logsumexp matmul max
+    max_pool mean median min moveaxis prod separable_conv squeeze stack std sum swapaxes take
+    take_along_axis tensordot top_k transpose unstack var
 """
 SIZED = """
     broadcast_to empty eye full identity one_hot ones tri zeros

@@ -474,8 +474,8 @@ class Session:
         if internals.is_raw_variable(x):
             self.note(
                 "fixed",
-                f"{type(x).__name__} {getattr(x, 'name', '')} is no weight of the model: the prepared model "
-                "has its present value",
+                f"{type(x).__name__} {getattr(x, 'name', '')} is no weight of the model, so that Keras does "
+                "not train it: the prepared model has its present value",
                 source_line(),
                 "create it with self.add_weight(...) if it is to be trained or changed",
             )
