@@ -33,6 +33,7 @@ from kerasfx.keras_internals import (
     forget_losses,
     generators_are_seeded,
     mask_of,
+    module_of,
     no_call_context,
     nothing_is_recomputed,
     raw_value,
@@ -276,8 +277,10 @@ def _replace_tf_functions() -> None:
     original = cls.__call__
 
     def stand_in(function: Any, *args: Any, **kwargs: Any) -> Any:
-        # Not `run_functions_eagerly`, which is heard by all threads.
-        if getattr(_thread, "runs_inside", False):
+        # Not `run_functions_eagerly`, which is heard by all threads. TensorFlow's own, as that of
+        # `vectorized_map`, are made anew at each call and need to be functions.
+        is_own = module_of(function.python_function).startswith("tensorflow.")
+        if getattr(_thread, "runs_inside", False) and not is_own:
             return function.python_function(*args, **kwargs)
         return original(function, *args, **kwargs)
 

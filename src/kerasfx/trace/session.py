@@ -302,7 +302,7 @@ class Session:
                 hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
                 "free there stands for any, and is tried with example sizes (set them with hints=)",
             ),
-            always=not any(values_in(arguments)),
+            always=all(_is_draw(v) for v in values_in(arguments)),
         )
 
     def traced(self, x: Any) -> TracedTensor:
@@ -588,6 +588,11 @@ def without_draw(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments that take nothing from the seed generator of the process."""
     unseeded = name.startswith("keras.random.") and kwargs.get("seed", 0) is None
     return {**kwargs, "seed": 0} if unseeded else kwargs
+
+
+def _is_draw(value: Value) -> bool:
+    """Whether `value` is a seed: no size of the inputs is in it."""
+    return isinstance(value.producer, Node) and isinstance(value.producer.target, SeedDraw)
 
 
 def _value_of(tensor: Any) -> Value | None:
