@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.emit import corresponding
+from kerasfx.copying import corresponding
 from kerasfx.errors import WeightsMismatchError, describe
 from kerasfx.inputs import Inputs
 from kerasfx.prepare import is_flat, prepare_model

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import keras
-import numpy as np
 
-from kerasfx import codec, fit, functional, layers, modes, provenance
+from kerasfx import codec, copying, fit, foreign, functional, layers, modes, provenance, recorded
 from kerasfx import keras_internals as internals
 from kerasfx.dims import Dim, hint
-from kerasfx.errors import NotCopyableError, describe
+from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import (
     FOLLOWS,
     Assignment,
@@ -32,8 +30,9 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.placement import hand_over, made_for
-from kerasfx.replacing import undone
-from kerasfx.trace.leaves import builtin_class, is_builtin
+from kerasfx.report import Finding
+from kerasfx.trace.leaves import builtin_class, how_to_save, is_plain_leaf
+from kerasfx.trace.patches import installed
 
 
 def emit(
@@ -65,8 +64,9 @@ def emit(
         internals.calls_forgotten(
             lambda: [x for layer in graph.called_layers() for x in internals.all_layers(layer)]
         ),
-        _global_random_state(),
+        copying.random_state_kept(),
         made_for(_variables_of(graph)),
+        installed() if _will_record(graph) else nullcontext(),
     ):
         emitter = _Emitter(graph, weights == "share", training_in_fit)
         return emitter.run(name or f"{graph.name}_prepared")
@@ -75,6 +75,12 @@ def emit(
 def _variables_of(graph: Graph) -> Iterator[Any]:
     yield from (p.producer.variable for p in graph.parameters)  # pyright: ignore
     yield from (v for layer in graph.called_layers() for v in layer.variables)
+
+
+def _will_record(graph: Graph) -> bool:
+    """Whether regularizers or constraints will be traced: it takes time to put the patches on for each."""
+    given = [getattr(v, kind) for v in _variables_of(graph) for kind in ("regularizer", "constraint")]
+    return any(not foreign.is_of_keras(x, "regularizer") for x in given)
 
 
 def require_one_of(**arguments: tuple[Any, tuple[Any, ...]]) -> None:
@@ -87,18 +93,6 @@ def require_one_of(**arguments: tuple[Any, tuple[Any, ...]]) -> None:
         if value not in choices:
             allowed = " or ".join("None" if c is None else f'"{c}"' for c in choices)
             raise ValueError(f"{name} must be {allowed}, not {value!r}.")
-
-
-@contextmanager
-def _global_random_state() -> Iterator[None]:
-    """Give the random states back: initializers of copies draw their seeds from Python's and NumPy's."""
-    python, numpy_state = random.getstate(), np.random.get_state()
-    with (
-        undone(lambda: random.setstate(python)),
-        undone(lambda: np.random.set_state(numpy_state)),
-        internals.backend_random_state(),
-    ):
-        yield
 
 
 class _Emitter:
@@ -116,6 +110,9 @@ class _Emitter:
         self.names: set[str] = {v.name for v in values_in(graph.inputs)}
         self.record = provenance.Provenance()
         self.masked: dict[tuple[Value, Value | None], Any] = {}
+        self.calls_of: dict[int, list[Node]] = {}
+        for node in graph.nodes:
+            self.calls_of.setdefault(id(getattr(node.target, "layer", None)), []).append(node)
 
     def run(self, name: str) -> keras.Model:
         inputs = map_values(self._input, self.graph.inputs)
@@ -224,21 +221,102 @@ class _Emitter:
         return self._told(node, layer, ([self._with_mask(x, x.mask), *tensors],), kwargs)
 
     def _call_layer(self, node: Node) -> Any:
-        layer, transfer = self._layer(node)
         masks = node.implicit_masks
         args, kwargs = map_values(
             lambda v: self._with_mask(v, masks.get(v, v.mask)), (node.args, node.kwargs)
         )
-        outputs = self._call(layer, node, args, kwargs)
-        if transfer is not None:
-            transfer()
+        layer, outputs = self._layer_called(node, args, kwargs)
+        _require_new_tensors(node, layer, outputs, (args, kwargs))
         return outputs
+
+    def _layer_called(self, node: Node, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The layer of a node, made at its first call, and the results of the call."""
+        target = node.target
+        if isinstance(target, LayerSpec):
+            layer = self._made_of_spec(target, node)
+            return layer, self._call(layer, node, args, kwargs)
+        assert isinstance(target, LayerCall)
+        if id(target.layer) in self.made:
+            layer = self.made[id(target.layer)]
+            return layer, self._call(layer, node, args, kwargs)
+        if self.share:
+            layer = self._shared(target, node)
+            outputs = self._call(layer, node, args, kwargs)
+            pairs = [(v, v) for v in target.layer.variables]
+        else:
+            layer, outputs, pairs = self._copied(target, node, args, kwargs)
+        self._remember(target.layer, layer, pairs)
+        return layer, outputs
+
+    def _made_of_spec(self, target: LayerSpec, node: Node) -> Any:
+        config = dict(target.config)
+        regularizer = config.get("activity_regularizer")
+        if regularizer is not None:
+            found = self._loadable(regularizer, "regularizer", _results(node), node)
+            is_known = foreign.is_of_keras(found, "regularizer")
+            config["activity_regularizer"] = keras.regularizers.serialize(found) if is_known else found
+        return _public_class(target.class_name)(name=self._name(node.name), **config)
+
+    def _copied(self, target: LayerCall, node: Node, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+        """A complete copy of a layer, the results of its call, and the pairs of their variables."""
+        original, reasons = target.layer, []
+        source = self._as_file_can_hold_it(target, node)
+        config = {} if builtin_class(type(original)) else _serialized(target.config)
+        for how, make in copying.ways_to_make(original, self._name(node.name), source, config):
+            try:
+                copy = make()
+                if not is_plain_leaf(original):
+                    copying.build_alike(original, copy)
+                outputs = self._call(copy, node, args, kwargs)
+                pairs = copying.hand_over_state(original, copy)
+            except Exception as error:  # constructors, configs, `build` and `call` are code of the user's
+                reasons.append(copying.reason(how, error))
+                continue
+            self._warn_of_file(original, node, reasons)
+            return copy, outputs, pairs
+        shared = self._can_be_shared(target, node, args, kwargs)
+        raise copying.cannot_be_copied(original, node.path, target.opaque, reasons, shared)
+
+    def _warn_of_file(self, layer: Any, node: Node, reasons: list[str]) -> None:
+        """Say of a copy that was not made from its config why a file of it will not be loaded."""
+        if reasons and builtin_class(type(layer)) is None and not how_to_save(layer):
+            what = f"{type(layer).__name__} cannot be loaded from a file: {reasons[0]}"
+            self._tell([Finding("warning", node.path, what, hint="mend its get_config()")])
+
+    def _can_be_shared(self, target: LayerCall, node: Node, args: Any, kwargs: Any) -> bool:
+        """Whether the way out that an error names would work."""
+        try:
+            self._call(self._shared(target, node), node, args, kwargs)
+        except Exception:  # the `call` of the user
+            return False
+        return True
+
+    def _as_file_can_hold_it(self, target: LayerCall, node: Node) -> Any:
+        results = [r for n in self.calls_of[id(target.layer)] for r in _results(n)]
+        changes = {key: self._replacing(target.layer, key, x, results) for key, x in target.config.items()}
+        layer, remarks = copying.loadable(target.layer, results, changes)
+        self._tell(copying.remark(node.path, layer, said) for said in remarks)
+        return layer
+
+    def _replacing(self, layer: Any, key: str, value: Any, results: list[Any]) -> Any:
+        """What an entry of `LayerCall.config` stands for: an activation, or a regularizer."""
+        if key == "activation":
+            return keras.activations.get(value)
+        of_weights = [recorded.argument_of(v) for v in layer.variables if v.regularizer is value]
+        called_with = results if key == "activity_regularizer" else of_weights
+        return copying.loadable_function(value, "regularizer", called_with)[0]
+
+    def _loadable(self, x: Any, kind: str, called_with: list[Any], node: Any) -> Any:
+        found, remarks = copying.loadable_function(x, kind, called_with)
+        self._tell(Finding("warning", node.path, what, hint=hint) for what, hint in remarks)
+        return found
+
+    def _tell(self, findings: Iterable[Finding]) -> None:
+        self.record.findings += [f for f in dict.fromkeys(findings) if f not in self.record.findings]
 
     def _call(self, layer: Any, node: Node, args: Any, kwargs: Any) -> Any:
         if not isinstance(node.target, LayerCall) or node.target.opaque is None:
             return self._told(node, layer, args, kwargs)
-        if not self.share:
-            _build_alike(node.target.layer, layer)
         try:
             return self._told(node, layer, args, kwargs)
         except Exception:
@@ -266,58 +344,20 @@ class _Emitter:
     def _hides(self, node: Node) -> bool:
         return isinstance(node.target, LayerCall) and id(node.target.layer) in self.hiding
 
-    def _layer(self, node: Node) -> tuple[Any, Callable[[], None] | None]:
-        target = node.target
-        if isinstance(target, LayerSpec):
-            cls = _public_class(target.class_name)
-            return cls(name=self._name(node.name), **target.config), None
-        assert isinstance(target, LayerCall)
-        key = id(target.layer)
-        if key in self.made:
-            return self.made[key], None
-        original = target.layer
-        layer = self._shared(target, node) if self.share else self._copy(target, node)
-        self.made[key] = layer
-        self.record.layers.append((original, layer))
-        return layer, lambda: self._transfer(original, layer)
-
-    def _copy(self, target: LayerCall, node: Node) -> Any:
-        cls = builtin_class(type(target.layer)) or type(target.layer)
-        name = self._name(node.name)
-        try:
-            return cls.from_config({**cls.get_config(target.layer), **target.config, "name": name})
-        except Exception as error:
-            with suppress(Exception):
-                return _made_without_config(target.layer, name)
-            raise NotCopyableError(
-                describe(
-                    f"{cls.__name__} at {node.path} is kept whole and cannot be copied: {error}",
-                    why=target.opaque or "it was asked to stay whole",
-                    hint=f'give {cls.__name__} a get_config() that makes it again, or use weights="share"',
-                )
-            ) from error
-
     def _shared(self, target: LayerCall, node: Node) -> Any:
         layer = target.layer
         cls = builtin_class(type(layer)) or type(layer)
-        if layer.name not in self.names and cls is type(layer) and "activation" not in target.config:
+        source = self._as_file_can_hold_it(target, node)
+        if layer.name not in self.names and cls is type(layer) and source is layer:
             self.names.add(layer.name)
             return layer
-        alias = internals.alias_of(layer, cls, self._name(node.name))
-        if "activation" in target.config:
-            alias.activation = keras.activations.get(target.config["activation"])
-        return alias
+        return internals.alias_of(source, cls, self._name(node.name))
 
-    def _transfer(self, original: Any, copy: Any) -> None:
-        """Hand the weights of a layer over, now that its copy is built."""
-        pairs = list(corresponding(original, copy))
-        if not self.share:
-            _match_trainable(original, copy)
-            for source, target in pairs:
-                target.trainable = source.trainable
-                hand_over(target, source)
+    def _remember(self, original: Any, layer: Any, pairs: list[tuple[Any, Any]]) -> None:
+        self.made[id(original)] = layer
+        self.record.layers.append((original, layer))
         self.record.variables.extend(pairs)
-        for ours, theirs in zip(*map(internals.metrics_of_layers, (original, copy)), strict=True):
+        for ours, theirs in zip(*map(internals.metrics_of_layers, (original, layer)), strict=True):
             self._transfer_metric(ours, theirs)
 
     def _transfer_metric(self, original: Any, copy: Any) -> None:
@@ -340,7 +380,13 @@ class _Emitter:
     def _parameter(self, value: Value) -> Any:
         variable = value.producer.variable  # pyright: ignore[reportAttributeAccessIssue]
         name = self._name(value.name)
-        layer = layers.Parameter.of(variable, name, self._is_assigned(value), self.share)
+        given = {
+            kind: self._loadable(
+                getattr(variable, kind), kind, [recorded.argument_of(variable)], value.producer
+            )
+            for kind in ("regularizer", "constraint")
+        }
+        layer = layers.Parameter.of(variable, name, self._is_assigned(value), self.share, **given)
         if not self.share:
             hand_over(layer.weight, variable)
         self.record.variables.append((variable, layer.weight))
@@ -381,6 +427,24 @@ class _Emitter:
         return name
 
 
+def _require_new_tensors(node: Node, layer: Any, outputs: Any, inputs: Any) -> None:
+    """Refuse a layer whose symbolic result is its input, as that of `Equalization` is in Keras 3.15.
+
+    Raises:
+        UnsupportedOperationError: It is; to Keras the tensor then comes from itself.
+    """
+    given = {id(x) for x in leaves_of(inputs)}
+    if any(id(x) in given for x in leaves_of(outputs) if x is not None):
+        raise UnsupportedOperationError(
+            describe(
+                f"{type(layer).__name__} cannot stand in any Functional model of Keras.",
+                where=node.path,
+                why="its `compute_output_spec` returns the input tensor itself",
+                hint="take it out of the model and apply it to the data, in the pipeline that feeds it",
+            )
+        )
+
+
 def _result_spec(value: Value | None) -> Any:
     return value and {"shape": list(_static(value)), "dtype": value.dtype}
 
@@ -399,121 +463,18 @@ def _paired(values: Any, tensors: Any) -> Iterator[tuple[Value, Any]]:
         yield values, tensors
 
 
-def _made_without_config(layer: Any, name: str) -> Any:
-    """A layer like `layer`, whose class has no usable `get_config`."""
-    with suppress(Exception):
-        return _made_alike(layer, name)
-    return internals.deep_copy(layer, name)
+def _serialized(config: dict[str, Any]) -> dict[str, Any]:
+    """Entries of `LayerCall.config` as a config has them."""
+    return {k: x if isinstance(x, str) else keras.regularizers.serialize(x) for k, x in config.items()}
 
 
-def _made_alike(layer: Any, name: str) -> Any:
-    """A layer made with the constructor arguments of `layer`.
-
-    A class without `get_config` and without `**kwargs` in its constructor cannot take the config that
-    Keras writes for it, which holds `trainable` and `dtype`.
-
-    Raises:
-        NotCopyableError: The arguments are not known.
-    """
-    arguments = internals.constructor_arguments(layer)
-    if arguments is None:
-        if not is_builtin(type(layer)):
-            raise NotCopyableError(f"{type(layer).__name__} does not keep what it was made with.")
-        # `Identity` has no config of its own, and Keras loses what it was made with.
-        return type(layer)(name=name, dtype=layer.dtype_policy.name, trainable=layer.trainable)
-    copy = type(layer)(**arguments)
-    copy.name = name
-    copy.dtype_policy = layer.dtype_policy
-    return copy
-
-
-def copy_beside_graph(layer: Any) -> Any:
-    """A copy of a layer that stands in no graph of ours, with the same weights and name.
-
-    Raises:
-        NotCopyableError: It cannot be made again.
-    """
-    with (
-        internals.fresh_names(),
-        internals.no_call_context(),
-        _global_random_state(),
-        made_for(layer.variables),
-    ):
-        try:
-            copy = _made_again(layer)
-            _build_alike(layer, copy)
-        except Exception as error:
-            raise NotCopyableError(
-                f"{type(layer).__name__} '{layer.name}' cannot be copied: {error}"
-            ) from error
-    pairs = list(corresponding(layer, copy))
-    _match_trainable(layer, copy)
-    for source, target in pairs:
-        target.trainable = source.trainable
-        hand_over(target, source)
-    return copy
-
-
-def _made_again(layer: Any) -> Any:
-    if internals.has_graph(layer):
-        return keras.models.clone_model(layer)
-    try:
-        return type(layer).from_config(layer.get_config())
-    except Exception:
-        return _made_without_config(layer, layer.name)
-
-
-def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
-    """Pair the variables of two layers that the same code made from one config.
-
-    The pairs follow the structure: own state of a layer in the order in which its code made it, then its
-    sublayers; names, shapes and dtypes must agree. A layer that was quantized made its state in another order
-    than one that begins so.
-
-    Raises:
-        NotCopyableError: They do not.
-    """
-    ours, theirs = internals.own_state(a), internals.own_state(b)
-    if len({kind_of(v) for v in ours}) == len(ours):
-        ours, theirs = sorted(ours, key=kind_of), sorted(theirs, key=kind_of)
-    below = internals.sublayers(a), internals.sublayers(b)
-    same = list(map(kind_of, ours)) == list(map(kind_of, theirs))
-    if not same or len(below[0]) != len(below[1]):
-        raise NotCopyableError(
-            describe(
-                f"{type(a).__name__} '{a.name}' cannot be copied: made again from its config, it has "
-                f"other weights.",
-                why=f"it has {list(map(kind_of, ours))}, its copy {list(map(kind_of, theirs))}",
-                hint='use weights="share"',
-            )
-        )
-    yield from zip(ours, theirs, strict=True)
-    for x, y in zip(*below, strict=True):
-        yield from corresponding(x, y)
-
-
-def kind_of(variable: Any) -> tuple[str, tuple[int, ...], str]:
-    """What a variable has in common with its copy: the name it was given, shape and dtype."""
-    stem = variable.name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
-    return stem, tuple(variable.shape), variable.dtype
-
-
-def _build_alike(original: Any, copy: Any) -> None:
-    """Build the parts of `copy` that are built in `original`, for the same shapes."""
-    for x, y in zip(internals.all_layers(original), internals.all_layers(copy), strict=False):
-        config = x.get_build_config() if x.built and not y.built else None
-        if config:
-            y.build_from_config(config)
+def _results(node: Node) -> list[tuple[Any, str]]:
+    """Shapes and dtypes of what a node gives."""
+    return [(_static(v), v.dtype) for v in values_in(node.outputs)]
 
 
 def _spec(value: Value) -> keras.KerasTensor:
     return keras.KerasTensor(_static(value), dtype=value.dtype)
-
-
-def _match_trainable(original: Any, copy: Any) -> None:
-    for x, y in zip(internals.all_layers(original), internals.all_layers(copy), strict=True):
-        if x.trainable != y.trainable:
-            y.trainable = x.trainable
 
 
 def _static(value: Value) -> tuple[int | None, ...]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
-from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import keras
 
 from kerasfx import keras_internals as internals
-from kerasfx.emit import copy_beside_graph
+from kerasfx.copying import copy_beside_graph, reachable
 from kerasfx.errors import NotCopyableError, NotInPreparedModelError, UnsupportedModelError, describe
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, LayerCall
@@ -239,14 +237,14 @@ class _Attributes:
 
     def _refuse_partly(self, value: Any) -> None:
         """Refuse a container before anything in it is copied."""
-        for x in _reachable(value):
+        for x in reachable(value):
             is_opened = isinstance(x, internals.Layer) and id(x) not in self.layers and self._is_in_graph(x)
             if is_opened or id(x) in self.changed:
                 self._layer(x)
 
     def _other(self, value: Any) -> Any:
         """`value` itself, unless it would lead to the layers and weights of the original."""
-        if any(id(x) in self.of_original for x in _reachable(value)):
+        if any(id(x) in self.of_original for x in reachable(value)):
             raise _RefusedError(f"the {type(value).__name__} refers to layers or weights of the original")
         return value
 
@@ -262,35 +260,3 @@ def _copy(value: Any) -> Any:
 
 def _state(value: Any) -> list[Any]:
     return value.variables if isinstance(value, internals.Layer) else [value.state]
-
-
-def _reachable(value: Any) -> Iterator[Any]:
-    """`value` and what it holds: in attributes, in containers, in the closure of a function."""
-    seen: set[int] = set()
-    waiting = [value]
-    while waiting:
-        x = waiting.pop()
-        if id(x) in seen:
-            continue
-        seen.add(id(x))
-        yield x
-        waiting.extend(_held(x))
-
-
-def _held(x: Any) -> list[Any]:
-    package = internals.module_of(type(x)).partition(".")[0]
-    is_closed = isinstance(x, (type, ModuleType, internals.Layer)) or internals.is_variable(x)
-    if is_closed or package in ("tensorflow", "jax", "jaxlib", "torch", "numpy"):
-        return []
-    if isinstance(x, dict):
-        return list(x.values())
-    if isinstance(x, (list, tuple, set)):
-        return list(x)
-    if isinstance(x, (MethodType, BuiltinMethodType)):
-        return [x.__self__]
-    if isinstance(x, functools.partial):
-        return [x.func, *x.args, *x.keywords.values()]
-    if isinstance(x, FunctionType):
-        cells = [c for c in x.__closure__ or () if c != CellType()]  # an empty cell has no contents
-        return [*(c.cell_contents for c in cells), *(x.__defaults__ or ())]
-    return list(getattr(x, "__dict__", {}).values())

@@ -20,6 +20,8 @@
 | `backend.rnn`, `backend.lstm`, `backend.gru` | recording the loops of recurrent layers | 3.0 |
 | `Layer._remat_mode`, `backend.core.remat` | what is computed again in the backward pass | 3.9 |
 | `SeedGenerator._initial_seed` | on PyTorch, dropout without a seed draws elsewhere | 3.0 |
+| `Layer.build`, `Layer.quantize` as attributes of the object | a copy has its own | 3.0 |
+| `Layer.build._is_default` | whether a class has a `build` | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
 | `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
@@ -41,6 +43,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import sys
 import threading
@@ -50,6 +53,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras.src import backend
 from keras.src.backend.common import global_state, keras_tensor, stateless_scope
 from keras.src.backend.common import variables as common_variables
@@ -492,31 +496,82 @@ def alias_of(layer: Any, cls: type, name: str) -> Any:
     """Another layer object of class `cls` with the state of `layer` and a name of its own."""
     alias = object.__new__(cls)
     alias.__dict__.update(layer.__dict__)
-    own = {"name": name, "_inbound_nodes": [], "_outbound_nodes": []}
+    own = {"name": name, "_inbound_nodes": [], "_outbound_nodes": [], "_losses": [], "_loss_ids": set()}
     alias.__dict__.update(own)
     return alias
 
 
-def deep_copy(layer: Any, name: str) -> Any:
+def deep_copy(layer: Any, name: str, stand_ins: dict[int, Any] | None = None) -> Any:
     """A copy of `layer` as it is, without its symbolic calls in other models.
 
     `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
 
-    Raises:
-        TypeError: A Functional or Sequential model is inside: its graph holds on to its own layers.
+    Args:
+        layer: The layer.
+        name: The name of the copy.
+        stand_ins: By `id`, what stands for objects inside that are copied in another way: models with a
+            graph, which holds on to its own layers.
     """
-    originals = all_layers(layer)
-    if any(has_graph(x) for x in originals):
-        raise TypeError(f"{type(layer).__name__} '{layer.name}' has a graph inside")
+    known = dict(stand_ins or {})
+    originals = [x for x in all_layers(layer) if id(x) not in known]
     empty = {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
-    result = _copied_with(originals, empty)
+    tables = {id(v): v for x in originals for v in vars(x).values() if is_table(v)}
+    result = _copied_with(originals, {**empty, **tables, **known})
     result.name = name
     return result
 
 
+def is_table(x: Any) -> bool:
+    """Whether `x` is a table of TensorFlow that cannot change once it is made."""
+    return type(x).__name__ == "StaticHashTable" and type(x).__module__.startswith("tensorflow.")
+
+
+def is_value(x: Any) -> bool:
+    """Whether `x` is a number, a word, an array or a tensor, or a table: nothing that holds on to others."""
+    if x is None or isinstance(x, (bool, int, float, complex, str, bytes, np.ndarray, np.generic)):
+        return True
+    if is_variable(x) or isinstance(x, keras.KerasTensor) or _is_left_over(x):
+        return False
+    return is_table(x) or (keras.ops.is_tensor(x) and not is_raw_variable(x))
+
+
+def _is_left_over(x: Any) -> bool:
+    """Whether `x` is a tensor of a graph of TensorFlow or a trace of JAX that is over."""
+    return hasattr(x, "graph") or hasattr(x, "_trace")
+
+
+def value_of_its_own(x: Any) -> Any:
+    """A value (`is_value`) that does not change with `x`."""
+    if isinstance(x, np.ndarray):
+        return x.copy()
+    return x.detach().clone() if hasattr(x, "detach") else x
+
+
+def attributes_of_class(layer: Any) -> dict[str, Any]:
+    """The attributes of a layer or model that its class sets, without those that every layer has."""
+    if isinstance(layer, keras.Model):
+        return own_attributes(layer)
+    of_all = _attributes_of_all_layers()
+    # TensorFlow keeps its own record of what an object tracks in attributes that begin like this.
+    return {k: v for k, v in vars(layer).items() if k not in of_all and not k.startswith("_self_")}
+
+
+@functools.cache
+def _attributes_of_all_layers() -> frozenset[str]:
+    with fresh_names():
+        blank = Layer()
+    # What a class may say of itself, and no config holds.
+    return frozenset(vars(blank)) - {"supports_masking", "autocast"}
+
+
+def has_own_build(layer: Any) -> bool:
+    """Whether the class of `layer` defines `build`; without it Keras runs `call` to build."""
+    return not getattr(layer.build, "_is_default", False)
+
+
 def has_graph(layer: Any) -> bool:
-    """Whether `layer` is a Functional model, or a Sequential one that was built."""
-    return isinstance(layer, Functional) or getattr(layer, "_functional", None) is not None
+    """Whether `layer` is a Functional or Sequential model."""
+    return isinstance(layer, (Functional, keras.Sequential))
 
 
 def copy_of_generator(generator: keras.random.SeedGenerator) -> Any:
@@ -533,7 +588,8 @@ def own_attributes(model: Any) -> dict[str, Any]:
     kept_by_keras = {name for each in blank for name in vars(each)} | _SET_LATER
     functional = getattr(blank[1], "_functional", None)
     kept_by_keras |= set(vars(functional)) if functional is not None else set()
-    return {k: v for k, v in attributes(model).items() if k not in kept_by_keras}
+    own = {k: v for k, v in attributes(model).items() if k not in kept_by_keras}
+    return {k: v for k, v in own.items() if not k.startswith("_self_")}
 
 
 _SET_LATER = {"history", "_torch_params", "torch_params"}
@@ -581,13 +637,20 @@ def copy_of_metric(metric: keras.metrics.Metric) -> Any:
     return _copied_with(originals, shared)
 
 
+_WRAPPED = ("build", "quantize")
+"""Methods that Keras replaces on each layer when it is made."""
+
+
 def _copied_with(originals: list[Any], known: dict[int, Any]) -> Any:
     """A copy of the first of `originals`, which are what it tracks; `known` holds what stands for what."""
     memo = {id(module): module for module in sys.modules.values()} | known
-    memo |= {id(x): object.__new__(type(x)) for x in originals}
+    memo |= {id(x): type(x).__new__(type(x)) for x in originals}  # pyright: ignore[reportCallIssue]
     with tracking.DotNotTrackScope():  # what is tracked is copied, too
         for x in originals:
-            memo[id(x)].__dict__.update({k: copy.deepcopy(v, memo) for k, v in vars(x).items()})
+            # Keras wraps some methods of each layer in a function that knows the layer.
+            own = {k for k in vars(memo[id(x)]) if k in _WRAPPED}
+            values = {k: copy.deepcopy(v, memo) for k, v in vars(x).items() if k not in own}
+            memo[id(x)].__dict__.update(values)
     for x in originals:
         tracker = memo[id(x)]._tracker
         tracker.stored_ids = {name: set(map(id, store)) for name, (_, store) in tracker.config.items()}

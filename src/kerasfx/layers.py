@@ -158,14 +158,19 @@ class Parameter(_Plain):
         self.weight: Any = None
 
     @classmethod
-    def of(cls, variable: Any, name: str, assigned: bool = False, share: bool = False) -> Parameter:
-        """A layer for `variable`, with one of its own that has no value yet or, to `share`, with that one."""
+    def of(
+        cls, variable: Any, name: str, assigned: bool = False, share: bool = False, **given: Any
+    ) -> Parameter:
+        """A layer for `variable`, with one of its own that has no value yet or, to `share`, with that one.
+
+        Its `regularizer` and `constraint` are those of the variable, unless others are `given`.
+        """
         layer = cls(
             list(variable.shape),
             variable.dtype,
             variable.trainable,
-            variable.regularizer,
-            variable.constraint,
+            given.get("regularizer", variable.regularizer),
+            given.get("constraint", variable.constraint),
             assigned,
             name=name,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from kerasfx import fit, provenance
+from kerasfx import fit, foreign, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.compare import verify as quick_compare
 from kerasfx.compare.checks import NOT_TRAINABLE, NOTHING_FINITE
@@ -122,6 +122,7 @@ def prepare_model(
         _refuse_opaque(session)
     lower(session.graph)
     prepared = emit(session.graph, weights=weights, training_in_fit=training_in_fit)
+    session.findings.extend(_record(prepared).findings)
     about_fit = (
         fit.finding(session.graph, training_in_fit, original_model),
         fit.forgotten_losses(session.calls_of_model, session.adding_losses, original_model),
@@ -180,7 +181,8 @@ def is_flat(model: Any) -> bool:
     """Whether `model` is a Functional model of layers that Keras and kerasfx alone can load."""
     is_functional = type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
     return is_functional and all(
-        is_builtin(type(op)) and is_plain_leaf(op) for op in internals.operations_but_masks(model)
+        is_builtin(type(op)) and is_plain_leaf(op) and not foreign.is_given_any(op)
+        for op in internals.operations_but_masks(model)
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerasfx.report import Finding
+
 
 @dataclass
 class Provenance:
@@ -20,6 +22,7 @@ class Provenance:
         layers: Pairs (layer of the original, layer of the prepared model), in order of execution.
         sizes: Shape of each input, by name, with the sizes that it was traced with.
         examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
+        findings: What the user should know of how the layers were made.
         call: `call(model, inputs)` calls the original with inputs in the structure of the prepared model.
     """
 
@@ -30,6 +33,7 @@ class Provenance:
     layers: list[tuple[Any, Any]] = field(default_factory=list)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     examples: Any = None
+    findings: list[Finding] = field(default_factory=list)
     call: Callable[..., Any] = field(default=lambda model, inputs, **kwargs: model(inputs, **kwargs))
     _original: Any = None
 

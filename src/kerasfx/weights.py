@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from kerasfx import keras_internals as internals
+from kerasfx.copying import kind_of
 from kerasfx.correspondence import correspondence
-from kerasfx.emit import kind_of
 from kerasfx.errors import WeightsMismatchError, describe
 from kerasfx.placement import assign
 
@@ -116,6 +116,9 @@ def _between_layers(source: Any, target: Any) -> Iterator[_Step]:
         yield from map(_between_variables, ours, theirs)
     else:
         yield _merge(source, target)
+    if isinstance(target, keras.layers.Normalization):
+        # It computes with tensors made of its variables, as Keras makes them when it loads weights.
+        yield _Step(target.finalize_state, (), ())
     below = internals.sublayers(source), internals.sublayers(target)
     if len(below[0]) != len(below[1]):
         raise _mismatch(

@@ -151,11 +151,14 @@ def _trace_until_settled(
     model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes
 ) -> Session:
     while True:
+        kept_before = set(policy.kept)
         session = _trace_once(model, spec, policy, sizes, clashes)
         shared = shared_with_leaves(session.graph)
         if not shared:
             return session
-        _open_instead(session, shared)
+        if not any(id(x) in policy.kept and id(x) not in kept_before for x in shared):
+            _open_instead(session, shared)
+        # Otherwise a layer was opened for one call and kept whole for a later one: now it is kept for all.
 
 
 def _open_instead(session: Session, layers: list[Any]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import keras
-
+from kerasfx import foreign
 from kerasfx import keras_internals as internals
 from kerasfx.errors import (
     KerasFxError,
@@ -26,7 +25,6 @@ from kerasfx.trace.leaves import (
     applies_activation_last,
     builtin_class,
     custom_parts,
-    foreign_activation,
     how_to_save,
     is_plain_leaf,
 )
@@ -256,12 +254,24 @@ def _take_back(session: Session, frame: Frame) -> None:
 
 def _call_kept(session: Session, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
     session.policy.keep(frame.layer, _reason(failure))
-    with suppress(Exception):
+    try:
         return call_layer(session, original, frame.layer, frame.args, frame.kwargs)
-    # Keras cannot infer the whole layer either, so no enclosing layer would do better, and what the
-    # user should see is the first failure.
-    failure.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
-    raise failure
+    except Exception as error:  # whatever Keras or the user's code raises where it infers the result
+        # Keras cannot infer the whole layer either, so no enclosing layer would do better, and what the
+        # user should see first is the first failure.
+        if _says(failure) not in _says(error):
+            failure.add_note(_kept_neither(session, frame, error))
+        failure.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
+        raise failure from None
+
+
+def _kept_neither(session: Session, frame: Frame, error: Exception) -> str:
+    kind = f"{frame.path or session.root.name} ({type(frame.layer).__name__})"
+    return describe(f"{kind} could not be kept whole either.", why=f"asked for its result: {_says(error)}")
+
+
+def _says(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _reason(failure: Exception) -> str:
@@ -288,8 +298,10 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
             session.clashes.note_refused((args, kwargs))
             raise
     activation = _split_activation(session, frame)
-    config = {"activation": "linear"} if activation else {}
+    config: dict[str, Any] = {"activation": "linear"} if activation else {}
     config |= regularizers_that_count(layer, session.is_tracked(layer))
+    if activation and layer.activity_regularizer is not None:
+        config["activity_regularizer"] = None  # it is about what the activation gives
     target = LayerCall(layer, _why_kept(session, frame), config)
     node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
     node.training = _rule(layer)
@@ -301,7 +313,8 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     if activation is None:
         return outputs
     with session.mode(in_user_code=True):
-        return raw.followed(activation)(outputs)
+        outputs = raw.followed(activation)(outputs)
+    return _regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
 
 
 def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> None:
@@ -333,7 +346,7 @@ def _split_activation(session: Session, frame: Frame) -> Any:
     """The activation that becomes nodes of its own, because it is a function of other code."""
     layer = frame.layer
     is_free = builtin_class(type(layer)) is not None and not session.policy.is_kept(layer, frame.path)
-    return foreign_activation(layer) if is_free and applies_activation_last(layer) else None
+    return foreign.activation_of(layer) if is_free and applies_activation_last(layer) else None
 
 
 def _leaf_arguments(session: Session, frame: Frame, populated: dict[str, Any]) -> tuple[Any, Any]:
@@ -376,10 +389,11 @@ def _foreign_part(session: Session, frame: Frame) -> str | None:
     if parts:
         names = ", ".join(sorted({type(p).__name__ for p in parts}))
         return f"it holds layers that need code of other modules: {names}"
-    activation = foreign_activation(frame.layer)
-    if activation is None or _split_activation(session, frame):
-        return None
-    return f"its activation {getattr(activation, '__name__', activation)} is a function of other code"
+    activation = foreign.activation_of(frame.layer)
+    if activation is not None and not _split_activation(session, frame):
+        return f"a file does not give its activation {foreign.shown(activation)} back"
+    functions = foreign.functions_of(frame.layer)
+    return f"it holds {foreign.shown(functions[0])}, a function of other code" if functions else None
 
 
 def _note_masks(session: Session, frame: Frame, outputs: Any) -> None:
@@ -402,7 +416,7 @@ def _regularized(session: Session, frame: Frame, outputs: Any) -> Any:
     regularizer = frame.layer.activity_regularizer
     if regularizer is None:
         return outputs
-    config = {"activity_regularizer": keras.regularizers.serialize(regularizer)}
+    config = {"activity_regularizer": regularizer}
     return map_leaves(lambda x: _through_identity(session, x, config, frame.path), outputs)
 
 

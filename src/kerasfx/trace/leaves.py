@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from kerasfx import foreign
 from kerasfx.errors import UnknownSelectorError, describe
 from kerasfx.keras_internals import all_layers, module_of
 
@@ -58,19 +59,6 @@ def is_container(layer: Any) -> bool:
     return isinstance(layer, keras.Model)
 
 
-def foreign_activation(layer: Any) -> Any:
-    """The activation of a built-in layer if it is a function of other code, or None.
-
-    Such a layer cannot be loaded without that code.
-    """
-    found = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
-    return next((x for x in found if x is not None and not _is_keras_function(x)), None)
-
-
-def _is_keras_function(activation: Any) -> bool:
-    return module_of(activation).startswith("keras.") or isinstance(activation, str)
-
-
 def applies_activation_last(layer: Any) -> bool:
     """Whether the result of `layer` is its activation applied to what it would give without one."""
     return isinstance(layer, ACTIVATION_LAST)
@@ -78,7 +66,13 @@ def applies_activation_last(layer: Any) -> bool:
 
 def custom_parts(layer: Any) -> list[Any]:
     """The layers inside a built-in layer (a wrapper, an RNN) that need code of the user's."""
-    return [x for x in all_layers(layer)[1:] if _is_custom(x) or foreign_activation(x)]
+    inside = all_layers(layer)[1:]
+    return [x for x in inside if _is_custom(x) or _is_regularized(x) or foreign.activation_of(x)]
+
+
+def _is_regularized(layer: Any) -> bool:
+    """Whether code of other modules gives a loss for what `layer`, inside another one, returns."""
+    return not foreign.is_of_keras(layer.activity_regularizer, "regularizer")
 
 
 def _is_custom(layer: Any) -> bool:
@@ -105,7 +99,7 @@ def is_plain_leaf(layer: Any) -> bool:
     """
     if is_container(layer) or builtin_class(type(layer)) is None or custom_parts(layer):
         return False
-    return applies_activation_last(layer) or not foreign_activation(layer)
+    return applies_activation_last(layer) or not foreign.activation_of(layer)
 
 
 ACTIVATION_LAST = (

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import keras
-
 from kerasfx import keras_internals as internals
 from kerasfx.functions.backend_functions import draws
 from kerasfx.ir import FOLLOWS, Graph, LayerCall, LayerSpec, Node, SeedDraw, Training, Value, values_in
@@ -56,7 +54,7 @@ def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None,
 
 
 def regularizers_that_count(layer: Any, is_tracked: bool) -> dict[str, Any]:
-    """The entries in the config of a leaf about regularizers, where Keras counts others than it says.
+    """The regularizers of a leaf, by their names in its config, where Keras counts others than it says.
 
     Keras counts those that the variables have, if the layer is tracked. One that is set later on a layer
     that is built is in its config all the same, and one that is set on a variable is not.
@@ -65,9 +63,7 @@ def regularizers_that_count(layer: Any, is_tracked: bool) -> dict[str, Any]:
     if not is_tracked:
         expected = {**dict.fromkeys(expected), "activity_regularizer": None}
     said = {key: getattr(layer, key) for key in expected if hasattr(layer, key)}
-    return {
-        key: keras.regularizers.serialize(expected[key]) for key in said if said[key] is not expected[key]
-    }
+    return {key: expected[key] for key in said if said[key] is not expected[key]}
 
 
 def counted_alone(graph: Graph) -> dict[int, Value]:
