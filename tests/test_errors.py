@@ -497,6 +497,12 @@ class Growing(Scan):
     def __init__(self, size=1, **kwargs):
         super().__init__(**kwargs)
         self.size = size
+        self.lock = threading.Lock()
+
+    def set_size(self, size):
+        """Another one than it was made with."""
+        self.size = size
+        return self
 
     def build(self, shape):
         self.scale = self.add_weight(shape=(self.size,), initializer="ones", name="scale")
@@ -509,7 +515,10 @@ class Growing(Scan):
     ("build", "says"),
     [
         (lambda: Holding(threading.Lock()), ("Holding", "no config for this one", "get_config()")),
-        (lambda: Growing(), ("Growing", "it has other weights", "[('scale', (1,)", "(4,)")),
+        (
+            lambda: Growing().set_size(2),
+            ("Growing", "it has other weights", "[('scale', (2,)", "(5,)", "pickle"),
+        ),
     ],
     ids=["no config", "other weights"],
 )
