@@ -16,6 +16,7 @@ from kerasfx import codec, layers, safety
 from kerasfx.errors import UnknownFunctionError, UnsafeFileError
 from kerasfx.functions import backend_functions, public_calls, resolve
 from kerasfx.functions.torch_names import words
+from kerasfx.recorded import RecordedRegularizer
 
 FLOAT = {"shape": [None, 4], "dtype": "float32"}
 TENSOR = {"$tensor": 0}
@@ -421,25 +422,28 @@ class TestHonestFile:
         assert again.constraint.get_config() == settings["constraint"].get_config()
 
     @pytest.mark.parametrize("kind", ["regularizer", "constraint"])
-    def test_a_registered_class_of_the_users(self, kind, tmp_path):
+    def test_a_registered_class_of_the_users(self, kind):
+        """`prepare_model` records it; a file that names it is loaded where it is registered."""
         base = {"regularizer": keras.regularizers.Regularizer, "constraint": keras.constraints.Constraint}
         mine = type(
             "Mine", (base[kind],), {"__call__": lambda self, x: ops.sum(x), "get_config": lambda self: {}}
         )
         keras.saving.register_keras_serializable("users_own")(mine)
+        layer = layers.Parameter([2, 3], name="p", **{kind: mine()})
+        again = layers.Parameter.from_config(json.loads(json.dumps(layer.get_config())))
+        assert type(getattr(again, kind)) is mine
 
-        class Scaled(keras.layers.Layer):
-            def build(self, shape):
-                self.scale = self.add_weight(shape=(shape[-1],), **{kind: mine()})
-
-            def call(self, x):
-                return x * self.scale
-
-        prepared = kerasfx.prepare_model(Scaled(), keras.Input((4,)))
-        prepared.save(tmp_path / "model.keras")
-        loaded = keras.models.load_model(tmp_path / "model.keras")
-        found = [x for x in loaded.layers if isinstance(x, layers.Parameter)]
-        assert [type(getattr(x, kind)) for x in found] == [mine]
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"$body": 1},
+            {"$body": {"captured": [], "calls": [["os.system", [[], {"$dict": []}]]], "result": 0}},
+            {"$array": [1]},
+        ],
+    )
+    def test_a_recorded_function_is_looked_at(self, body):
+        with pytest.raises((UnsafeFileError, UnknownFunctionError)):
+            RecordedRegularizer([{"shape": [2], "body": body}])
 
     def test_expressions_of_sizes_up_to_the_bounds(self):
         x = np.ones((2, 3), "float32")
