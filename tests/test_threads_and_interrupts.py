@@ -18,6 +18,7 @@ from kerasfx import keras_internals as internals
 from kerasfx import replacing
 from kerasfx.compare.locate import observed_calls
 from kerasfx.compare.run import plain_tensorflow
+from kerasfx.compare.stand_ins import stand_ins
 from kerasfx.ir import MetricUpdate
 from kerasfx.layers import UpdateMetric
 from kerasfx.trace import patches
@@ -134,6 +135,23 @@ class TestAnotherThread:
             assert layer.compute_output_spec(x) == "mine"
             assert in_thread(lambda: layer.compute_output_spec(x)).shape == (None, 3)
         assert "compute_output_spec" not in vars(layer)
+
+    @pytest.mark.skipif(keras.backend.backend() == "jax", reason="its training works on values alone")
+    def test_uses_a_model_whose_variables_have_stand_ins(self):
+        """It sees the model's own weights, and what it assigns to them stays."""
+        layer = keras.layers.Dense(3)
+        layer.build((None, 4))
+        kernel = layer.kernel
+        own = ops.convert_to_numpy(kernel)
+        held = stand_ins([(kernel, ops.zeros((4, 3)))], {id(kernel)})
+        with internals.holding(held):
+            assert ops.convert_to_numpy(kernel).max() == 0
+            kernel.assign(ops.full((4, 3), 2.0))
+            np.testing.assert_array_equal(in_thread(lambda: ops.convert_to_numpy(kernel)), own)
+            in_thread(lambda: kernel.assign(ops.full((4, 3), 7.0)))
+            assert ops.convert_to_numpy(kernel).max() == 2
+        assert ops.convert_to_numpy(kernel).min() == 7
+        assert patches.patched() == ()
 
     @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.function")
     def test_calls_its_own_compiled_functions(self):

@@ -94,12 +94,35 @@ def is_raw_variable(x: Any) -> bool:
 
 def raw_value(variable: Any) -> Any:
     """The variable of the backend inside a Keras variable."""
-    return vars(variable).get("_value")
+    return getattr(variable, "_value", None)
 
 
-def set_raw_value(variable: Any, raw: Any) -> None:
-    """Let a Keras variable be another variable of the backend, of the same shape and dtype."""
-    vars(variable)["_value"] = raw
+@contextmanager
+def holding(held: list[tuple[Any, Any]]) -> Iterator[None]:
+    """Let Keras variables be other variables of the backend, of the same shape and dtype, in this thread."""
+    before = getattr(_thread, "held", {})
+    with Replaced(_replace_value), undone(lambda: setattr(_thread, "held", before)):
+        _thread.held = {**before, **{id(v): raw for v, raw in held}}
+        yield
+
+
+def _replace_value() -> None:
+    def get(variable: Any) -> Any:
+        held = getattr(_thread, "held", {})
+        if id(variable) in held:
+            return held[id(variable)]
+        if "_value" not in vars(variable):
+            raise AttributeError("_value")
+        return vars(variable)["_value"]
+
+    def set_(variable: Any, raw: Any) -> None:
+        held = getattr(_thread, "held", {})
+        if id(variable) in held:
+            held[id(variable)] = raw
+        else:
+            vars(variable)["_value"] = raw
+
+    replace(keras.Variable, "_value", property(get, set_))
 
 
 def in_stateless_scope() -> bool:

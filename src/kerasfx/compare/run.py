@@ -25,13 +25,14 @@ from keras.src.backend.common import global_state
 
 from kerasfx.compare.gradients import without_gradients
 from kerasfx.compare.measure import leaves, to_numpy
-from kerasfx.compare.stand_ins import stand_ins, standing_in
+from kerasfx.compare.stand_ins import stand_ins
 from kerasfx.keras_internals import (
     all_layers,
     backend_random_state,
     call_context,
     forget_losses,
     generators_are_seeded,
+    holding,
     mask_of,
     module_of,
     no_call_context,
@@ -219,7 +220,7 @@ def with_stand_ins(model: keras.Layer, state: State, trained: Iterable[keras.Var
     There are gradients by those that are `trained`, whether or not `fit` would train them.
     """
     held = stand_ins(state.values(), set(map(id, trained)))
-    with _torch_modules_have(model, {id(v): (v, raw) for v, raw in held}), standing_in(held):
+    with _torch_modules_have(model, {id(v): (v, raw) for v, raw in held}), holding(held):
         yield
 
 

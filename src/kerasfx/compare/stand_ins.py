@@ -5,14 +5,10 @@ gradient goes on through it. `fit` has no such scope on these backends. So that 
 it without writing to a model, its variables get others of the backend inside for a while.
 """
 
-import contextlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import keras
-
-from kerasfx.keras_internals import raw_value, set_raw_value
-from kerasfx.replacing import undone
 
 Held = Iterable[tuple[keras.Variable, Any]]
 """Variables of Keras, with variables of the backend."""
@@ -27,24 +23,6 @@ def stand_ins(values: Held, trained: Collection[int]) -> list[tuple[keras.Variab
     """
     make = {"tensorflow": _tensorflow, "torch": _torch}[keras.backend.backend()]
     return [(v, make(value, id(v) in trained)) for v, value in values]
-
-
-@contextlib.contextmanager
-def standing_in(held: Held) -> Iterator[None]:
-    """Let variables of Keras be those given; the own ones come back whatever happens.
-
-    What another thread assigns to them meanwhile is lost.
-    """
-    own = [(v, raw_value(v)) for v, _ in held]
-
-    def put_back() -> None:
-        for v, raw in own:
-            set_raw_value(v, raw)
-
-    with undone(put_back):
-        for v, raw in held:
-            set_raw_value(v, raw)
-        yield
 
 
 def _tensorflow(value: Any, is_trained: bool) -> Any:
