@@ -99,6 +99,45 @@ def branches(self, x, training=None):
     return self.dense(x) if training else x
 
 
+@row("`call(..., training=True)` by default")
+def trains_by_default(self, x, training=True):
+    return self.dense(x) if training else x
+
+
+@row("`call(..., training=True)` by default")
+def training_without_default(self, x, training):
+    return self.dense(x) if training else x
+
+
+class Double(keras.Operation):
+    """An operation of one's own."""
+
+    def call(self, x):
+        return x * 2
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+@row("numbers, sizes, None and dicts")
+def calls_operation(self, x):
+    return Double()(x)
+
+
+@row("numbers, sizes, None and dicts")
+def passes_values(self, x):
+    found = Values()(x)
+    assert found["none"] is None
+    return found["x"] * found["number"] + ops.cast(found["size"], "float32")
+
+
+class Values(layers.Layer):
+    """Returns what is no tensor, too."""
+
+    def call(self, x):
+        return {"x": x, "number": 3, "size": ops.shape(x)[1], "none": None}
+
+
 @row("training code that raises")
 def raises_in_training(self, x, training=None):
     if training:
