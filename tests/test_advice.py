@@ -367,6 +367,15 @@ UNTRIED = {
     "kerasfx.prepare_model(original, mode=": NOT_YET,
     "compute it with ops.shape(x)": NOT_YET,
     "pass `training` on to the layers": NOT_YET,
+    "take it out of the model and apply it to the data": NOT_YET,
+    "mend its get_config()": NOT_YET,
+    "kerasfx.prepare_model(model, x) with arrays x that the model accepts": NOT_YET,
+    "hold it, or the layer that has it, in an attribute": NOT_YET,
+    "prepare the original for these shapes": NOT_YET,
+    "correct it or leave it out": NOT_YET,
+    '=["': NOT_YET,
+    "kerasfx.Inputs(...) or the structure that `call` takes": NOT_YET,
+    "for a free batch, let the code ask for it": NOT_YET,
 }
 """Constant parts of advice that no test here follows, and why."""
 
