@@ -49,7 +49,7 @@ def test_signature_of_prepare_model():
     shown = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
     assert str(shown) == (
         "(original_model, input_layer=None, *, leaves=(), opened=(), "
-        "weights='copy', training_in_fit='as_original', compile=None, keep_class=False, "
+        "weights='copy', training_in_fit='as_original', mode='both', compile=None, keep_class=False, "
         "strict=False, verify=True, hints=None)"
     )
     assert signature.return_annotation == "keras.Model"

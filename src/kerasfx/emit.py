@@ -44,7 +44,7 @@ def emit(
         graph: A graph of `kerasfx.trace`, edited or not.
         weights: `"copy"` for an independent model, `"share"` for one made of the original's layer
             objects and variables, without copying a byte.
-        name: Name of the model; `<name of the original>_prepared` by default.
+        name: Name of the model; `<name of the original>_prepared` by default, with its mode if it has one.
         training_in_fit: `"as_original"` for a model whose `fit` leaves in inference mode what that of the
             original does, `"always"` for one whose `fit` trains every layer.
 
@@ -69,7 +69,8 @@ def emit(
         installed() if _will_record(graph) else nullcontext(),
     ):
         emitter = _Emitter(graph, weights == "share", training_in_fit)
-        return emitter.run(name or f"{graph.name}_prepared")
+        suffix = "" if graph.mode == modes.BOTH else f"_{graph.mode}"
+        return emitter.run(name or f"{graph.name}_prepared{suffix}")
 
 
 def _variables_of(graph: Graph) -> Iterator[Any]:
@@ -144,6 +145,8 @@ class _Emitter:
         needs_template = is_lone or len(flat) < sum(1 for _ in leaves_of(outputs))
         depth = len(self.graph.nodes)
         settings: dict[str, Any] = {}
+        if self.graph.mode != modes.BOTH:
+            settings["mode"] = self.graph.mode
         if self.not_trained and not self.graph.takes_training:
             settings["takes_training"] = False
         self._rename_masks(flat)

@@ -102,7 +102,7 @@ class Functional(internals.Functional):
             if x_mask is not None:
                 internals.set_mask(x, x_mask)
         found = internals.training_of_context()
-        for said in (training, found):
+        for said in (training, found) if not internals.is_for_shapes_alone() else ():
             modes.require(self._settings["mode"], said, self.name)
         is_outside = not internals.is_in_call_context()
         if is_outside:

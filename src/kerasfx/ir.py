@@ -279,6 +279,7 @@ class Graph:
         parameters: The weights that ops read, one Value a variable.
         constants: The constant Values.
         takes_training: Whether `fit` passes `training` to the original.
+        mode: `"inference"` or `"training"` for what the model does in that mode alone, else `"both"`.
     """
 
     def __init__(self, name: str = "model"):
@@ -290,6 +291,7 @@ class Graph:
         self.constants: list[Value] = []
         self.output_masks: dict[Value, Value | None] = {}
         self.takes_training = True
+        self.mode = "both"
         self._names: set[str] = set()
         self._copies: dict[str, int] = {}
 

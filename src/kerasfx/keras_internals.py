@@ -37,6 +37,7 @@
 | `stateless_scope.in_stateless_scope` | where an assigned variable is read from a scope | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 | `Function._nodes_by_depth`, `Node.arguments.fill_in`, `is_input` | running only what a mode needs | 3.0 |
+| `symbolic_scope.in_symbolic_scope` | a model of one mode is asked for its shapes in the other | 3.5 |
 | `functional.operation_fn` | what a Functional model hands to the calls that it records | 3.0 |
 """
 
@@ -55,7 +56,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras.src import backend
-from keras.src.backend.common import global_state, keras_tensor, stateless_scope
+from keras.src.backend.common import global_state, keras_tensor, stateless_scope, symbolic_scope
 from keras.src.backend.common import variables as common_variables
 from keras.src.layers.layer import CallContext, Layer
 from keras.src.models import functional
@@ -190,6 +191,11 @@ def call_context(training: Any) -> AbstractContextManager[None]:
 def is_in_call_context() -> bool:
     """Whether the code runs inside a layer that was called; on JAX `fit` runs `call` of a model outside."""
     return global_state.get_global_attribute("current_call_ctx") is not None
+
+
+def is_for_shapes_alone() -> bool:
+    """Whether Keras runs the code for the shapes of its results, as `fit` first does on JAX and PyTorch."""
+    return symbolic_scope.in_symbolic_scope()
 
 
 def no_call_context() -> AbstractContextManager[None]:

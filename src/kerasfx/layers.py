@@ -432,6 +432,10 @@ class RefuseTraining(_Plain):
 class RefuseInference(RefuseTraining):
     """Gives its input back in training and raises in inference, as the original does.
 
+    Call arguments:
+        inputs: Any tensor; its mask passes.
+        training: The mode.
+
     Raises:
         InferenceRefusedError: In inference.
     """

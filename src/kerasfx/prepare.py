@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from kerasfx import fit, foreign, provenance
+from kerasfx import fit, foreign, modes, provenance
 from kerasfx import keras_internals as internals
 from kerasfx.compare import verify as quick_compare
 from kerasfx.compare.checks import NOT_TRAINABLE, NOTHING_FINITE
@@ -51,6 +51,7 @@ def prepare_model(
     opened: Sequence[Selector] = (),
     weights: str = "copy",
     training_in_fit: str = fit.AS_ORIGINAL,
+    mode: modes.Mode = modes.BOTH,
     compile: str | None = None,
     keep_class: bool = False,
     strict: bool = False,
@@ -71,6 +72,10 @@ def prepare_model(
         training_in_fit: What `fit` does with layers that the `fit` of the original leaves in inference mode,
             because `training` does not reach them (the report warns of these): `"as_original"` leaves them
             there, `"always"` trains them.
+        mode: `"both"`, or `"inference"` or `"training"` for a model of that mode alone, where one graph
+            cannot hold what the original does in the two. It is named after its mode, is what the original
+            is in a call with `training=False` or `training=True`, and raises `OtherModeError` if it is
+            called for the other: `fit` needs `"training"`, `predict` and `evaluate` `"inference"`.
         compile: `"like_original"` compiles the result with the loss, the metrics and a copy of the optimizer
             of the original, its state included, so that `fit` goes on as that of the original would.
         keep_class: The result is of the class of the original, too: its `train_step`, its other methods and
@@ -84,8 +89,8 @@ def prepare_model(
             the number (`range(t)`) is answered, too; the result then works for this size alone.
 
     Returns:
-        A Functional model named `<name>_prepared`; `kerasfx.report` tells how it came to be. A model
-        that is flat already comes back unchanged.
+        A Functional model named `<name>_prepared`, or `<name>_prepared_inference`; `kerasfx.report` tells
+        how it came to be. A model that is flat already comes back unchanged, if it is for both modes.
 
     Raises:
         UnsupportedModelError: `original_model` is no Keras model or layer, or with `keep_class` no model of
@@ -103,12 +108,13 @@ def prepare_model(
     require_one_of(
         weights=(weights, ("copy", "share")),
         training_in_fit=(training_in_fit, fit.CHOICES),
+        mode=(mode, modes.MODES),
         compile=(compile, (None, "like_original")),
     )
     dropped = () if keep_class else dropped_methods(original_model)
     if compile:
         require_compiled(original_model, dropped)
-    if not (leaves or opened):
+    if not (leaves or opened) and mode == modes.BOTH:
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
         if is_flat(original_model):
@@ -117,7 +123,7 @@ def prepare_model(
     spec = call_spec(original_model, input_layer)
     if keep_class:
         require_one_argument(original_model, spec)
-    session = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints)
+    session = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints, mode)
     if strict:
         _refuse_opaque(session)
     lower(session.graph)
@@ -151,6 +157,7 @@ def explain(
     *,
     leaves: Sequence[Selector] = (),
     opened: Sequence[Selector] = (),
+    mode: modes.Mode = modes.BOTH,
     hints: Hints | None = None,
 ) -> Report:
     """List everything that `prepare_model` would open, keep or warn about, without making a model.
@@ -160,6 +167,7 @@ def explain(
         input_layer: What it is called with, as for `prepare_model`.
         leaves: Layers that stay whole, as for `prepare_model`.
         opened: Built-in layers that are opened, as for `prepare_model`.
+        mode: The mode, as for `prepare_model`.
         hints: Example sizes, as for `prepare_model`.
 
     Returns:
@@ -169,9 +177,10 @@ def explain(
         UnsupportedModelError, InputRequiredError, InputMismatchError: As `prepare_model`.
     """
     _require_model(model)
+    require_one_of(mode=(mode, modes.MODES))
     spec = call_spec(model, input_layer)
     try:
-        session = run_trace(model, spec, LeafPolicy.of(leaves, opened), hints)
+        session = run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode)
     except TraceError as error:
         return Report(model.name, findings=[Finding("opaque", "", str(error))])
     return Report(model.name, session.opened, findings=[*session.findings, *dropped_methods(model)])

@@ -26,6 +26,7 @@ from kerasfx.compare.subjects import (
     tolerance_for,
 )
 from kerasfx.keras_internals import all_layers, trains_by_default
+from kerasfx.modes import BOTH, INFERENCE
 
 _NON_DETERMINISTIC = (
     "'{a}' differs from itself in two equal calls ({reason}): it draws random numbers or holds "
@@ -70,7 +71,7 @@ def compare_models(
         *_bare_checks(subjects, kept[0][0], options),
         _check("masks", [*plain, *trained], _masks_difference, subjects.tolerance),
     ]
-    if options.training and options.gradients:
+    if options.training and options.gradients and subjects.mode != INFERENCE:
         step, remarks = step_check(subjects, kept[0][0], options.seed)
         checks, notes = [*checks, *step], [*notes, *remarks]
     outcomes = [*plain, *noisy, *trained]
@@ -93,12 +94,12 @@ def _outcomes(
     subjects: Subjects, kept: list[tuple[Sample, Run]], options: Options
 ) -> tuple[list[Outcome], list[Outcome], list[Outcome]]:
     """Both models with their own values, with perturbed ones, and in training mode."""
-    own = subjects.own_states()
+    own = subjects.alike(subjects.own_states()[0]) if subjects.usual else subjects.own_states()
     noisy = subjects.alike(perturbed(own[0], options.seed))
     samples = [sample for sample, _ in kept]
     return (
-        [subjects.outcome(sample, own, training=False, run_a=run_a) for sample, run_a in kept],
-        [subjects.outcome(sample, noisy, training=False) for sample in samples],
+        [subjects.outcome(sample, own, training=subjects.usual, run_a=run_a) for sample, run_a in kept],
+        [subjects.outcome(sample, noisy, training=subjects.usual) for sample in samples],
         _training_outcomes(subjects, samples, options),
     )
 
@@ -143,7 +144,7 @@ def _masks_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
 
 def _training_outcomes(subjects: Subjects, samples: list[Sample], options: Options) -> list[Outcome]:
     """Both models in training mode with equal weights and seeds, once for each batch size."""
-    if not options.training:
+    if not options.training or subjects.mode == INFERENCE:
         return []
     states = subjects.alike(subjects.own_states()[0])
     chosen = {sample.label.partition(", sample")[0]: sample for sample in reversed(samples)}
@@ -164,7 +165,7 @@ def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]
 def _fit_checks(subjects: Subjects, trained: list[Outcome]) -> list[Check]:
     """Whether `fit` trains the same layers on the same losses: a call with `training=True` may do more."""
     are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
-    if not (trained and are_models):
+    if not (trained and are_models and subjects.mode == BOTH):
         return []
     first = trained[0]
     outcome = subjects.outcome(first.sample, first.states, training=True, in_fit=True)
@@ -178,7 +179,7 @@ def _bare_checks(subjects: Subjects, sample: Sample, options: Options) -> list[C
     The default of `training` in some `call` then decides, and `predict` hands over less than a call context.
     (Nobody reads the losses of `predict`.)
     """
-    if not (options.bare or may_train_when_bare(subjects.a, subjects.b)):
+    if subjects.mode != BOTH or not (options.bare or may_train_when_bare(subjects.a, subjects.b)):
         return []
     states = subjects.alike(subjects.own_states()[0])
     are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)

@@ -30,6 +30,7 @@ from kerasfx.compare.pairing import Pairing, aligned
 from kerasfx.compare.run import Run, State, attempt, call_directly, present_state
 from kerasfx.errors import SizeGuardError
 from kerasfx.keras_internals import all_layers
+from kerasfx.modes import BOTH, TRAINING
 from kerasfx.provenance import provenance_of
 
 ORIGINAL_RAISES = (
@@ -102,6 +103,17 @@ class Subjects:
     b: keras.Layer
     pairing: Pairing
     tolerance: Tolerance
+
+    @property
+    def mode(self) -> str:
+        """The mode for which the prepared model was made alone, or "both"."""
+        return (getattr(self.b, "_settings", None) or {}).get("mode") or BOTH
+
+    @functools.cached_property
+    def usual(self) -> bool:
+        """The `training` of calls that are not about training: of a model that refuses inference, True."""
+        refuses = any(type(layer).__name__ == "RefuseInference" for layer in self.b.layers)
+        return self.mode == TRAINING or refuses
 
     def own_states(self) -> tuple[State, State]:
         """The present values of both models."""
@@ -186,7 +198,7 @@ def _refusal(subjects: Subjects, sample: Sample, failed: Run) -> ValueError:
 def _run_a(subjects: Subjects, sample: Sample, state: State) -> Run:
     """A run of the original; outputs without a single number count as an error."""
     call = subjects.pairing.call
-    found = attempt(subjects.a, sample.inputs, state, training=False, call=call)
+    found = attempt(subjects.a, sample.inputs, state, training=subjects.usual, call=call)
     sizes = [math.prod(leaf.shape) for _, leaf in leaves(found.outputs) if is_tensor(leaf)]
     # A convolution over too short a sequence is one of these on JAX, an exception on TensorFlow.
     if sizes and not any(sizes):
@@ -198,7 +210,7 @@ def _as_guarded(subjects: Subjects, sample: Sample, found: Run) -> Run:
     """`found`, or the refusal of a prepared model that was made for other sizes."""
     if not any(type(layer).__name__ == "CheckSizes" for layer in subjects.b.layers):
         return found
-    theirs = attempt(subjects.b, sample.inputs, subjects.own_states()[1], training=False)
+    theirs = attempt(subjects.b, sample.inputs, subjects.own_states()[1], training=subjects.usual)
     return theirs if isinstance(theirs.error, SizeGuardError) else found
 
 

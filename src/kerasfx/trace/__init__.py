@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kerasfx import keras_internals as internals
+from kerasfx import modes
 from kerasfx.errors import InputMismatchError, UnknownSelectorError, UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
@@ -41,6 +42,7 @@ def trace(
     *,
     leaves: Sequence[Selector] = (),
     opened: Sequence[Selector] = (),
+    mode: modes.Mode = modes.BOTH,
     hints: Hints | None = None,
 ) -> Graph:
     """Trace `model` into a graph and leave it as it was (an unbuilt model gets built).
@@ -50,6 +52,7 @@ def trace(
         input_layer: What it is called with, as for `prepare_model`.
         leaves: Layers that stay whole: classes, patterns of paths, predicates.
         opened: Layers that are opened although they are built-in.
+        mode: `"inference"` or `"training"` for what the model does in that mode alone.
         hints: Example sizes by input name, `{"tokens": (2, 128)}`, for Python code that asks about free
             sizes.
 
@@ -61,11 +64,13 @@ def trace(
         TraceError: The model itself does something that a graph cannot represent.
     """
     spec = call_spec(model, input_layer)
-    return run_trace(model, spec, LeafPolicy.of(leaves, opened), hints).graph
+    return run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode).graph
 
 
-def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | None = None) -> Session:
-    """Trace `model`, called as `spec` says, with `hints` as example sizes.
+def run_trace(
+    model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | None = None, mode: str = modes.BOTH
+) -> Session:
+    """Trace `model`, called as `spec` says, with `hints` as example sizes, for a mode or both.
 
     Returns:
         The session: its graph, what was opened, what was found.
@@ -76,7 +81,7 @@ def run_trace(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | Non
     """
     _require_known_names(spec, hints or {})
     try:
-        session = _trace_as_called(model, spec, policy, hints or {})
+        session = _trace_as_called(model, spec, policy, hints or {}, mode)
     except Exception as error:
         # What failed may be what a mistyped selector was meant to keep whole.
         _require_matches(policy, Paths(model), error)
@@ -106,13 +111,13 @@ def _require_matches(policy: LeafPolicy, paths: Paths, cause: Exception | None =
         raise error from cause
 
 
-def _trace_as_called(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session:
+def _trace_as_called(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints, mode: str) -> Session:
     """Trace the call that `spec` says or, where the model refuses it, another that it may mean."""
     try:
-        return _trace_with_sizes(model, spec, policy, hints)
+        return _trace_with_sizes(model, spec, policy, hints, mode)
     except Exception as error:
         for other in other_calls(model, spec, hints, error):
-            session = _attempt(model, other, policy, hints)
+            session = _attempt(model, other, policy, hints, mode)
             if session is not None:
                 return session
         if may_be_about_the_batch(spec, error):
@@ -120,21 +125,21 @@ def _trace_as_called(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hint
         raise
 
 
-def _attempt(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session | None:
+def _attempt(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints, mode: str) -> Session | None:
     try:
-        return _trace_with_sizes(model, spec, policy, hints)
+        return _trace_with_sizes(model, spec, policy, hints, mode)
     except Exception:  # The user's code may raise anything; what it raised first is what is shown.
         return None
 
 
-def _trace_with_sizes(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints) -> Session:
+def _trace_with_sizes(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints, mode: str) -> Session:
     """Trace with one set of example sizes after another, until one serves."""
     clashes = Clashes()
     outcomes: list[Session | Exception] = []
     for sizes in attempts(list(leaves_of(spec.struct)), hints, clashes):
         clashes.refused, clashes.seeming = 0, None
         try:
-            session = _trace_until_settled(model, spec, policy.afresh(), sizes, clashes)
+            session = _trace_until_settled(model, spec, policy.afresh(), sizes, clashes, mode)
             clashes.seeming = session.seeming_size
             outcomes.append(session if clashes.seeming is None else only_seems_known(clashes.seeming))
         except Exception as error:
@@ -148,11 +153,11 @@ def _trace_with_sizes(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hin
 
 
 def _trace_until_settled(
-    model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes
+    model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes, mode: str
 ) -> Session:
     while True:
         kept_before = set(policy.kept)
-        session = _trace_once(model, spec, policy, sizes, clashes)
+        session = _trace_once(model, spec, policy, sizes, clashes, mode)
         shared = shared_with_leaves(session.graph)
         if not shared:
             return session
@@ -191,10 +196,11 @@ def shared_with_leaves(graph: Graph) -> list[Any]:
 
 
 def _trace_once(
-    model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes
+    model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes, mode: str
 ) -> Session:
     session = Session(model, policy, sizes.hints, clashes)
     session.call_spec = spec
+    session.trace_only(mode)
     session.findings.extend(spec.findings)
     with (
         installed(),

@@ -58,6 +58,10 @@ _ANY = Value("", (), "", None)
 """Stands for any Value."""
 
 
+class UnlikeStructuresError(UnsupportedOperationError):
+    """The two modes of a layer return unlike structures; the layer around it may still make one of them."""
+
+
 @dataclass(frozen=True)
 class _Side:
     """What one mode did: its results, its effects, what it left in the call context."""
@@ -522,7 +526,8 @@ def _same_python_value(inference: Any, training: Any, same: dict[Value, Value]) 
 def _choose_tensor(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:
     values = [session.value_of(x) for x in (inference, training)]
     if any(not isinstance(v, Value) for v in values):
-        raise _unlike(session, f"one returns {inference!r} where the other returns {training!r}")
+        why = f"inference returns {_shown(inference)} where training returns {_shown(training)}"
+        raise UnlikeStructuresError(str(_unlike(session, why)))
     a, b = values
     mask, other = (internals.mask_of(x) for x in (inference, training))
     if _masked(mask, same) is not _masked(other, same):
@@ -560,8 +565,15 @@ def _unlike(session: Session, why: str) -> UnsupportedOperationError:
     return UnsupportedOperationError(
         describe(
             "Inference and training give results that cannot take each other's place.",
-            where=session.locate(None),
+            where=session.locate(None) or session.root.name,
             why=why,
-            hint=session.keep_hint(),
+            hint='for a model of one mode alone: prepare_model(..., mode="inference"), or "training"',
         )
     )
+
+
+def _shown(x: Any) -> str:
+    """A structure as the user wrote it, without the names of ours."""
+    if isinstance(x, (list, tuple, dict)):
+        return f"a {type(x).__name__} of {len(x)}"
+    return "a tensor" if isinstance(x, TracedTensor) else repr(x)

@@ -19,7 +19,7 @@ from kerasfx.errors import (
 )
 from kerasfx.ir import FOLLOWS, LayerCall, LayerSpec, Node, Training, identifier, leaves_of, map_leaves
 from kerasfx.trace import inference, raw
-from kerasfx.trace.branches import raises_in_the_original, trace_both_modes
+from kerasfx.trace.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
 from kerasfx.trace.frames import Frame, ModelCall
 from kerasfx.trace.leaves import (
     applies_activation_last,
@@ -80,6 +80,9 @@ def call_layer(session: Session, original: Callable[..., Any], layer: Any, args:
             failure = error
             _take_back(session, frame)
             internals.set_training_of_context(found)
+        if isinstance(failure, UnlikeStructuresError) and session.frames:
+            # What the layer around it makes of them in each mode may be alike.
+            raise TrainingBranchError(str(failure)) from failure
         if not _may_keep(session, frame, failure):
             raise failure
     return _call_kept(session, original, frame, failure)

@@ -35,6 +35,7 @@ from kerasfx.ir import (
     map_leaves,
     values_in,
 )
+from kerasfx.modes import BOTH, INFERENCE, TRAINING
 from kerasfx.replacing import undone
 from kerasfx.report import Finding
 from kerasfx.trace import inference, metrics, raw
@@ -98,7 +99,7 @@ class Session:
         self.attributes_before: Attributes = {}
         self.read: list[Read] = []
         self.opened: dict[str, str] = {}
-        self.training = TrainingFlag(self, from_context=True)
+        self.training: Any = TrainingFlag(self, from_context=True)
         self.flags_asked: set[TrainingFlag] = set()
         self.calls_of_model: list[ModelCall] = []
         self.adding_losses: set[int] = set()
@@ -174,6 +175,16 @@ class Session:
         return "move this code into a layer of its own, which is then kept whole"
 
     # Frames and modes
+
+    def trace_only(self, mode: str) -> None:
+        """Trace one mode: Python code that asks whether the model trains gets that answer."""
+        self.graph.mode = mode
+        if mode == BOTH:
+            return
+        self.training = mode == TRAINING
+        other = "training" if mode == INFERENCE else "inference"
+        what = f"the result is for {mode} alone: it refuses to be called for {other}"
+        self.findings.append(Finding("fixed", "", what, hint='for both: mode="both"'))
 
     @contextmanager
     def framed(self, frame: Frame) -> Iterator[None]:
