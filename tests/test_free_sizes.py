@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from predicting import predicted
 from zoo.sizes import FREE, sequences
 
 import kerasfx
@@ -71,3 +72,24 @@ def test_sizes_stay_free(name, tmp_path):
         expect_equal(expected, prepared(x))
         expect_equal(expected, in_a_graph(x))
         expect_equal(expected, loaded(x))
+
+
+def test_a_length_that_must_exceed_a_kernel_is_found_by_trying():
+    class Speech(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = keras.layers.Conv1D(2, 127, strides=64)
+            self.second = keras.layers.Conv1D(2, 3)
+
+        def call(self, x):
+            return self.second(self.first(x)) * 2
+
+    model = Speech()
+    prepared = kerasfx.prepare_model(model, keras.Input((None, 1), name="wave"))
+    assert prepared.input_shape == (None, None, 1)
+    (found,) = kerasfx.report(prepared).of_kind("warning")
+    assert "shorter inputs are refused, as in the original; it runs with lengths of {'wave': (768" in str(
+        found
+    )
+    wave = np.random.default_rng(0).random((3, 500, 1), "float32")
+    np.testing.assert_array_equal(predicted(prepared, wave), predicted(model, wave))

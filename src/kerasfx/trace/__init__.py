@@ -15,9 +15,10 @@ from kerasfx.errors import InputMismatchError, UnknownSelectorError, Unsupported
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
 from kerasfx.passes.keep_call_order import keep_call_order
+from kerasfx.report import Finding
 from kerasfx.trace import raw, reading
 from kerasfx.trace.effects import tie_to_outputs
-from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts
+from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts, longer
 from kerasfx.trace.guards import check_early
 from kerasfx.trace.known_sizes import only_seems_known, seeming_size
 from kerasfx.trace.layer_calls import says_training
@@ -148,8 +149,34 @@ def _trace_with_sizes(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hin
             break
     sessions = [x for x in outcomes if isinstance(x, Session)]
     if not sessions:
-        raise next(x for x in outcomes if isinstance(x, Exception))
+        error = next(x for x in outcomes if isinstance(x, Exception))
+        return _trace_with_longer_sizes(model, spec, policy, hints, mode, error)
     return sessions[-1] if clashes.is_clean else sessions[0]
+
+
+def _trace_with_longer_sizes(
+    model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints, mode: str, error: Exception
+) -> Session:
+    """Trace with longer lengths, or raise `error`, what the usual ones gave."""
+    inputs = list(leaves_of(spec.struct))
+    for sizes in longer(inputs, hints):
+        try:
+            session = _trace_until_settled(model, spec, policy.afresh(), sizes, Clashes(), mode)
+        except Exception:  # The user's code may raise anything; what it raised first is what is shown.
+            continue
+        if session.seeming_size is not None:
+            continue
+        tried = {x.name: tuple(pair[0] for pair in sizes.of(x)[1:]) for x in inputs if None in x.shape[1:]}
+        why = _first_line(error)
+        what = f"shorter inputs are refused, as in the original; it runs with lengths of {tried}: {why}"
+        session.findings.append(Finding("warning", "", what))
+        return session
+    raise error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def _trace_until_settled(

@@ -24,6 +24,9 @@ BATCH_HINTS = (5, 7)
 MOST_TABLES = 3
 """How often example sizes are made shorter."""
 
+LONGER = (8, 64)
+"""How many times as long as usual the example sizes are where a model is refused with the usual ones."""
+
 Hints = Mapping[str, Sequence[int]]
 """Example sizes by input name."""
 
@@ -198,6 +201,13 @@ def attempts(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterato
         default = {(s.name, k): pair[0] for s in inputs for k, pair in enumerate(sizes.of(s))}
         shown = {axis: default[axis] for axis in clashes.seeming.others}
         yield replace(sizes, fixed={**clashes.read, **hinted, **shown})
+
+
+def longer(inputs: list[InputSpec], hints: Hints) -> Iterator[ExampleSizes]:
+    """Yield longer example sizes: a window may be longer than what is tried first."""
+    if any(name not in hints for name, _ in _lengths(inputs)):
+        for times in LONGER:
+            yield ExampleSizes(hints, batch=next((s.batch for s in inputs if s.batch), None), times=times)
 
 
 def _lengths(inputs: list[InputSpec]) -> list[Axis]:
