@@ -411,12 +411,21 @@ class Graph:
         self.constants = [v for v in self.constants if v in needed]
         return bool(dead)
 
-    def needed(self, besides: Iterable[Value] = ()) -> set[Value]:
-        """The Values that the outputs need, and those that the Values `besides` need."""
+    def needed(
+        self,
+        besides: Iterable[Value] = (),
+        takes: Callable[[Node], Iterable[Value]] = lambda node: node.inputs,
+    ) -> set[Value]:
+        """The Values that the outputs need, and those that the Values `besides` need.
+
+        Args:
+            besides: Further Values.
+            takes: The inputs that a Node needs, where these are not all.
+        """
         needed = {*self._needed_by_outputs(), *besides}
         for node in reversed(self.nodes):
             if not needed.isdisjoint(node.results):
-                needed.update(node.inputs)
+                needed.update(takes(node))
         return needed
 
     def _needed_by_outputs(self) -> set[Value]:

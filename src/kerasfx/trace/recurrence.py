@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     yield keras.layers.TimeDistributed, "call", functools.partial(_stand_in, _time_distributed)
+    yield keras.layers.RNN, "call", _with_open_cells
     yield internals.backend, "rnn", functools.partial(_stand_in, _rnn)
     for name in FUSED:
         yield internals.backend, name, functools.partial(_stand_in, _not_fused)
@@ -49,6 +50,13 @@ def _stand_in(recorder: Callable[..., Any], session: Session, original: Any, arg
     if not session.in_user_code or given is None:
         return original(*args, **kwargs)
     return recorder(session, *(value for value, _ in given.values()))
+
+
+def _with_open_cells(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """`RNN.call`, which calls stacked cells once before the loop, for the shapes of their dropout masks."""
+    if session.in_user_code:
+        _open_cells(session)
+    return original(*args, **kwargs)
 
 
 def _is_short(steps: Any) -> bool:

@@ -2,7 +2,8 @@
 
 Keras counts the regularizers of every trained weight that a model has, also of layers whose result is
 unused or that `call` never calls. A call with an unused result adds its losses, and moves statistics and
-seeds, which a later call or a method of the class may use.
+seeds, which a later call or a method of the class may use. So does one that is made in both modes and whose
+result only one side of an `if training:` uses, of which the result runs one.
 """
 
 from __future__ import annotations
@@ -11,15 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from kerasfx import keras_internals as internals
 from kerasfx.functions.backend_functions import draws
-from kerasfx.ir import FOLLOWS, Graph, LayerCall, LayerSpec, Node, SeedDraw, Training, Value, values_in
+from kerasfx.ir import (
+    FOLLOWS,
+    Graph,
+    LayerCall,
+    LayerSpec,
+    MetricUpdate,
+    Node,
+    SeedDraw,
+    Training,
+    Value,
+    values_in,
+)
 from kerasfx.report import Finding
-from kerasfx.trace.effects import adds_losses, tie_instead
+from kerasfx.trace.effects import ADD_LOSS, adds_losses, tie_instead
 from kerasfx.trace.inference import specs_like
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
 AFTER = "kerasfx.layers.After"
+SELECT = "kerasfx.layers.SelectByTraining"
 
 
 def tie_unused(session: Session) -> None:
@@ -30,6 +43,7 @@ def tie_unused(session: Session) -> None:
         return
     calls = _acting(graph)
     session.findings.extend(_about_call(n) for n in calls if isinstance(n.target, (LayerCall, LayerSpec)))
+    calls += _acting_in_vain(graph)
     groups: dict[tuple[bool | None, Training], list[Value]] = {}
     for node in calls:
         groups.setdefault(node.only_in or (None, FOLLOWS), []).append(node.results[0])
@@ -81,6 +95,30 @@ def _acting(graph: Graph) -> list[Node]:
     """The calls that no output needs, and that do more than to return a result."""
     needed = graph.needed()
     return [n for n in graph.nodes if n.results and needed.isdisjoint(n.results) and _acts(n)]
+
+
+def _acting_in_vain(graph: Graph) -> list[Node]:
+    """The calls made in both modes, of which only one uses the result, that do more than to return it."""
+    every = graph.needed()
+    in_one = every - (_needed_in(graph, False) & _needed_in(graph, True))
+    return [n for n in graph.nodes if not in_one.isdisjoint(n.results) and n.only_in is None and _acts(n)]
+
+
+def _needed_in(graph: Graph, training: bool) -> set[Value]:
+    return graph.needed(takes=lambda node: _taken_in(node, training))
+
+
+def _taken_in(node: Node, training: bool) -> list[Value]:
+    """The inputs that `node` needs in one mode; one that is not needed as a tensor may be for its size."""
+    target, left_out = node.target, []
+    if isinstance(target, LayerSpec) and target.class_name == SELECT:
+        left_out = [node.args[0][0 if training else 1]]
+    elif isinstance(target, LayerSpec) and target.class_name == ADD_LOSS:
+        losses = zip(node.args[0][1:], target.config["when"], strict=True)
+        left_out = [value for value, when in losses if when is not None and when != training]
+    elif isinstance(target, MetricUpdate) and target.when not in (None, training):
+        left_out = list(values_in((node.args[1:], node.kwargs)))
+    return [v for v in node.inputs if v not in left_out]
 
 
 def _acts(node: Node) -> bool:
