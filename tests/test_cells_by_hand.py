@@ -66,10 +66,9 @@ def test_steps_of_a_cell(name, built):
 
 def test_states_of_nodes_and_sums_of_messages():
     model = Messages()
-    inputs = kerasfx.Inputs(keras.Input((5,)), keras.Input((2,), dtype="int32"))
-    prepared = kerasfx.prepare_model(model, inputs)
+    nodes, edges = floats(6, 5), np.array([[0, 1], [2, 3], [5, 4], [2, 1]], "int32")
+    prepared = kerasfx.prepare_model(model, kerasfx.Inputs(nodes, edges))
     assert not kerasfx.report(prepared).opaque
-    nodes, edges = floats(6, 5), np.array([[0, 1], [2, 3], [5, 4], [2, 1]])
     expected = ops.convert_to_numpy(model(nodes, edges))
     got = ops.convert_to_numpy(prepared({"nodes": nodes, "edges": edges}))
     np.testing.assert_allclose(got, expected, rtol=1e-5)

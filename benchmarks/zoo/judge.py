@@ -70,8 +70,8 @@ def _judge_variables(verdict: Verdict, example: Example, prepared: keras.Model) 
     record = provenance_of(prepared)
     kept = {id(v) for v, _ in record.variables} if record else set()
     dropped = [v for v in example.model.variables if id(v) not in kept]
-    named = [finding.what for finding in kerasfx.report(prepared).of_kind("unused")]
-    unnamed = [v for v in dropped if not any(what.startswith(v.name) for what in named)]
+    named = {finding.path.rpartition(".")[2] for finding in kerasfx.report(prepared).of_kind("unused")}
+    unnamed = [v for v in dropped if v.name not in named]
     is_proven = not dropped or _without_influence(example, dropped)
     verdict.lost = [v.path for v in (unnamed if is_proven else dropped)]
     verdict.unused = len(dropped) - len(verdict.lost)

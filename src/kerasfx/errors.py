@@ -73,7 +73,7 @@ class UnknownSelectorError(KerasFxError, ValueError):
 
     Paths are those that the report shows:
 
-    >>> kerasfx.prepare_model(model, opened=["layers[0]"]).output_shape
+    >>> kerasfx.prepare_model(model, opened=["head"]).output_shape
     (None, 2)
     """
 
@@ -335,7 +335,7 @@ class UnverifiedWarning(UserWarning):
     ...     def call(self, inputs):
     ...         values, group = inputs
     ...         return keras.ops.segment_sum(values, group, num_segments=2)
-    >>> values, group = np.ones((4, 3), "float32"), np.array([0, 0, 1, 1])
+    >>> values, group = np.ones((4, 3), "float32"), np.array([0, 0, 1, 1], "int32")
     >>> kerasfx.prepare_model(Total(), [values, group]).output_shape
     (2, 3)
 

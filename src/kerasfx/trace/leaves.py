@@ -199,6 +199,7 @@ def _matches_nothing(argument: str, selector: Selector, layers: Sequence[tuple[s
     else:
         what, known = getattr(selector, "__name__", repr(selector)), names
     word = what.strip('"')
+    known = list(dict.fromkeys(known))
     nearest = get_close_matches(word, known, 5, 0.5) or [x for x in known if word.lower() in x.lower()]
     shown = ", ".join(nearest or known[:8]) or "none"
     is_class = isinstance(selector, str) and selector in names
