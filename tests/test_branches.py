@@ -38,6 +38,7 @@ class Net(keras.Model):
         self.draws, self.more = Draws(), Draws()
         self.more.seeds = self.draws.seeds
         self.masking, self.rnn = layers.Masking(), layers.LSTM(4)
+        self.steps, self.pool = layers.LSTM(4, return_sequences=True), layers.GlobalAveragePooling1D()
         self.norm3 = layers.BatchNormalization(momentum=0.5)
         self.wide = layers.Dense(6, activation="relu")
         self.head = layers.Dense(3, activity_regularizer="l2")
@@ -87,7 +88,26 @@ def masked(net, x, training):
     return net.head(net.rnn(net.norm3(x)))
 
 
-CALLS = (augmented, several, both_sides, one_argument_of_two, draws_between, masked)
+def masked_otherwise(net, x, training):
+    x = ops.reshape(x, (-1, 3, 2))
+    mask = ops.any(x > 0.3, axis=-1)
+    if training:
+        mask = ops.logical_and(mask, ops.any(x > 0.6, axis=-1))
+    return net.head(net.pool(net.norm3(net.steps(x, mask=mask)), mask=mask))
+
+
+def masked_otherwise_before_a_branch(net, x, training):
+    x = ops.reshape(x, (-1, 3, 2))
+    mask = ops.any(x > 0.3, axis=-1)
+    if training:
+        mask = ops.logical_and(mask, ops.any(x > 0.6, axis=-1))
+    x = net.steps(x, mask=mask)
+    if training:
+        x = net.noise(x)
+    return net.head(net.pool(x))
+
+
+CALLS = (augmented, several, both_sides, one_argument_of_two, draws_between, masked, masked_otherwise)
 
 
 def prepared_from(function):
@@ -108,7 +128,7 @@ def test_what_follows_is_called_once(function):
 
 
 @pytest.mark.parametrize("way", WAYS_TO_MAKE_AGAIN)
-@pytest.mark.parametrize("function", [augmented, several])
+@pytest.mark.parametrize("function", [augmented, several, masked_otherwise, masked_otherwise_before_a_branch])
 def test_it_trains_alike_made_again(function, way, tmp_path):
     model, prepared = prepared_from(function)
     y = np.zeros((4, 3), "float32")

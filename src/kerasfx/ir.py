@@ -344,11 +344,30 @@ class Graph:
         self._join_users(node)
         return node
 
-    def set_arguments(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Replace the arguments of `node`."""
+    def set_arguments(
+        self,
+        node: Node,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        implicit_masks: dict[Value, Value | None] | None = None,
+    ) -> None:
+        """Replace the arguments of `node`, and the masks that they carry there, if any are given."""
         self._leave_users(node)
         node.args, node.kwargs = args, kwargs
+        if implicit_masks is not None:
+            node.implicit_masks = implicit_masks
         self._join_users(node)
+
+    def set_mask(self, value: Value, mask: Value | None) -> None:
+        """Replace the mask of `value`, also where a Node takes it with that mask."""
+        former, users = value.mask, list(value.users)
+        for node in users:
+            self._leave_users(node)
+        value.mask = mask
+        for node in users:
+            if value in node.implicit_masks and node.implicit_masks[value] is former:
+                node.implicit_masks[value] = mask
+            self._join_users(node)
 
     def set_after(self, node: Node, values: tuple[Value, ...]) -> None:
         """Let `node` wait for `values`."""

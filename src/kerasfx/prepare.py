@@ -13,9 +13,9 @@ import keras
 
 from kerasfx import fit, foreign, modes, provenance
 from kerasfx import keras_internals as internals
+from kerasfx.arrays import to_numpy
 from kerasfx.compare import verify as quick_compare
 from kerasfx.compare.checks import NOT_TRAINABLE, NOTHING_FINITE
-from kerasfx.compare.measure import to_numpy
 from kerasfx.compiled import compile_like, require_compiled
 from kerasfx.emit import emit, require_one_of
 from kerasfx.errors import (

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerasfx import keras_internals as internals
+from kerasfx.arrays import to_numpy
 from kerasfx.copying import kind_of
 from kerasfx.correspondence import correspondence
 from kerasfx.errors import WeightsMismatchError, describe
@@ -148,7 +149,7 @@ def _merge(source: Any, target: Any) -> _Step:
 def _saved(layer: Any) -> dict[str, np.ndarray]:
     store: dict[str, Any] = {}
     layer.save_own_variables(store)
-    return {key: np.array(keras.ops.convert_to_numpy(value)) for key, value in store.items()}
+    return {key: np.array(to_numpy(value)) for key, value in store.items()}
 
 
 def _refuse_quantized(source: Any, target: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasfx.arrays import to_numpy
 from kerasfx.compare import measure
 from kerasfx.compare.inputs import Range, Sample
 from kerasfx.compare.locate import locate_first_difference
@@ -231,7 +232,7 @@ def _losses_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
 
 
 def _scalar(loss: Any) -> np.float32:
-    return np.float32(measure.to_numpy(loss).astype("float32").sum())
+    return np.float32(to_numpy(loss).astype("float32").sum())
 
 
 def _first_failure(outcomes: Iterable[Outcome], tolerance: Tolerance) -> Outcome | None:
@@ -255,7 +256,7 @@ def _outcome_notes(subjects: Subjects, outcomes: Sequence[Outcome], failure: Out
 
 def _finite_share(outputs: Any) -> float:
     tensors = (leaf for _, leaf in measure.leaves(outputs) if measure.is_tensor(leaf))
-    arrays = (measure.to_numpy(tensor) for tensor in tensors)
+    arrays = (to_numpy(tensor) for tensor in tensors)
     return min((measure.finite_share(x) for x in arrays if x.dtype.kind in "fVc"), default=1.0)
 
 

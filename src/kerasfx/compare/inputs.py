@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.compare.measure import leaves, skeleton, to_numpy
+from kerasfx.arrays import to_numpy
+from kerasfx.compare.measure import leaves, skeleton
 from kerasfx.keras_internals import all_layers
 
 Range = tuple[int, int]

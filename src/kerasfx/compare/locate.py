@@ -14,12 +14,12 @@ from typing import Any
 
 import keras
 
+from kerasfx.arrays import to_numpy
 from kerasfx.compare.measure import (
     Difference,
     Tolerance,
     is_tensor,
     structure_difference,
-    to_numpy,
 )
 from kerasfx.compare.pairing import LayerPair
 from kerasfx.compare.result import format_difference

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasfx.arrays import to_numpy
+
 # Largest difference allowed, relative to the largest magnitude in the reference tensor.
 # The two half precisions: four units in the last place.
 _RELATIVE = {"float64": 1e-12, "float32": 1e-5, "float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
@@ -211,8 +213,3 @@ def dtype_of(tensor: Any) -> str:
     """The name of a dtype as Keras spells it; `string` for every kind of string."""
     kind = getattr(tensor.dtype, "kind", "")
     return "string" if kind in ("O", "S", "U") else keras.backend.standardize_dtype(tensor.dtype)
-
-
-def to_numpy(tensor: Any) -> np.ndarray:
-    """The values of a tensor, variable or array, in its own dtype."""
-    return np.asarray(keras.ops.convert_to_numpy(tensor))

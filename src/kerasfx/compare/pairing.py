@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.compare.measure import to_numpy
+from kerasfx.arrays import to_numpy
 from kerasfx.compare.result import Check
 from kerasfx.compare.run import Call, State, call_directly
 from kerasfx.keras_internals import all_layers, metrics_of_layers, own_state

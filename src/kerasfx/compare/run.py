@@ -23,8 +23,9 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
+from kerasfx.arrays import to_numpy
 from kerasfx.compare.gradients import without_gradients
-from kerasfx.compare.measure import leaves, to_numpy
+from kerasfx.compare.measure import leaves
 from kerasfx.compare.stand_ins import stand_ins
 from kerasfx.keras_internals import (
     all_layers,

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasfx.arrays import to_numpy
 from kerasfx.compare import measure
 from kerasfx.compare.gradients import gradient_by_variables, value_and_gradient
 from kerasfx.compare.inputs import Sample
@@ -171,7 +172,7 @@ def _differences(
     ours: list[Any],
     theirs: list[Any],
 ) -> Iterator[Difference]:
-    largest = max(measure.largest_magnitude(measure.to_numpy(g)) for g in ours)
+    largest = max(measure.largest_magnitude(to_numpy(g)) for g in ours)
     loose = replace(tolerance, factor=10.0, unit=largest)
     for (v, w), g, h in zip(pairs, ours, theirs, strict=True):
         yield tensor_difference(f"gradient of '{v.path}'", g, h, loose)

@@ -316,12 +316,13 @@ class _Merge:
             return False
         theirs = iter(list(leaves_of((b.args, b.kwargs))))
         args, kwargs = map_leaves(lambda x: self._joined(x, next(theirs)), (a.args, a.kwargs))
-        self.graph.set_arguments(a, args, kwargs)
+        carried = None
         if a.implicit_masks or any(x is not y for x, y in masks.values()):
-            a.implicit_masks = {self._choice(*pair): self._choice(*mask) for pair, mask in masks.items()}
+            carried = {self._choice(*pair): self._choice(*mask) for pair, mask in masks.items()}
+        self.graph.set_arguments(a, args, kwargs, carried)
         swap = {x: self._choice(x, y) for x, y in pairs}
         for value, (x, y) in zip(a.results, of_results, strict=True):
-            value.mask = self._choice(x, y)
+            self.graph.set_mask(value, self._choice(x, y))
             value.shape = map_values(lambda v: swap.get(v, v), value.shape)
         return True
 

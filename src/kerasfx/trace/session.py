@@ -12,6 +12,7 @@ import numpy as np
 
 from kerasfx import codec, functions, safety
 from kerasfx import keras_internals as internals
+from kerasfx.arrays import to_numpy
 from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to, sizes_become_tensors_by
 from kerasfx.errors import (
     OperationInferenceError,
@@ -491,7 +492,7 @@ class Session:
                 "create it with self.add_weight(...) if it is to be trained or changed",
             )
         with self.pause():
-            array = np.array(x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x))
+            array = np.array(to_numpy(x))
         if array.size > inline:
             return self._constant(array)
         # Within a tuple, PyTorch takes numbers and no arrays.
