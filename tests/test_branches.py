@@ -235,3 +235,8 @@ class TestRaised:
         assert not kerasfx.report(prepared).opaque
         with pytest.raises(TrainingRefusedError, match="Not yet"):
             prepared(X, training=True)
+
+
+def test_what_was_found_before_a_branch_stays_in_the_report():
+    _, prepared = prepared_from(several)
+    assert any("float32 is assumed" in f.what for f in kerasfx.report(prepared).of_kind("warning"))

@@ -50,7 +50,7 @@ def call_layer(session: Session, original: Callable[..., Any], layer: Any, args:
     is_kept = id(layer) in session.policy.kept
     is_leaf = session.policy.is_leaf(layer, path) if session.frames else is_kept or is_plain_leaf(layer)
     is_leaf = is_leaf and not session.in_body
-    frame = Frame(layer, path, is_leaf, len(session.graph.nodes), session.effects.copy(), args, kwargs)
+    frame = _frame(session, layer, path, is_leaf, args, kwargs)
     found = internals.training_of_context()
     _settle_training(session, layer, args, kwargs)
     try:
@@ -153,7 +153,7 @@ def run_call(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
 def run_inside(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
     """Run the `call` of a layer which the layer around it calls directly, without `Layer.__call__`."""
     path = session.paths.of_layer(layer, session.frame.path)
-    frame = Frame(layer, path, False, len(session.graph.nodes), session.effects.copy(), args, kwargs)
+    frame = _frame(session, layer, path, False, args, kwargs)
     with session.framed(frame):
         return _run(session, frame, layer.call, args, kwargs)
 
@@ -172,6 +172,11 @@ def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kw
         refusing_draws(session, frame.layer),
     ):
         return _checked_outputs(session, call(*args, **kwargs))
+
+
+def _frame(session: Session, layer: Any, path: str, is_leaf: bool, args: Any, kwargs: Any) -> Frame:
+    start, effects = len(session.graph.nodes), session.effects.copy()
+    return Frame(layer, path, is_leaf, start, effects, tuple(session.findings), args, kwargs)
 
 
 def _require_readable(session: Session, frame: Frame) -> None:
@@ -252,7 +257,7 @@ def _take_back(session: Session, frame: Frame) -> None:
     session.graph.truncate(frame.start)
     session.effects = frame.effects.copy()
     session.opened = {p: c for p, c in session.opened.items() if not _is_below(p, frame.path)}
-    session.findings = [f for f in session.findings if not _is_below(f.path, frame.path)]
+    session.findings = list(frame.findings)
 
 
 def _call_kept(session: Session, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
