@@ -254,14 +254,15 @@ def hub_sam() -> Example:
         image_encoder=encoder, prompt_encoder=prompt_encoder, mask_decoder=mask_decoder
     )
     points = (Axis("points", 1, others=(2, 4)),)
-    # Its inputs are called free, but it takes one mask alone, four times as large as the image embedding.
+    # It takes one mask alone, four times as large as the image embedding, although these sizes are free.
+    masks = (Axis("masks", 1, others=(1,)), Axis("height", 16, others=(16,)), Axis("width", 16, others=(16,)))
     return of_functional(
         models.SAMImageSegmenter(backbone=backbone),
         {
             "points": points,
             "labels": points,
             "boxes": (Axis("boxes", 1, others=(2,)),),
-            "masks": (1, 16, 16),
+            "masks": masks,
             "images": (),
         },
         values={"points": positive(10.0), "labels": ones(), "boxes": positive(10.0), "masks": normal()},

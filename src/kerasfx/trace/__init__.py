@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import keras
@@ -18,7 +21,8 @@ from kerasfx.passes.keep_call_order import keep_call_order
 from kerasfx.report import Finding
 from kerasfx.trace import raw, reading
 from kerasfx.trace.effects import tie_to_outputs
-from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts, longer
+from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts, fixed, longer
+from kerasfx.trace.fitting_sizes import fitting
 from kerasfx.trace.guards import check_early
 from kerasfx.trace.known_sizes import only_seems_known, seeming_size
 from kerasfx.trace.layer_calls import says_training
@@ -137,13 +141,16 @@ def _trace_with_sizes(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hin
     """Trace with one set of example sizes after another, until one serves."""
     clashes = Clashes()
     outcomes: list[Session | Exception] = []
-    for sizes in attempts(list(leaves_of(spec.struct)), hints, clashes):
-        clashes.refused, clashes.seeming = 0, None
+    inputs = list(leaves_of(spec.struct))
+    fitted = fitting(inputs, clashes, partial(_undisturbed, model))
+    for sizes in chain(attempts(inputs, hints, clashes), fitted, fixed(inputs, hints, clashes)):
+        clashes.start(sizes)
         try:
             session = _trace_until_settled(model, spec, policy.afresh(), sizes, clashes, mode)
             clashes.seeming = session.seeming_size
             outcomes.append(session if clashes.seeming is None else only_seems_known(clashes.seeming))
         except Exception as error:
+            clashes.note_raised()
             outcomes.append(error)
         if clashes.is_clean:
             break
@@ -152,6 +159,17 @@ def _trace_with_sizes(model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hin
         error = next(x for x in outcomes if isinstance(x, Exception))
         return _trace_with_longer_sizes(model, spec, policy, hints, mode, error)
     return sessions[-1] if clashes.is_clean else sessions[0]
+
+
+@contextmanager
+def _undisturbed(model: Any) -> Iterator[None]:
+    """Leave no names, calls or tensors in `model` where its layers are asked for shapes."""
+    with (
+        internals.fresh_names(),
+        internals.calls_forgotten(lambda: internals.all_layers(model)),
+        tensors_forgotten(model),
+    ):
+        yield
 
 
 def _trace_with_longer_sizes(

@@ -19,6 +19,7 @@ from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import Body, Graph, Input, Node, Value, map_leaves, map_values, values_in
 from kerasfx.trace.bindings import Bindings
+from kerasfx.trace.example_sizes import Refusal
 from kerasfx.trace.raw import memory
 from kerasfx.trace.raw.twins import arguments_of
 from kerasfx.trace.tensor import TracedTensor
@@ -114,12 +115,21 @@ def cond(session: Session, pred: Any, true_fn: Any, false_fn: Any, name: str = "
     return session.record_op(name, (pred, *bodies), {})
 
 
+UNLIKE = "the branches give results of unlike shapes"
+
+
 def _require_alike(session: Session, name: str, one: Body, other: Body) -> None:
     """TensorFlow gives unlike results of branches an unknown shape; they do not fit what comes after."""
     results = list(values_in(one.graph.outputs)), list(values_in(other.graph.outputs))
     for a, b in zip(*results, strict=False):
         if any([hint(d, i) for d in a.shape] != [hint(d, i) for d in b.shape] for i in (0, 1)):
-            raise session.refused(name, (a, b), ValueError("the branches give results of unlike shapes"))
+            refusal = Refusal(((a, b), {}), functools.partial(_infer_alike, a, b))
+            raise session.refused(name, refusal, ValueError(UNLIKE))
+
+
+def _infer_alike(a: Value, b: Value, size: Callable[[Any], Any]) -> None:
+    if [size(d) for d in a.shape] != [size(d) for d in b.shape]:
+        raise ValueError(UNLIKE)
 
 
 def _switch(session: Session, index: Any, branches: Any, operands: Any) -> Any:

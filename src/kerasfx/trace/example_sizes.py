@@ -7,12 +7,13 @@ an op is refused for the first example sizes, others are tried, and what had to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import permutations
 from typing import Any
 
-from kerasfx.dims import Dim
+from kerasfx.dims import COMPARISONS, Dim, Question
 from kerasfx.errors import InputMismatchError, describe
 from kerasfx.inputs import InputSpec
 from kerasfx.ir import Input, SourceLine, leaves_of
@@ -53,32 +54,62 @@ class Seeming:
     source: SourceLine | None
 
 
-@dataclass
-class Clashes:
-    """What a trace met.
+@dataclass(frozen=True)
+class Refusal:
+    """A call that was refused for the example sizes.
 
     Attributes:
-        refused: How many ops were refused for the example sizes.
+        operands: Its arguments, positional and by keyword.
+        infer: Infers its result for the sizes that a function gives, and raises where they do not fit.
+        known: Shapes that it has to fit besides, those of a layer's weights.
+    """
+
+    operands: tuple[tuple[Any, ...], dict[str, Any]]
+    infer: Callable[[Callable[[Any], Any]], Any]
+    known: Sequence[tuple[Any, ...]] = ()
+
+
+@dataclass
+class Clashes:
+    """What the attempts met.
+
+    Attributes:
+        refusals: The calls that the attempt at hand was refused.
+        before: The example sizes tried before, each with the calls refused.
         met: Free sizes of inputs that met a known size there, and that size.
         cut: Free sizes of inputs that may be longer than what is cut at them, and the lengths of that.
         read: Free sizes of inputs whose number Python has read, and that number.
         seeming: The size that only seems to be known, if any.
+        asked: What Python asked last about a free size.
     """
 
-    refused: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    before: list[tuple[ExampleSizes, list[Refusal]]] = field(default_factory=list)
     met: dict[Axis, int] = field(default_factory=dict)
     cut: dict[Axis, set[int]] = field(default_factory=dict)
     read: dict[Axis, int] = field(default_factory=dict)
     seeming: Seeming | None = None
+    asked: Question | None = None
 
     @property
     def is_clean(self) -> bool:
         """Whether the example sizes served."""
-        return not self.refused and self.seeming is None
+        return not self.refusals and self.seeming is None
 
-    def note_refused(self, operands: Any) -> None:
-        """Note an op that was refused for these operands."""
-        self.refused += 1
+    def start(self, sizes: ExampleSizes) -> None:
+        """Note that a trace with these example sizes begins."""
+        self.refusals, self.seeming, self.asked = [], None, None
+        self.before.append((sizes, self.refusals))
+
+    def with_free_sizes(self) -> list[tuple[ExampleSizes, list[Refusal]]]:
+        """Of what was tried with all sizes free and unlike, the last and the first."""
+        tried = [(sizes, found) for sizes, found in self.before if not sizes.fixed and not sizes.alike]
+        return [*tried[:0:-1][:1], *tried[:1]]
+
+    def note_refused(self, refusal: Refusal) -> None:
+        """Note a call that was refused."""
+        self.refusals.append(refusal)
+        operands = refusal.operands
         self._note_cut(operands)
         shapes = [x.shape for x in leaves_of(operands) if hasattr(x, "shape")]
         for mine, theirs in permutations(shapes, 2):
@@ -86,6 +117,13 @@ class Clashes:
                 if isinstance(free, Dim) and isinstance(known, int) and known != 1 and free.op == "axis":
                     self.met.update((found, known) for found in input_axes(free))
                     self._note_limits(free, {known})
+
+    def note_raised(self) -> None:
+        """Note an exception, maybe the user's about sizes that are not equal, or no multiple."""
+        question = self.asked
+        if question is not None and question.symbol in ("==", "!="):
+            sides = ((question.dim,), (question.other,))
+            self.refusals.insert(0, Refusal((sides, {}), partial(_require_other_answer, question), sides))
 
     def _note_cut(self, operands: Any) -> None:
         """A size among the arguments may be where a tensor of known sizes is cut."""
@@ -103,6 +141,12 @@ class Clashes:
         """Note that Python has read a number computed from free sizes."""
         for axis in dim.origin().axes():
             self.read.update((found, axis.hints[0]) for found in input_axes(axis))
+
+
+def _require_other_answer(question: Question, size: Callable[[Any], Any]) -> None:
+    sides = size(question.dim), size(question.other)
+    if COMPARISONS[question.symbol](*sides) == question.answer:
+        raise ValueError(f"{question} is {question.answer} again")
 
 
 def input_axes(dim: Dim) -> list[Axis]:
@@ -188,13 +232,18 @@ def attempts(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterato
     if clashes.read:
         # What was computed from the number does not fit a second example.
         yield replace(sizes, fixed=dict(clashes.read))
-    lengths = _lengths(inputs)
-    hinted = {(name, k): hints[name][k] for name, k in lengths if name in hints}
+    hinted = _hinted(inputs, hints)
     if hinted:
         yield replace(sizes, fixed={**clashes.read, **hinted})
-    elif len({k for _, k in lengths}) > 1:
+    elif len({k for _, k in lengths_of(inputs)}) > 1:
         yield replace(sizes, alike=True)
-    met = {axis: n for axis, n in clashes.met.items() if axis in lengths}
+
+
+def fixed(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterator[ExampleSizes]:
+    """Yield example sizes with free sizes fixed as those that they met in all attempts before."""
+    sizes = clashes.before[0][0]
+    hinted = _hinted(inputs, hints)
+    met = {axis: n for axis, n in clashes.met.items() if axis in lengths_of(inputs)}
     if met:
         yield replace(sizes, fixed={**clashes.read, **hinted, **met})
     if clashes.seeming is not None:
@@ -203,14 +252,19 @@ def attempts(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterato
         yield replace(sizes, fixed={**clashes.read, **hinted, **shown})
 
 
+def _hinted(inputs: list[InputSpec], hints: Hints) -> dict[Axis, int]:
+    return {(name, k): hints[name][k] for name, k in lengths_of(inputs) if name in hints}
+
+
 def longer(inputs: list[InputSpec], hints: Hints) -> Iterator[ExampleSizes]:
     """Yield longer example sizes: a window may be longer than what is tried first."""
-    if any(name not in hints for name, _ in _lengths(inputs)):
+    if any(name not in hints for name, _ in lengths_of(inputs)):
         for times in LONGER:
             yield ExampleSizes(hints, batch=next((s.batch for s in inputs if s.batch), None), times=times)
 
 
-def _lengths(inputs: list[InputSpec]) -> list[Axis]:
+def lengths_of(inputs: list[InputSpec]) -> list[Axis]:
+    """The free sizes of inputs that are no batch."""
     return [(s.name, k) for s in inputs for k, d in enumerate(s.shape) if d is None and k > 0]
 
 
@@ -219,7 +273,7 @@ def _within_tables(inputs: list[InputSpec], sizes: ExampleSizes, clashes: Clashe
     tried: dict[Axis, tuple[int, int]] = {}
     for _ in range(MOST_TABLES):
         found = _pairs_within(clashes, tried)
-        free = {axis: pair for axis, pair in found.items() if axis in _lengths(inputs)}
+        free = {axis: pair for axis, pair in found.items() if axis in lengths_of(inputs)}
         if clashes.is_clean or not free.items() - tried.items():
             return
         tried |= free

@@ -32,7 +32,7 @@ PROBES: tuple[Callable[[int, Dim], int], ...] = (
 """Other sizes for axis `k` of an input: few, some, many."""
 
 
-class _NotKnownError(Exception):
+class NotKnownError(Exception):
     """A call does not take the sizes at hand, or a size is that of such a call's result."""
 
 
@@ -75,7 +75,7 @@ class _Probe:
         for node in self.graph.nodes:
             try:
                 wrong = self._follow(node)
-            except _NotKnownError:
+            except NotKnownError:
                 continue
             if wrong is not None:
                 return wrong if all(self._holds(guard.question) for guard in self.guards) else None
@@ -87,14 +87,14 @@ class _Probe:
 
     def _axis(self, value: Value, k: int) -> int:
         if value not in self.shapes:
-            raise _NotKnownError
+            raise NotKnownError
         return self.shapes[value][k]
 
     def _holds(self, question: Any) -> bool:
         """Whether Python would get the answer that it got; what is not known yet was not asked before."""
         try:
             sides = self.size(question.dim), self.size(question.other)
-        except _NotKnownError:
+        except NotKnownError:
             return True
         return COMPARISONS[question.symbol](*sides) == question.answer
 
@@ -115,17 +115,8 @@ class _Probe:
 
     def _specs(self, node: Node) -> Any:
         if any(v not in self.shapes for v in values_in((node.args, node.kwargs))):
-            raise _NotKnownError
-        target = node.target
-        try:
-            if isinstance(target, str):
-                kwargs = without_draw(target, node.kwargs)
-                return inference.specs_of_call(functions.resolve(target), node.args, kwargs, self.size)
-            if isinstance(target, LayerCall):
-                return inference.specs_of_layer(target.layer, node.args, node.kwargs, self.size)
-        except Exception as error:  # whatever Keras, the backend or a layer says to sizes that do not fit
-            raise _NotKnownError from error
-        raise _NotKnownError
+            raise NotKnownError
+        return specs_at(node, self.size)
 
     def _inputs_behind(self, value: Value) -> dict[tuple[str, int], int]:
         """The free lengths of inputs that `value` is computed from, and what they are here."""
@@ -142,6 +133,24 @@ class _Probe:
             for k, d in enumerate(v.shape)
             if k and isinstance(d, Dim)
         }
+
+
+def specs_at(node: Node, size: inference.SizeOf) -> Any:
+    """What a node gives for the sizes that `size` says, a structure of `Spec`.
+
+    Raises:
+        NotKnownError: It does not take these sizes, or is no call that can be asked.
+    """
+    target = node.target
+    try:
+        if isinstance(target, str):
+            kwargs = without_draw(target, node.kwargs)
+            return inference.specs_of_call(functions.resolve(target), node.args, kwargs, size)
+        if isinstance(target, LayerCall):
+            return inference.specs_of_layer(target.layer, node.args, node.kwargs, size)
+    except Exception as error:  # whatever Keras, the backend or a layer says to sizes that do not fit
+        raise NotKnownError from error
+    raise NotKnownError
 
 
 def _rule(size: Any) -> Any:

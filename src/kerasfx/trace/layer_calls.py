@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import keras
+
 from kerasfx import foreign
 from kerasfx import keras_internals as internals
 from kerasfx.errors import (
@@ -20,6 +22,7 @@ from kerasfx.errors import (
 from kerasfx.ir import FOLLOWS, LayerCall, LayerSpec, Node, Training, identifier, leaves_of, map_leaves
 from kerasfx.trace import inference, raw
 from kerasfx.trace.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
+from kerasfx.trace.example_sizes import Refusal
 from kerasfx.trace.frames import Frame, ModelCall
 from kerasfx.trace.leaves import (
     applies_activation_last,
@@ -300,10 +303,12 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
         masks = map_leaves(session.as_layer_argument, _without_flag(plain))
         _require_tensors(session, layer, args, {**masks, **_without_flag(kwargs)})
+        all_kwargs = {**masks, **_without_flag(kwargs)}
         try:
-            specs = inference.infer_layer(layer, args, {**masks, **_without_flag(kwargs)})
+            specs = inference.infer_layer(layer, args, all_kwargs)
         except Exception:
-            session.clashes.note_refused((args, kwargs))
+            infer = partial(inference.specs_of_layer, layer, args, all_kwargs)
+            session.clashes.note_refused(_refusal(layer, args, kwargs, infer))
             raise
     activation = _split_activation(session, frame)
     config: dict[str, Any] = {"activation": "linear"} if activation else {}
@@ -323,6 +328,12 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     with session.mode(in_user_code=True):
         outputs = raw.followed(activation)(outputs)
     return _regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
+
+
+def _refusal(layer: Any, args: Any, kwargs: Any, infer: Callable[..., Any]) -> Refusal:
+    """What met in the call: its operands, the weights, and the sizes that the layer was made with."""
+    wanted = [(args[0].shape[0], *layer.target_shape)] if isinstance(layer, keras.layers.Reshape) else []
+    return Refusal(((*args, *wanted), kwargs), infer, [tuple(v.shape) for v in layer.variables])
 
 
 def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> None:

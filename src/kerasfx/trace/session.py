@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -42,7 +43,7 @@ from kerasfx.report import Finding
 from kerasfx.trace import inference, metrics, raw
 from kerasfx.trace.effects import AddedLoss, Effects
 from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
-from kerasfx.trace.example_sizes import Clashes, Seeming
+from kerasfx.trace.example_sizes import Clashes, Refusal, Seeming
 from kerasfx.trace.frames import Frame, ModelCall
 from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
 from kerasfx.trace.leaves import (
@@ -276,13 +277,15 @@ class Session:
         return self._infer(name, args, kwargs)
 
     def _infer(self, name: str, args: Any, kwargs: Any) -> list[Any]:
+        call = functions.resolve(name), args, without_draw(name, kwargs)
         try:
             with self.pause():
-                return inference.infer_call(functions.resolve(name), args, without_draw(name, kwargs))
+                return inference.infer_call(*call)
         except TraceError:
             raise
         except Exception as error:
-            raise self.refused(name, (args, kwargs), error) from error
+            infer = partial(inference.specs_of_call, *call)
+            raise self.refused(name, Refusal((args, kwargs), infer), error) from error
 
     def _require_encodable(self, name: str, args: Any, kwargs: Any) -> None:
         try:
@@ -303,9 +306,10 @@ class Session:
             )
         return specs[0]
 
-    def refused(self, name: str, arguments: Any, error: Exception) -> Exception:
-        """The error for a function that does not take these arguments."""
-        self.clashes.note_refused(arguments)
+    def refused(self, name: str, call: Refusal, error: Exception) -> Exception:
+        """The error for a function that does not take its arguments."""
+        self.clashes.note_refused(call)
+        arguments = call.operands
         shown = ", ".join(f"{v.dtype}{v.shown_shape}" for v in leaves_of(arguments) if isinstance(v, Value))
         return OperationInferenceError(
             describe(
@@ -564,6 +568,7 @@ class Session:
         if question.symbol not in COMPARISONS:
             self.clashes.note_read(question.dim)
         path = self.frame.path if self.frames else ""
+        self.clashes.asked = question
         self.effects.guards += guards_for(question, path, line)
 
 
