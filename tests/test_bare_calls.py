@@ -192,3 +192,56 @@ def test_training_without_a_default_is_given():
     comparison = kerasfx.compare(model, prepared)
     assert comparison, comparison
     np.testing.assert_allclose(model.predict(X, verbose=0), prepared.predict(X, verbose=0), rtol=1e-5)
+
+
+class FixedBefore(keras.Model):
+    """What a layer before was told by hand is left to the next one, but for `fit` and `predict` on JAX."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise, self.norm = layers.GaussianNoise(0.3, seed=1), layers.BatchNormalization(momentum=0.5)
+        self.head = layers.Dense(3)
+
+    def call(self, x, training=None):
+        return self.head(self.norm(self.noise(x, training=True)))
+
+
+class FixedOnOneSide(FixedBefore):
+    """The same, where it is told in training alone."""
+
+    def call(self, x, training=None):
+        if training:
+            x = self.noise(x, training=True)
+        return self.head(self.norm(x))
+
+
+@pytest.mark.parametrize("make", [FixedBefore, FixedOnOneSide])
+def test_what_a_layer_before_was_told(make, tmp_path):
+    x = np.random.default_rng(0).standard_normal((8, 4)).astype("float32") * 2 + 1
+    model = make()
+    model(x)
+    prepared = kerasfx.prepare_model(model, x)
+    prepared.save(tmp_path / "prepared.keras")
+    loaded = keras.models.load_model(tmp_path / "prepared.keras")
+    assert kerasfx.compare(model, prepared), str(kerasfx.compare(model, prepared))
+    # Files of Keras do not keep where the seeds of layers are.
+    checks = {check.name: check.passed for check in kerasfx.compare(model, loaded).checks}
+    assert checks["in fit"]
+    assert checks["bare call"]
+
+
+def test_python_that_asks_what_a_layer_before_was_told():
+    class Branching(layers.Layer):
+        def call(self, x, training=None):
+            return x * 3.0 if training else x
+
+    class Asking(FixedBefore):
+        def call(self, x):
+            return self.block(self.noise(x, training=True))
+
+    model = Asking()
+    model.block = Branching()
+    x = np.ones((2, 4), "float32")
+    prepared = kerasfx.prepare_model(model, x)
+    told = [f for f in kerasfx.report(prepared).of_kind("warning") if "was told" in f.what]
+    assert [f.path for f in told] == (["block"] if keras.backend.backend() == "jax" else [])

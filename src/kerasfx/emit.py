@@ -338,7 +338,7 @@ class _Emitter:
         if rule.from_context and id(node) not in self.not_trained:
             rule = Training(rule.fixed, bare=rule.bare)
         if self.trains_when_bare and fixed is None and internals.takes_training(layer):
-            kwargs = {**kwargs, "training": rule.bare}
+            kwargs = {**kwargs, "training": rule.bare if rule.fixed is None else rule.fixed}
         outputs = layer(*args, **kwargs)
         if self.needs_rules and (rule != FOLLOWS or self.trains_when_bare or self._hides(node)):
             modes.set_rule(outputs, rule)

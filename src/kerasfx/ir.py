@@ -125,7 +125,8 @@ class Training:
     """Which `training` a call gets, where the model's own caller says something and where it does not.
 
     Attributes:
-        fixed: What it gets whatever the model is called with; None if it follows the model.
+        fixed: What it gets whatever the model is called with; None if it follows the model. With
+            `from_context` it is what a layer before has left in the context, where there is one.
         from_context: Whether it finds `training` in Keras's call context, because no `call` from that of the
             model downwards hands it on.
         bare: What it gets in a bare call, `model(x)`: the default of a `call` on the way to it, mostly None.
@@ -141,7 +142,7 @@ class Training:
     def of(self, said: Any, found: Any, is_outside: bool) -> Any:
         """What the call gets from a model called with `said` that finds `found` in the context, if any."""
         if self.fixed is not None:
-            return self.fixed
+            return self.alone if is_outside and self.from_context else self.fixed
         given = found if said is None or self.from_context else said
         unsaid = self.alone if is_outside and self.from_context else self.bare
         if given is None:

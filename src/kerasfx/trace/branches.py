@@ -138,12 +138,16 @@ def _bare(in_inference: set[TrainingFlag], in_training: set[TrainingFlag], name:
 def _left(session: Session, sides: dict[bool, _Side], rule: Training) -> Any:
     """What the call context holds for the next layer."""
     first, second = sides[False].left, sides[True].left
-    truths = [mode if is_flag(side.left) else bool(side.left) for mode, side in sides.items()]
+    truths = [mode if _follows(side.left) else bool(side.left) for mode, side in sides.items()]
     if truths == [False, True]:
-        return second if rule.bare and is_flag(second) else first if is_flag(first) else session.training
+        return second if rule.bare and _follows(second) else first if _follows(first) else session.training
     if truths[0] == truths[1]:
         return truths[0]
     raise session.unsupported("Layers behind this one would find `training` turned round.")
+
+
+def _follows(left: Any) -> bool:
+    return is_flag(left) and left.rule.fixed is None
 
 
 def _follow(graph: Graph, start: int, rule: Training) -> None:
@@ -390,7 +394,14 @@ def _partners(first: list[Node], second: list[Node]) -> dict[Node, Node]:
 def _signature(node: Node) -> Any:
     """Equal for calls of one thing at one line that differ in the Values they take alone."""
     arguments = map_values(lambda v: _ANY, (node.args, node.kwargs))
-    return _target(node), _frozen(arguments), node.path, node.source
+    return _target(node), _frozen(arguments), node.path, node.source, _fixed(node)
+
+
+def _fixed(node: Node) -> bool | None:
+    """The `training` that a layer before left to `node`, if it does something with it."""
+    layer = node.target.layer if isinstance(node.target, LayerCall) else None
+    is_heard = layer is not None and (internals.takes_training(layer) or internals.sublayers(layer))
+    return node.training.fixed if is_heard else None
 
 
 def _values(node: Node) -> list[Value]:
@@ -433,7 +444,7 @@ def _rename(node: Node, same: dict[Value, Value]) -> None:
 def _key(node: Node) -> Any:
     """Equal for calls that compute the same."""
     masks = tuple((id(v), id(m)) for v, m in node.implicit_masks.items())
-    return _target(node), _frozen(node.args), _frozen(node.kwargs), masks
+    return _target(node), _frozen(node.args), _frozen(node.kwargs), masks, _fixed(node)
 
 
 def _target(node: Node) -> Any:

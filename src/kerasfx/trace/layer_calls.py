@@ -20,6 +20,7 @@ from kerasfx.errors import (
     describe,
 )
 from kerasfx.ir import FOLLOWS, LayerCall, LayerSpec, Node, Training, identifier, leaves_of, map_leaves
+from kerasfx.modes import BOTH
 from kerasfx.trace import inference, raw
 from kerasfx.trace.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
 from kerasfx.trace.example_sizes import Refusal
@@ -36,7 +37,7 @@ from kerasfx.trace.randomness import refusing_draws
 from kerasfx.trace.raw import memory
 from kerasfx.trace.reading import identity_test_of_training, values_branched_on
 from kerasfx.trace.tensor import TracedTensor
-from kerasfx.trace.training_flag import is_flag
+from kerasfx.trace.training_flag import TrainingFlag, is_flag
 from kerasfx.trace.unused import regularizers_that_count
 from kerasfx.trace.where import failing_line, fault_of_ours, source_line
 
@@ -98,6 +99,8 @@ def _settle_training(session: Session, layer: Any, args: Any, kwargs: Any) -> No
     holds a flag and never None, so that the flag has to know of the default.
     """
     found = internals.training_of_context()
+    if _is_left_for_a_while(session, found) and not says_training(layer, args, kwargs):
+        found = TrainingFlag(session, from_context=True, fixed=found)
     if not is_flag(found):
         return
     if len(session.frames) == 1:
@@ -106,6 +109,15 @@ def _settle_training(session: Session, layer: Any, args: Any, kwargs: Any) -> No
     if internals.takes_training(layer) and not says_training(layer, args, kwargs):
         found = found.or_default(internals.default_of_training(layer))
     internals.set_training_of_context(found)
+
+
+def _is_left_for_a_while(session: Session, found: Any) -> bool:
+    """Whether a layer before, called with a fixed `training`, left it for the layer that `call` calls next.
+
+    On JAX `fit` and `predict` run `call` of a model outside of a call context, where nothing is left.
+    """
+    is_direct = isinstance(found, bool) and len(session.frames) == 1 and session.graph.mode == BOTH
+    return is_direct and keras.backend.backend() == "jax" and isinstance(session.root, keras.Model)
 
 
 def says_training(layer: Any, args: Any, kwargs: Any) -> bool:
