@@ -102,11 +102,11 @@ class SizeBranch(Quirk):
         return -x * self.scale
 
 
-class Scan(Quirk):
-    """The combination of an associative scan is called on parts of many sizes."""
+class Draw(Quirk):
+    """A number that a graph would hold ever after."""
 
     def call(self, x):
-        return ops.associative_scan(ops.maximum, x)  # <- scan
+        return x * self.scale * np.random.random()  # <- draw
 
 
 class Inference(Quirk):
@@ -163,7 +163,7 @@ MISUSES = (
         ("the size is free", ".shape[1]", "give the dimension a size"),
         (None, 4),
     ),
-    Misuse(Scan, errors.UnsupportedOperationError, "scan", ("AssociativeScan cannot be recorded",)),
+    Misuse(Draw, errors.UnsupportedOperationError, "draw", ("`call` draws from numpy.random",)),
 )
 BROKEN = (
     Misuse(
@@ -246,19 +246,19 @@ def test_strict_refuses_it(misuse):
 def test_strict_lists_all_layers():
     """Both, not only the first."""
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, Float(name="second")(Scan(name="first")(inputs)))
+    model = keras.Model(inputs, Float(name="second")(Draw(name="first")(inputs)))
     with pytest.raises(errors.OpaqueLayerError) as caught:
         kerasfx.prepare_model(model, strict=True)
     text = str(caught.value)
     assert "2 layers" in text
-    assert text.index("first: Scan") < text.index("second: Float")
-    assert line_of("scan") in text
+    assert text.index("first: Draw") < text.index("second: Float")
+    assert line_of("draw") in text
     assert line_of("float") in text
 
 
 def test_explain_lists_what_prepare_would_keep():
     """A dry run: the same findings, no model, no exception; also for a model that is refused."""
-    report = kerasfx.explain(Outer(Scan()), keras.Input((4,)))
+    report = kerasfx.explain(Outer(Draw()), keras.Input((4,)))
     assert [f.path for f in report.opaque] == ["inner[0]"]
     [refused] = kerasfx.explain(Bool(), keras.Input((4,))).opaque
     assert "bool() of the tensor" in str(refused)
@@ -480,7 +480,7 @@ def test_report_of_a_model_that_was_not_prepared():
 # --- Layers that stay whole and cannot be copied ---------------------------------------------------
 
 
-class Holding(Scan):
+class Holding(Draw):
     """Its config cannot make it again, and what it holds cannot be copied."""
 
     def __init__(self, lock):
@@ -491,7 +491,7 @@ class Holding(Scan):
         raise NotImplementedError("no config for this one")
 
 
-class Growing(Scan):
+class Growing(Draw):
     """Made again from its config, it has another weight."""
 
     def __init__(self, size=1, **kwargs):
@@ -516,8 +516,8 @@ class Growing(Scan):
     [
         (lambda: Holding(threading.Lock()), ("Holding", "no config for this one", "get_config()")),
         (
-            lambda: Growing().set_size(2),
-            ("Growing", "it has other weights", "[('scale', (2,)", "(5,)", "pickle"),
+            lambda: Growing().set_size(4),
+            ("Growing", "it has other weights", "[('scale', (4,)", "(7,)", "pickle"),
         ),
     ],
     ids=["no config", "other weights"],

@@ -19,7 +19,7 @@ from kerasfx.dims import Dim
 from kerasfx.errors import StateUpdateError, describe
 from kerasfx.functions import backend_functions
 from kerasfx.functions.public_calls import PublicCall
-from kerasfx.ir import leaves_of
+from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.trace import raw
 from kerasfx.trace.raw import tensorflow_control_flow
 from kerasfx.trace.raw.sizes import KnownSize, SizeVector, TensorShape, are_sizes, is_size
@@ -468,6 +468,8 @@ def _dropped(name: str, session: Session, original: Any, args: Any, kwargs: Any)
         sizes = [x for x in args if is_size(x)]
         if name in CHECKS and are_sizes(sizes) and CHECKS[name](*sizes[:2]):
             return None
+        # TensorFlow takes what can be indexed for a list.
+        args, kwargs = map_leaves(lambda x: int(x) if isinstance(x, KnownSize) else x, (args, kwargs))
         return original(*args, **kwargs)
     session.note("dropped", f"{name} is left out of the prepared model", source_line())
     # The only check that gives something: its tensor.
