@@ -53,16 +53,17 @@ class Replaced:
         self.number = next(_numbers)
 
     def __enter__(self) -> None:
-        with _lock:
-            try:
+        try:
+            # Directly behind it stands what releases it again, whatever is interrupted: no `try`.
+            with _lock:
                 _open[self.number] = self.install
                 _close_unused(list(_open.values()))
                 if all(install is not self.install for install, _ in _groups):
                     _groups.append((self.install, len(installed)))
                     self.install()
-            except BaseException:
-                completed(self._close)
-                raise
+        except BaseException:
+            completed(self._close)
+            raise
 
     def __exit__(self, *_: object) -> None:
         completed(self._close)
