@@ -44,7 +44,10 @@ test-options-oldest := -m "not raw and not jit" $(addprefix --ignore=tests/,test
     trace/test_torch_twins.py trace/test_raw_jax.py trace/test_raw_tensorflow.py trace/test_raw_torch.py \
     trace/test_arrays_on_torch.py test_torch_functions.py test_errors.py test_free_sizes.py \
     test_use_standard_layers.py test_deep_chain.py test_quantized.py test_compare.py test_codec.py \
-    test_text.py test_examples.py) $(addprefix --deselect=tests/test_prepare_zoo.py::test_,\
+    test_text.py test_examples.py test_security.py test_threads_and_interrupts.py test_advice.py \
+    test_what_stays_whole.py test_mistyped_options.py test_calls.py test_unverified.py test_tables.py \
+    test_size_tensors.py test_fitting_sizes.py test_python_values.py test_executed_code.py test_arrays.py \
+    test_custom_operations.py test_cells_by_hand.py) $(addprefix --deselect=tests/test_prepare_zoo.py::test_,\
     nothing_happens_to_the_original preparing_again_changes_nothing outputs_on_the_inputs_of_the_case)
 
 runs := $(foreach environment,$(ENVIRONMENTS),$(addprefix $(environment)-,$(BACKENDS)))
