@@ -360,7 +360,7 @@ LAYERS = (
     ("errors", "dims", "normal_form"),
     ("ir",),
     ("text", "report"),
-    ("keras_internals", "provenance", "placement", "replacing"),
+    ("keras_internals", "provenance", "placement", "replacing", "arrays"),
     (
         "inputs",
         "codec",
