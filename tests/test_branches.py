@@ -216,6 +216,15 @@ class TestRaised:
             with pytest.raises(InferenceRefusedError, match="Training only"):
                 call()
 
+    def test_while_something_else_is_handled(self):
+        model = Net(refuses)
+        model(X)
+        try:
+            raise LookupError("of nobody's concern here")
+        except LookupError:
+            prepared = kerasfx.prepare_model(model, X)
+        np.testing.assert_allclose(predicted(prepared, X), predicted(model, X), rtol=1e-5)
+
     def test_what_cannot_be_traced_is_not_what_is_raised(self):
         model = Net(wraps)
         model(X)

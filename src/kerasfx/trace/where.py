@@ -99,14 +99,21 @@ def fault_of_ours(error: BaseException) -> SourceLine | None:
 
 
 def raised_by_user(error: BaseException) -> bool:
-    """Whether a `raise` or `assert` of the user's code raised `error`, and not to pass on one of ours."""
+    """Whether a `raise` or `assert` of the user's code raised `error`, and not to pass on one of ours.
+
+    What was being handled before, where `prepare_model` is called in an `except` block, does not count.
+    """
+    frames, last = [], None
     step = error.__traceback__
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    if step is None or _is_skipped(step.tb_frame):
+    while step is not None:
+        frames.append(step.tb_frame)
+        last, step = step, step.tb_next
+    if last is None or _is_skipped(last.tb_frame):
         return False
-    is_raise = step.tb_frame.f_code.co_code[step.tb_lasti] == _RAISE
-    return is_raise and all(map(raised_by_user, filter(None, (error.__context__, error.__cause__))))
+    is_raise = last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+    behind = [x for x in (error.__context__, error.__cause__) if x is not None]
+    handled = [x for x in behind if x.__traceback__ and x.__traceback__.tb_frame in frames]
+    return is_raise and all(map(raised_by_user, handled))
 
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
