@@ -37,7 +37,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.report import Finding
-from kerasfx.trace.effects import ADD_LOSS, Effects
+from kerasfx.trace.effects import ADD_LOSS, SELECT, Effects
 from kerasfx.trace.inference import specs_like
 from kerasfx.trace.leaves import builtin_class
 from kerasfx.trace.tensor import TracedTensor
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 MODAL_LAYERS = (
     "kerasfx.layers.RefuseInference",
     "kerasfx.layers.RefuseTraining",
-    "kerasfx.layers.SelectByTraining",
+    SELECT,
 )
 """The layers that do something else in training, because the user's Python code did."""
 
@@ -563,7 +563,7 @@ def _choose_value(session: Session, inference: Value, training: Value, same: dic
 
 def _select(session: Session, a: Value, b: Value) -> Value:
     """The Value that is `a` in inference and `b` in training."""
-    target = LayerSpec("kerasfx.layers.SelectByTraining")
+    target = LayerSpec(SELECT)
     node = Node(f"{b.name}_by_mode", target, ([a, b],), {}, _path(session))
     return session.finish(node, specs_like(a)).value
 

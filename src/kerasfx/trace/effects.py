@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
 ADD_LOSS = "kerasfx.layers.AddLoss"
+SELECT = "kerasfx.layers.SelectByTraining"
 
 
 @dataclass(frozen=True)

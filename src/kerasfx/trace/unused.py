@@ -25,14 +25,13 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.report import Finding
-from kerasfx.trace.effects import ADD_LOSS, adds_losses, tie_instead
+from kerasfx.trace.effects import ADD_LOSS, SELECT, adds_losses, tie_instead
 from kerasfx.trace.inference import specs_like
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session
 
 AFTER = "kerasfx.layers.After"
-SELECT = "kerasfx.layers.SelectByTraining"
 
 
 def tie_unused(session: Session) -> None:
