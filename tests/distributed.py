@@ -189,7 +189,7 @@ def _losses(model: Any) -> list[float]:
 def _prepared(original: Any, weights: str) -> list[Any]:
     """The variables of `original`, each with that of a model prepared from it."""
     import kerasfx
-    from kerasfx.provenance import provenance_of
+    from kerasfx.handover.provenance import provenance_of
 
     known = provenance_of(kerasfx.prepare_model(original, _data()[0], weights=weights, verify=False))
     assert known is not None
@@ -227,7 +227,7 @@ def _addresses(variable: Any) -> set[int]:
 
 
 def _same_places(original: Any, prepared: Any) -> bool:
-    from kerasfx.provenance import provenance_of
+    from kerasfx.handover.provenance import provenance_of
 
     known = provenance_of(prepared)
     assert known is not None

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasfx.provenance import provenance_of
+from kerasfx.handover.provenance import provenance_of
 
 JIT_COMPILE = [False, pytest.param(True, marks=pytest.mark.jit)]
 """Values of `jit_compile`; the oldest Keras, slow in this on PyTorch, is asked by other tests."""

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import kerasfx
-from kerasfx.arrays import to_numpy
+from kerasfx.keras_api.arrays import to_numpy
 
 X = np.random.default_rng(0).random((4, 6), "float32")
 

@@ -8,8 +8,8 @@ from keras import layers, ops
 from predicting import predicted
 
 import kerasfx
-from kerasfx.keras_internals import in_stateless_scope
-from kerasfx.provenance import provenance_of
+from kerasfx.handover.provenance import provenance_of
+from kerasfx.keras_api.internals import in_stateless_scope
 
 IS_JAX = keras.backend.backend() == "jax"
 
@@ -130,7 +130,7 @@ def test_compare_finds_a_gradient_that_passes_through_an_assignment(monkeypatch)
     """The result as it would be if reading a variable gave the tensor that it was assigned."""
     model = Averaging()
     prepared = kerasfx.prepare_model(model, keras.Input((4,)))
-    monkeypatch.setattr("kerasfx.reading_variables.variables_are_places", lambda: False)
+    monkeypatch.setattr("kerasfx.runtime.reading_variables.variables_are_places", lambda: False)
     found = kerasfx.compare(model, prepared)
     failed = [check for check in found.checks if not check.passed]
     assert [check.name for check in failed] == ([] if IS_JAX else ["optimizer step"])

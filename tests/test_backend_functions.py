@@ -12,8 +12,8 @@ from loaded_elsewhere import ElsewhereError, run_elsewhere
 
 import kerasfx
 from kerasfx.errors import UnknownFunctionError
-from kerasfx.functions import backend_functions, resolve, tensorflow_names
-from kerasfx.layers import Op
+from kerasfx.runtime.functions import backend_functions, resolve, tensorflow_names
+from kerasfx.runtime.layers import Op
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="functions of TensorFlow are found there alone"

@@ -8,7 +8,7 @@ import kerasfx
 from benchmarks.zoo import ENTRIES, PACKAGE_OF, example, judge
 from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown, side_by_side
-from kerasfx import provenance
+from kerasfx.handover import provenance
 
 
 class Scaled(keras.Model):

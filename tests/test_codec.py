@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasfx.codec import (
+from kerasfx.ir import Input, Value
+from kerasfx.ir.dims import Dim
+from kerasfx.runtime.codec import (
     NotEncodableError,
     decode,
     decode_structure,
     encode,
     encode_structure,
 )
-from kerasfx.dims import Dim
-from kerasfx.ir import Input, Value
 
 DTYPES = (
     "bool",

@@ -27,9 +27,14 @@ from kerasfx.compare.measure import (
     structure_difference,
     tensor_difference,
 )
-from kerasfx.compare.pairing import Pairing, pair_by_structure, pairing_of, perturbed
+from kerasfx.compare.pairing import (
+    Pairing,
+    pair_by_structure,
+    pairing_of,
+    perturbed,
+)
 from kerasfx.compare.run import present_state, run
-from kerasfx.provenance import Provenance
+from kerasfx.handover.provenance import Provenance
 
 KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])
 
@@ -224,7 +229,7 @@ def test_a_weight_wrongly_called_unused_is_found(monkeypatch):
     used = a.first.kernel
     pairs = [(v, w) for v, w in copied(a, b) if v is not used]
     provenance = fake_provenance(a, variables=pairs, unused=[used])
-    monkeypatch.setitem(sys.modules, "kerasfx.provenance", provenance)
+    monkeypatch.setitem(sys.modules, "kerasfx.handover.provenance", provenance)
     assert "perturbed outputs" in failed(verify(a, b))
 
 
@@ -652,7 +657,7 @@ def fake_provenance(a, **known):
     record = Provenance(call=lambda m, x: m(x))
     record.remember(a)
     vars(record).update(known)
-    module = types.ModuleType("kerasfx.provenance")
+    module = types.ModuleType("kerasfx.handover.provenance")
     module.provenance_of = lambda model: record
     return module
 
@@ -660,7 +665,7 @@ def fake_provenance(a, **known):
 def test_recorded_provenance_is_used_for_its_own_original_only(monkeypatch):
     a, b = original(), functional()
     pairs = copied(a, b)
-    monkeypatch.setitem(sys.modules, "kerasfx.provenance", fake_provenance(a, variables=pairs))
+    monkeypatch.setitem(sys.modules, "kerasfx.handover.provenance", fake_provenance(a, variables=pairs))
     assert pairing_of(a, b).variables == tuple(pairs)
     assert verify(a, b).notes == ()
     assert "does not know that it was prepared" in verify(original(), b).notes[0]

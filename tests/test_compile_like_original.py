@@ -8,7 +8,7 @@ from keras import ops
 from snapshots import bits, differences, snapshot_of_model
 
 import kerasfx
-from kerasfx.provenance import provenance_of
+from kerasfx.handover.provenance import provenance_of
 
 
 class Net(keras.Model):

@@ -10,7 +10,7 @@ from predicting import predicted
 
 import kerasfx
 from kerasfx.compare import verify
-from kerasfx.functional import room_for
+from kerasfx.runtime.functional import room_for
 
 STEPS = 1000
 

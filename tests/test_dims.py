@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasfx import codec
-from kerasfx.dims import Dim, decisions_go_to, hint
 from kerasfx.ir import Input, Value
+from kerasfx.ir.dims import Dim, decisions_go_to, hint
+from kerasfx.runtime import codec
 
 VALUES = [Value(name, (), "float32", Input(name)) for name in ("x", "y")]
 HINTS = [[(5, 7), (64, 160)], [(3, 11), (96, 224)]]

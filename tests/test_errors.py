@@ -633,7 +633,7 @@ def test_file_that_names_another_function(function, tmp_path, monkeypatch):
 
 
 def test_unknown_function_error_suggests_the_nearest():
-    from kerasfx.layers import Op
+    from kerasfx.runtime.layers import Op
 
     with pytest.raises(errors.UnknownFunctionError, match=r"keras\.ops\.matmul"):
         Op("keras.ops.matmull", [], None)

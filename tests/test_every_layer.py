@@ -15,7 +15,7 @@ from predicting import predicted
 
 import kerasfx
 from kerasfx.errors import UnsupportedOperationError
-from kerasfx.foreign import KINDS
+from kerasfx.keras_api.foreign import KINDS
 
 # What Keras does inside of some layers, on JAX and on PyTorch.
 pytestmark = [

@@ -8,7 +8,7 @@ import pytest
 from predicting import predicted
 
 import kerasfx
-from kerasfx.functional import SAFE_DEPTH, Functional, room_for
+from kerasfx.runtime.functional import SAFE_DEPTH, Functional, room_for
 
 X = np.arange(12, dtype="float32").reshape(3, 4) - 5
 

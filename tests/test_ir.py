@@ -1,19 +1,23 @@
-"""The IR: its invariants, its edit verbs, and what it imports."""
+"""The IR: its invariants and its edit verbs."""
 
-import ast
-import itertools
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import kerasfx
-from kerasfx.dims import Dim
 from kerasfx.errors import GraphError
-from kerasfx.ir import Graph, Input, Node, Value, leaves_of, map_leaves, map_values, values_in
+from kerasfx.ir import (
+    Graph,
+    Input,
+    Node,
+    Value,
+    leaves_of,
+    map_leaves,
+    map_values,
+    values_in,
+)
+from kerasfx.ir.dims import Dim
 
-SOURCES = Path(kerasfx.__file__).parent
 Pair = namedtuple("Pair", "left right")
 
 
@@ -352,86 +356,3 @@ class TestStructures:
         assert mapped[0] is other
         assert list(mapped[1].values()) == [other]
         assert mapped[2:] == ["x", None, 1.5]
-
-
-# What imports what
-
-LAYERS = (
-    ("errors", "dims", "normal_form"),
-    ("ir",),
-    ("text", "report"),
-    ("keras_internals", "provenance", "placement", "replacing", "arrays"),
-    (
-        "inputs",
-        "codec",
-        "trace",
-        "functions",
-        "layers",
-        "passes",
-        "fit",
-        "modes",
-        "recorded",
-        "foreign",
-        "copying",
-        "left_out",
-        "safety",
-        "reading_variables",
-    ),
-    ("functional", "emit", "compare"),
-    ("compiled", "keep_class"),
-    ("prepare",),
-    ("correspondence",),
-    ("weights",),
-)
-"""Modules and packages from the bottom up; what is on one line may import each other."""
-
-WITHOUT_BACKEND = ("ir", "dims", "text", "errors", "report")
-
-
-def imports_of(path: Path) -> set[str]:
-    """Modules that a file imports when it is imported, as dotted names."""
-    tree = ast.parse(path.read_text())
-    found = set()
-    for node in itertools.chain.from_iterable(map(_at_import, tree.body)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def _at_import(node: ast.stmt):
-    """The statement and those in it, but neither functions nor what type checkers alone see."""
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        return
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt) and not isinstance(node, ast.FunctionDef):
-            yield from _at_import(child)
-
-
-@pytest.mark.parametrize("module", WITHOUT_BACKEND)
-def test_needs_neither_keras_nor_a_backend(module):
-    tree = ast.parse((SOURCES / f"{module}.py").read_text())
-    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    imported |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    packages = {name.partition(".")[0] for name in imported}
-    assert packages.isdisjoint({"keras", "tensorflow", "jax", "torch", "ml_dtypes"})
-
-
-def test_every_module_has_its_place():
-    top = {p.stem for p in SOURCES.glob("*.py")} | {p.parent.name for p in SOURCES.glob("*/*.py")}
-    assert top - {"__init__"} == {name for layer in LAYERS for name in layer}
-
-
-def test_imports_point_one_way():
-    rank = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-    wrong = []
-    for path in SOURCES.rglob("*.py"):
-        own = path.relative_to(SOURCES).parts[0].removesuffix(".py")
-        for name in imports_of(path):
-            package, _, rest = name.partition(".")
-            other = rest.partition(".")[0]
-            if package == "kerasfx" and own != "__init__" and rank.get(other, 99) > rank[own]:
-                wrong.append(f"{path.relative_to(SOURCES)} imports {name}")
-    assert wrong == []

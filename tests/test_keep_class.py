@@ -507,5 +507,5 @@ def test_file_of_a_model_of_the_class_of_kerasfx_is_loaded(tmp_path):
     prepared.save(tmp_path / "kept.keras")
     loaded = keras.models.load_model(tmp_path / "kept.keras")
     for plain in (loaded, keras.models.clone_model(prepared)):
-        assert type(plain) is kerasfx.functional.Functional
+        assert type(plain) is kerasfx.runtime.functional.Functional
         assert np.ptp(predicted(plain, np.ones((32, 4), "float32")), axis=0).all()

@@ -9,11 +9,11 @@ from fitting import JIT_COMPILE
 from keras import ops
 from predicting import predicted
 
-import kerasfx.layers as fx
-from kerasfx import codec
-from kerasfx.dims import Dim
+import kerasfx.runtime.layers as fx
 from kerasfx.errors import TrainingRefusedError, UnknownFunctionError
 from kerasfx.ir import Input, Value
+from kerasfx.ir.dims import Dim
+from kerasfx.runtime import codec
 
 X = Value("x", (), "float32", Input("x"))
 ROWS, COLUMNS = (Dim.axis(X, k, (5, 7)) for k in (0, 1))

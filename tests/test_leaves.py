@@ -6,7 +6,13 @@ import pytest
 
 import kerasfx
 from kerasfx.ir import LayerCall
-from kerasfx.trace.leaves import LeafPolicy, builtin_class, is_builtin
+from kerasfx.keras_api.builtins import (
+    builtin_class,
+    is_builtin,
+)
+from kerasfx.trace.layers.leaves import (
+    LeafPolicy,
+)
 
 
 class Rotary(keras.layers.Layer):

@@ -162,7 +162,7 @@ def test_a_layer_traced_for_both_modes_is_called_once(takes_training):
 
 @pytest.mark.skipif(not ON_JAX, reason="only JAX runs `call` outside of a call context")
 def test_the_oracle_finds_a_model_that_forgets_losses(monkeypatch):
-    monkeypatch.setattr("kerasfx.fit.would_forget_losses", lambda graph: False)
+    monkeypatch.setattr("kerasfx.handover.training_in_fit.would_forget_losses", lambda graph: False)
     model = around(Twice())
     comparison = kerasfx.compare(model, kerasfx.prepare_model(model))
     assert [check.name for check in comparison.checks if not check.passed] == ["in fit"]

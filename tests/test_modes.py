@@ -8,7 +8,7 @@ from keras import layers, ops
 
 import kerasfx
 from kerasfx.errors import OtherModeError, UnsupportedOperationError
-from kerasfx.functional import Functional
+from kerasfx.runtime.functional import Functional
 
 X = np.random.default_rng(0).random((4, 6), "float32")
 MODES = ("inference", "training")

@@ -8,7 +8,7 @@ from keras import layers, ops
 from predicting import predicted
 
 import kerasfx
-from kerasfx import keras_internals as internals
+from kerasfx.keras_api import internals
 
 OPERATIONS = (
     "not_equal",

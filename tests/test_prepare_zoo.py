@@ -22,8 +22,8 @@ from zoo import ALL, IGNORED_WARNINGS, Case
 from zoo.case import BATCH
 
 import kerasfx
-from kerasfx import provenance
-from kerasfx.keras_internals import operations_but_masks
+from kerasfx.handover import provenance
+from kerasfx.keras_api.internals import operations_but_masks
 
 # A Functional model converts its inputs to their dtypes, and JAX has no int64.
 NO_INT64 = "ignore:Explicitly requested dtype int64:UserWarning"
@@ -129,7 +129,7 @@ def prepared(request) -> Prepared:
 def is_standard(layer: keras.Layer) -> bool:
     """Whether Keras and kerasfx alone can load a layer, and it is no model."""
     own_module = type(layer).__module__
-    is_known = own_module.startswith("keras.src.layers.") or own_module == "kerasfx.layers"
+    is_known = own_module.startswith("keras.src.layers.") or own_module == "kerasfx.runtime.layers"
     return is_known and not isinstance(layer, keras.Model | keras.layers.Lambda)
 
 

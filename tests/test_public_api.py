@@ -8,7 +8,6 @@ import pytest
 
 import kerasfx
 import kerasfx.errors
-import kerasfx.layers
 
 PUBLIC = (
     "Comparison",

@@ -12,11 +12,11 @@ import pytest
 from keras import ops
 
 import kerasfx
-from kerasfx import codec, layers, safety
 from kerasfx.errors import UnknownFunctionError, UnsafeFileError
-from kerasfx.functions import backend_functions, public_calls, resolve
-from kerasfx.functions.torch_names import words
-from kerasfx.recorded import RecordedRegularizer
+from kerasfx.handover.recorded import RecordedRegularizer
+from kerasfx.runtime import codec, layers, safety
+from kerasfx.runtime.functions import backend_functions, public_calls, resolve
+from kerasfx.runtime.functions.torch_names import words
 
 FLOAT = {"shape": [None, 4], "dtype": "float32"}
 TENSOR = {"$tensor": 0}
@@ -155,7 +155,7 @@ def model_around(cls, config):
     inputs = [keras_tensor(x), keras_tensor(x)] if takes_list else keras_tensor(x)
     kwargs = {"arguments": call(), "when": None} if cls is layers.UpdateMetric else {}
     layer = {
-        "module": "kerasfx.layers",
+        "module": "kerasfx.runtime.layers",
         "class_name": cls.__name__,
         "registered_name": f"kerasfx>{cls.__name__}",
         "config": {"name": "attack", **config},
@@ -300,7 +300,7 @@ def test_other_things_than_tensors_in_their_places(kind, stranger):
 def test_settings_of_our_functional(settings):
     x = keras.Input((4,))
     with pytest.raises(UnsafeFileError):
-        kerasfx.functional.Functional(x, ops.abs(x), **settings)
+        kerasfx.runtime.functional.Functional(x, ops.abs(x), **settings)
 
 
 def test_an_inner_model_that_keras_runs_while_it_loads(tmp_path, side_effects):

@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 
 import kerasfx
-from kerasfx.dims import Dim
-from kerasfx.ir import Graph, LayerSpec, Node, SourceLine, Value
+from kerasfx.ir import (
+    Graph,
+    LayerSpec,
+    Node,
+    SourceLine,
+    Value,
+)
+from kerasfx.ir.dims import Dim
+from kerasfx.ir.text import line_of, neighbourhood, to_text
 from kerasfx.passes import lower
-from kerasfx.text import line_of, neighbourhood, to_text
 
 HERE = Path(__file__)
 

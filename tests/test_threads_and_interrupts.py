@@ -15,13 +15,12 @@ import pytest
 from keras import ops
 
 import kerasfx
-from kerasfx import keras_internals as internals
-from kerasfx import replacing
 from kerasfx.compare.locate import observed_calls
 from kerasfx.compare.run import plain_tensorflow
 from kerasfx.compare.stand_ins import stand_ins
 from kerasfx.ir import MetricUpdate
-from kerasfx.layers import UpdateMetric
+from kerasfx.keras_api import internals, replacing
+from kerasfx.runtime.layers import UpdateMetric
 from kerasfx.trace import patches
 
 
@@ -302,7 +301,7 @@ class TestInterrupt:
         own = {k: v for k, v in vars(model.dense).items() if not k.startswith("_")}
         expected = ops.convert_to_numpy(model(X))
         model.seen.reset_state()
-        files = ("replacing.py", "patches.py", "keras_internals.py", "run.py", "leftovers.py", "metrics.py")
+        files = ("replacing.py", "patches.py", "internals.py", "run.py", "leftovers.py", "metrics.py")
 
         def prepare():
             kerasfx.prepare_model(model, keras.Input((4,)))

@@ -8,10 +8,10 @@ import pytest
 from loaded_elsewhere import ElsewhereError, run_elsewhere
 
 import kerasfx
-from kerasfx import codec
 from kerasfx.errors import UnknownFunctionError
-from kerasfx.functions import backend_functions, resolve, torch_names
-from kerasfx.layers import Op
+from kerasfx.runtime import codec
+from kerasfx.runtime.functions import backend_functions, resolve, torch_names
+from kerasfx.runtime.layers import Op
 
 on_torch = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="functions of PyTorch are found there alone"

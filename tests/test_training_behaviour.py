@@ -9,7 +9,7 @@ from predicting import predicted
 
 import kerasfx
 from kerasfx.errors import TrainingRefusedError
-from kerasfx.provenance import provenance_of
+from kerasfx.handover.provenance import provenance_of
 
 
 class Everything(keras.layers.Layer):

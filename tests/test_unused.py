@@ -12,7 +12,7 @@ from keras import layers, ops
 import kerasfx
 from kerasfx.compare import verify
 from kerasfx.errors import NotEquivalentError
-from kerasfx.provenance import provenance_of
+from kerasfx.handover.provenance import provenance_of
 
 
 def net(make, call):

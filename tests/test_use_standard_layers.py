@@ -10,9 +10,14 @@ from keras import ops
 from predicting import predicted
 
 import kerasfx
-from kerasfx.dims import Dim
-from kerasfx.ir import Graph, LayerSpec, Node, Value
-from kerasfx.passes.use_standard_layers import use_standard_layers
+from kerasfx.ir import (
+    Graph,
+    LayerSpec,
+    Node,
+    Value,
+)
+from kerasfx.ir.dims import Dim
+from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 
 class Call(keras.Model):

@@ -25,7 +25,7 @@ from benchmarks.zoo import PACKAGE_OF
 from benchmarks.zoo.example import Axis, Example, Sizes
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
 from kerasfx.compare.measure import Difference, Tolerance, structure_difference
-from kerasfx.provenance import provenance_of
+from kerasfx.handover.provenance import provenance_of
 
 LOAD_SECONDS = 300
 

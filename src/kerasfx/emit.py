@@ -8,10 +8,16 @@ from typing import Any
 
 import keras
 
-from kerasfx import codec, copying, fit, foreign, functional, layers, modes, provenance, recorded
-from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim, hint
 from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.handover import (
+    copying,
+    provenance,
+    recorded,
+)
+from kerasfx.handover import (
+    training_in_fit as fit,
+)
+from kerasfx.handover.placement import hand_over, made_for
 from kerasfx.ir import (
     FOLLOWS,
     Assignment,
@@ -29,9 +35,20 @@ from kerasfx.ir import (
     map_values,
     values_in,
 )
-from kerasfx.placement import hand_over, made_for
+from kerasfx.ir.dims import Dim, hint
+from kerasfx.keras_api import foreign, internals
+from kerasfx.keras_api.builtins import (
+    builtin_class,
+    how_to_save,
+    is_plain_leaf,
+)
 from kerasfx.report import Finding
-from kerasfx.trace.leaves import builtin_class, how_to_save, is_plain_leaf
+from kerasfx.runtime import (
+    codec,
+    functional,
+    layers,
+    modes,
+)
 from kerasfx.trace.patches import installed
 
 

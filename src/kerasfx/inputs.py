@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import keras_internals as internals
 from kerasfx.errors import InputMismatchError, InputRequiredError, describe
 from kerasfx.ir import identifier, leaves_of, map_leaves
+from kerasfx.keras_api import internals
 from kerasfx.report import Finding
 
 

@@ -11,12 +11,8 @@ from typing import Any
 
 import keras
 
-from kerasfx import fit, foreign, modes, provenance
-from kerasfx import keras_internals as internals
-from kerasfx.arrays import to_numpy
 from kerasfx.compare import verify as quick_compare
 from kerasfx.compare.checks import NOT_TRAINABLE, NOTHING_FINITE
-from kerasfx.compiled import compile_like, require_compiled
 from kerasfx.emit import emit, require_one_of
 from kerasfx.errors import (
     NotEquivalentError,
@@ -26,17 +22,36 @@ from kerasfx.errors import (
     UnverifiedWarning,
     describe,
 )
+from kerasfx.handover import provenance
+from kerasfx.handover import training_in_fit as fit
+from kerasfx.handover.compiled import compile_like, require_compiled
+from kerasfx.handover.keep_class import keep_class as take_class
+from kerasfx.handover.keep_class import require_one_argument
+from kerasfx.handover.left_out import dropped_methods, warn_when_used
+from kerasfx.handover.placement import made_for
 from kerasfx.inputs import CallSpec, call_spec
 from kerasfx.ir import leaves_of, map_leaves
-from kerasfx.keep_class import keep_class as take_class
-from kerasfx.keep_class import require_one_argument
-from kerasfx.layers import Op
-from kerasfx.left_out import dropped_methods, warn_when_used
+from kerasfx.keras_api import foreign, internals
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.builtins import (
+    is_builtin,
+    is_plain_leaf,
+)
 from kerasfx.passes import lower
-from kerasfx.placement import made_for
-from kerasfx.report import Finding, Report, attach, report, was_prepared
+from kerasfx.report import (
+    Finding,
+    Report,
+    attach,
+    report,
+    was_prepared,
+)
+from kerasfx.runtime import modes
+from kerasfx.runtime.layers import Op
 from kerasfx.trace import Hints, run_trace
-from kerasfx.trace.leaves import LeafPolicy, Selector, is_builtin, is_plain_leaf
+from kerasfx.trace.layers.leaves import (
+    LeafPolicy,
+    Selector,
+)
 from kerasfx.trace.session import Session
 
 KEPT_EXAMPLE = 2**22

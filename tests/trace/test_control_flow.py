@@ -8,9 +8,9 @@ import pytest
 from keras import ops
 
 import kerasfx
-from kerasfx import codec
-from kerasfx.functions import resolve
 from kerasfx.ir import Body
+from kerasfx.runtime import codec
+from kerasfx.runtime.functions import resolve
 
 
 class Choose(keras.layers.Layer):

@@ -15,9 +15,9 @@ if keras.backend.backend() != "jax":
 import jax
 import jax.numpy as jnp
 
-from kerasfx.functions import backend_functions
-from kerasfx.functions.public_calls import resolve
-from kerasfx.trace.raw import jax as dialect
+from kerasfx.runtime.functions import backend_functions
+from kerasfx.runtime.functions.public_calls import resolve
+from kerasfx.trace.native import jax as dialect
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasfx.functions.public_calls import (
+from kerasfx.runtime.functions.public_calls import (
     PublicCall,
     UnknownFunctionError,
     public_call,

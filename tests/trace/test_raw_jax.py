@@ -16,8 +16,8 @@ from zoo.case import floats
 
 import kerasfx
 from kerasfx.errors import UnknownFunctionError
-from kerasfx.functions import backend_functions
-from kerasfx.layers import Op
+from kerasfx.runtime.functions import backend_functions
+from kerasfx.runtime.layers import Op
 
 DANGEROUS = [
     "jax.numpy.save",
@@ -45,7 +45,7 @@ DANGEROUS = [
     "jax.Array.at.Any",
     "jax.scipy.linalg.funm",
     "jax.scipy.optimize.minimize",
-    "kerasfx.functions.array_updates.set",
+    "kerasfx.runtime.functions.array_updates.set",
     "numpy.save",
     "os.system",
     "builtins.eval",
@@ -67,7 +67,7 @@ def test_a_manipulated_file_is_refused(tmp_path):
     op = next(layer for layer in config["layers"] if layer["class_name"] == "Op")
     op["config"]["op"] = "jax.numpy.save"
     with pytest.raises(Exception, match=r"jax\.numpy\.save is no function that a recorded call may name"):
-        kerasfx.functional.Functional.from_config(config)
+        kerasfx.runtime.functional.Functional.from_config(config)
 
 
 def test_another_backends_function_says_which_backend_to_use():

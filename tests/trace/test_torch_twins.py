@@ -15,9 +15,9 @@ if keras.backend.backend() != "torch":
 
 import torch
 
-from kerasfx.functions import backend_functions, resolve
-from kerasfx.trace.raw import torch as dialect
-from kerasfx.trace.raw.torch_twins import TWINS
+from kerasfx.runtime.functions import backend_functions, resolve
+from kerasfx.trace.native import torch as dialect
+from kerasfx.trace.native.torch_twins import TWINS
 
 RNG = np.random.default_rng(0)
 SHAPE = (2, 3, 4)

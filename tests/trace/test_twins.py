@@ -17,9 +17,9 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from kerasfx.functions import backend_functions, public_calls
-from kerasfx.trace.raw import tensorflow as dialect
-from kerasfx.trace.raw.twins import Twin
+from kerasfx.runtime.functions import backend_functions, public_calls
+from kerasfx.trace.native import tensorflow as dialect
+from kerasfx.trace.native.twins import Twin
 
 RNG = np.random.default_rng(0)
 SHAPE = (2, 3, 4)

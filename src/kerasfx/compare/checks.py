@@ -8,12 +8,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.arrays import to_numpy
 from kerasfx.compare import measure
 from kerasfx.compare.inputs import Range, Sample
 from kerasfx.compare.locate import locate_first_difference
-from kerasfx.compare.measure import Difference, Tolerance, tensor_difference, unlike, worst
-from kerasfx.compare.pairing import Pair, Pairing, check_variables, perturbed
+from kerasfx.compare.measure import (
+    Difference,
+    Tolerance,
+    tensor_difference,
+    unlike,
+    worst,
+)
+from kerasfx.compare.pairing import (
+    Pair,
+    Pairing,
+    check_variables,
+    perturbed,
+)
 from kerasfx.compare.result import Check, Comparison, as_check
 from kerasfx.compare.run import Run, attempt
 from kerasfx.compare.step import step_check
@@ -26,8 +36,9 @@ from kerasfx.compare.subjects import (
     require_built,
     tolerance_for,
 )
-from kerasfx.keras_internals import all_layers, trains_by_default
-from kerasfx.modes import BOTH, INFERENCE
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.internals import all_layers, trains_by_default
+from kerasfx.runtime.modes import BOTH, INFERENCE
 
 _NON_DETERMINISTIC = (
     "'{a}' differs from itself in two equal calls ({reason}): it draws random numbers or holds "

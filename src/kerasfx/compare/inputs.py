@@ -1,6 +1,6 @@
 """Random inputs that a model accepts: its own names, shapes and dtypes, sensible ranges.
 
-Private Keras API used here besides `keras_internals`, and what is relied on:
+Private Keras API used here besides `keras_api.internals`, and what is relied on:
 
 - `KerasTensor._keras_history.operation`, `Operation._outbound_nodes`, and a node's `operation`,
   `arguments.keras_tensors` and `outputs`: which operations read a symbolic tensor.
@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.arrays import to_numpy
 from kerasfx.compare.measure import leaves, skeleton
-from kerasfx.keras_internals import all_layers
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.internals import all_layers
 
 Range = tuple[int, int]
 

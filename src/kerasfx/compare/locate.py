@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 
-from kerasfx.arrays import to_numpy
 from kerasfx.compare.measure import (
     Difference,
     Tolerance,
@@ -23,8 +22,15 @@ from kerasfx.compare.measure import (
 )
 from kerasfx.compare.pairing import LayerPair
 from kerasfx.compare.result import format_difference
-from kerasfx.compare.run import Call, State, call_directly, present_state, run
-from kerasfx.replacing import Replaced, replace, undone
+from kerasfx.compare.run import (
+    Call,
+    State,
+    call_directly,
+    present_state,
+    run,
+)
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.replacing import Replaced, replace, undone
 
 Record = Callable[[keras.Layer, Any], None]
 

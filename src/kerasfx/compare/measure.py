@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.arrays import to_numpy
+from kerasfx.keras_api.arrays import to_numpy
 
 # Largest difference allowed, relative to the largest magnitude in the reference tensor.
 # The two half precisions: four units in the last place.

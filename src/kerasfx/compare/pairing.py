@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.arrays import to_numpy
 from kerasfx.compare.result import Check
 from kerasfx.compare.run import Call, State, call_directly
-from kerasfx.keras_internals import all_layers, metrics_of_layers, own_state
-from kerasfx.placement import placed_like
+from kerasfx.handover.placement import placed_like
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state
 
 Pair = tuple[keras.Variable, keras.Variable]
 LayerPair = tuple[keras.Layer, keras.Layer]
@@ -73,7 +73,7 @@ def pairing_of(
 def _recorded(a: keras.Layer, b: keras.Layer) -> Pairing | None:
     """What `prepare_model` remembers of `b`, if it was made from this very `a`."""
     try:
-        from kerasfx.provenance import provenance_of
+        from kerasfx.handover.provenance import provenance_of
     except ImportError:
         return None
     known = provenance_of(b)
@@ -105,7 +105,7 @@ def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None)
 
 
 def _constants_of(model: keras.Layer) -> tuple[keras.Variable, ...]:
-    own = [layer for layer in all_layers(model) if type(layer).__module__ == "kerasfx.layers"]
+    own = [layer for layer in all_layers(model) if type(layer).__module__ == "kerasfx.runtime.layers"]
     return tuple(v for layer in own if type(layer).__name__ == "Constant" for v in layer.variables)
 
 

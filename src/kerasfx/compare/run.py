@@ -1,6 +1,6 @@
 """Running a model on given values of its variables without leaving a trace in it.
 
-Private Keras API used here besides `keras_internals`, and what is relied on:
+Private Keras API used here besides `keras_api.internals`, and what is relied on:
 
 - `Layer._losses`, `Layer._loss_ids`: what `add_loss` left from earlier calls. The ids of freed
   losses can match new ones, so they are emptied before a run and put back after it.
@@ -23,11 +23,11 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
-from kerasfx.arrays import to_numpy
 from kerasfx.compare.gradients import without_gradients
 from kerasfx.compare.measure import leaves
 from kerasfx.compare.stand_ins import stand_ins
-from kerasfx.keras_internals import (
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.internals import (
     all_layers,
     backend_random_state,
     call_context,
@@ -43,7 +43,7 @@ from kerasfx.keras_internals import (
     set_losses,
     takes_training,
 )
-from kerasfx.replacing import Replaced, replace, undone
+from kerasfx.keras_api.replacing import Replaced, replace, undone
 
 Call = Callable[[keras.Layer, Any], Any]
 State = dict[int, tuple[keras.Variable, Any]]

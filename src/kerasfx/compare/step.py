@@ -7,16 +7,29 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.arrays import to_numpy
 from kerasfx.compare import measure
 from kerasfx.compare.gradients import gradient_by_variables, value_and_gradient
 from kerasfx.compare.inputs import Sample
-from kerasfx.compare.measure import Difference, Tolerance, tensor_difference, unlike, worst
+from kerasfx.compare.measure import (
+    Difference,
+    Tolerance,
+    tensor_difference,
+    unlike,
+    worst,
+)
 from kerasfx.compare.pairing import Pair, is_trained, trained_ids
 from kerasfx.compare.result import Check, as_check
-from kerasfx.compare.run import Call, Run, State, call_directly, run, with_stand_ins
+from kerasfx.compare.run import (
+    Call,
+    Run,
+    State,
+    call_directly,
+    run,
+    with_stand_ins,
+)
 from kerasfx.compare.subjects import Subjects, first_line
-from kerasfx.keras_internals import raw_value
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.internals import raw_value
 
 _NAME = "optimizer step"
 _LEARNING_RATE = 0.01

@@ -27,11 +27,17 @@ from kerasfx.compare.inputs import (
 )
 from kerasfx.compare.measure import Tolerance, is_tensor, leaves
 from kerasfx.compare.pairing import Pairing, aligned
-from kerasfx.compare.run import Run, State, attempt, call_directly, present_state
+from kerasfx.compare.run import (
+    Run,
+    State,
+    attempt,
+    call_directly,
+    present_state,
+)
 from kerasfx.errors import SizeGuardError
-from kerasfx.keras_internals import all_layers
-from kerasfx.modes import BOTH, TRAINING
-from kerasfx.provenance import provenance_of
+from kerasfx.handover.provenance import provenance_of
+from kerasfx.keras_api.internals import all_layers
+from kerasfx.runtime.modes import BOTH, TRAINING
 
 ORIGINAL_RAISES = (
     "The original '{a}' raises on every input that kerasfx.compare tried, the last time with\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kerasfx.ir import Graph
-from kerasfx.passes.ask_fewer_sizes import ask_fewer_sizes
-from kerasfx.passes.use_standard_layers import use_standard_layers
+from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
+from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 
 def lower(graph: Graph) -> bool:

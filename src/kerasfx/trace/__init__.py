@@ -12,22 +12,31 @@ from typing import Any
 
 import keras
 
-from kerasfx import keras_internals as internals
-from kerasfx import modes
-from kerasfx.errors import InputMismatchError, UnknownSelectorError, UnsupportedOperationError, describe
+from kerasfx.errors import (
+    InputMismatchError,
+    UnknownSelectorError,
+    UnsupportedOperationError,
+    describe,
+)
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
-from kerasfx.ir import Graph, SeedDraw, leaves_of, map_leaves
-from kerasfx.passes.keep_call_order import keep_call_order
+from kerasfx.ir import (
+    Graph,
+    SeedDraw,
+    leaves_of,
+    map_leaves,
+)
+from kerasfx.keras_api import internals
+from kerasfx.passes.legalize.keep_call_order import keep_call_order
 from kerasfx.report import Finding
-from kerasfx.trace import raw, reading
-from kerasfx.trace.effects import tie_to_outputs
-from kerasfx.trace.example_sizes import Clashes, ExampleSizes, Hints, attempts, fixed, longer
-from kerasfx.trace.fitting_sizes import fitting
-from kerasfx.trace.guards import check_early
-from kerasfx.trace.known_sizes import only_seems_known, seeming_size
-from kerasfx.trace.layer_calls import says_training
-from kerasfx.trace.leaves import LeafPolicy, Selector, require_matches
-from kerasfx.trace.leftovers import tensors_forgotten
+from kerasfx.runtime import modes
+from kerasfx.trace import native as raw
+from kerasfx.trace.layers import reading
+from kerasfx.trace.layers.calls import says_training
+from kerasfx.trace.layers.leaves import (
+    LeafPolicy,
+    Selector,
+    require_matches,
+)
 from kerasfx.trace.model_outputs import output_values
 from kerasfx.trace.other_calls import (
     WAY_OUT,
@@ -37,7 +46,20 @@ from kerasfx.trace.other_calls import (
 )
 from kerasfx.trace.patches import installed
 from kerasfx.trace.session import Session
-from kerasfx.trace.unused import tie_unused
+from kerasfx.trace.sizes.examples import (
+    Clashes,
+    ExampleSizes,
+    Hints,
+    attempts,
+    fixed,
+    longer,
+)
+from kerasfx.trace.sizes.fitting import fitting
+from kerasfx.trace.sizes.guards import check_early
+from kerasfx.trace.sizes.known import only_seems_known, seeming_size
+from kerasfx.trace.state.effects import tie_to_outputs
+from kerasfx.trace.state.leftovers import tensors_forgotten
+from kerasfx.trace.state.unused import tie_unused
 from kerasfx.trace.where import Paths
 
 

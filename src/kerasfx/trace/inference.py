@@ -16,11 +16,17 @@ from typing import Any
 import keras
 from keras.src import backend
 
-from kerasfx import codec, functions
-from kerasfx.dims import Dim, hint
 from kerasfx.errors import OutputNotTensorError, describe
-from kerasfx.ir import Body, Value, leaves_of, map_leaves, values_in
-from kerasfx.keras_internals import standardize_dtype
+from kerasfx.ir import (
+    Body,
+    Value,
+    leaves_of,
+    map_leaves,
+    values_in,
+)
+from kerasfx.ir.dims import Dim, hint
+from kerasfx.keras_api.internals import standardize_dtype
+from kerasfx.runtime import codec, functions
 
 SizeOf = Callable[[Any], Any]
 """The number for a Dim; anything else comes back as it is."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kerasfx import keras_internals as internals
-from kerasfx.dims import Dim
 from kerasfx.errors import OutputNotTensorError, describe
 from kerasfx.ir import Value, map_leaves, values_in
-from kerasfx.trace.raw.sizes import SizeVector
+from kerasfx.ir.dims import Dim
+from kerasfx.keras_api import internals
+from kerasfx.trace.native.sizes import SizeVector
 
 if TYPE_CHECKING:
     from kerasfx.trace.session import Session

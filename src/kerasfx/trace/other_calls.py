@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from kerasfx.dims import Dim
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec
 from kerasfx.ir import Graph, LayerCall, leaves_of
-from kerasfx.keras_internals import all_layers, has_graph
+from kerasfx.ir.dims import Dim
+from kerasfx.keras_api.internals import all_layers, has_graph
 from kerasfx.report import Finding
-from kerasfx.trace.example_sizes import Hints
+from kerasfx.trace.sizes.examples import Hints
 
 WAY_OUT = (
     "if the model works for one batch alone, say which: keras.Input(batch_shape=(4, ...)), an example array "

@@ -16,22 +16,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import keras_internals as internals
-from kerasfx import replacing
-from kerasfx.dims import Dim
-from kerasfx.errors import (
-    WeightAsPythonValueError,
-    describe,
-)
-from kerasfx.functions import public_calls
+from kerasfx.errors import WeightAsPythonValueError, describe
 from kerasfx.ir import leaves_of
-from kerasfx.replacing import MISSING, Replaced, replace
-from kerasfx.trace import control_flow, layer_calls, metrics, randomness, raw, recurrence
+from kerasfx.ir.dims import Dim
+from kerasfx.keras_api import internals, replacing
+from kerasfx.keras_api.replacing import MISSING, Replaced, replace
+from kerasfx.runtime.functions import public_calls
+from kerasfx.trace import native as raw
 from kerasfx.trace.bindings import Bindings, look_again
-from kerasfx.trace.layer_calls import NOT_RECOMPUTED
+from kerasfx.trace.control import bodies as control_flow
+from kerasfx.trace.control import loops as recurrence
+from kerasfx.trace.control.training_flag import is_flag
+from kerasfx.trace.layers import calls as layer_calls
+from kerasfx.trace.layers.calls import NOT_RECOMPUTED
 from kerasfx.trace.session import Session, current
+from kerasfx.trace.state import metrics, randomness
 from kerasfx.trace.tensor import OPERATOR_NAMES, TracedTensor
-from kerasfx.trace.training_flag import is_flag
 from kerasfx.trace.where import source_line
 
 Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]

@@ -11,10 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx import codec, functions, safety
-from kerasfx import keras_internals as internals
-from kerasfx.arrays import to_numpy
-from kerasfx.dims import COMPARISONS, Dim, Question, decisions_go_to, sizes_become_tensors_by
 from kerasfx.errors import (
     OperationInferenceError,
     SizeDecisionError,
@@ -23,7 +19,6 @@ from kerasfx.errors import (
     UnsupportedOperationError,
     describe,
 )
-from kerasfx.functions import public_calls
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import (
     Graph,
@@ -37,24 +32,42 @@ from kerasfx.ir import (
     map_leaves,
     values_in,
 )
-from kerasfx.modes import BOTH, INFERENCE, TRAINING
-from kerasfx.replacing import undone
+from kerasfx.ir.dims import (
+    COMPARISONS,
+    Dim,
+    Question,
+    decisions_go_to,
+    sizes_become_tensors_by,
+)
+from kerasfx.keras_api import internals
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.replacing import undone
 from kerasfx.report import Finding
-from kerasfx.trace import inference, metrics, raw
-from kerasfx.trace.effects import AddedLoss, Effects
-from kerasfx.trace.equal_sizes import cut_axes, equal_sizes
-from kerasfx.trace.example_sizes import Clashes, Refusal, Seeming
-from kerasfx.trace.frames import Frame, ModelCall
-from kerasfx.trace.guards import fixed_sizes, guards_for, may_answer, refusal
-from kerasfx.trace.leaves import (
+from kerasfx.runtime import codec, functions, safety
+from kerasfx.runtime.functions import public_calls
+from kerasfx.runtime.modes import BOTH, INFERENCE, TRAINING
+from kerasfx.trace import inference
+from kerasfx.trace import native as raw
+from kerasfx.trace.control.training_flag import TrainingFlag, is_flag
+from kerasfx.trace.layers.frames import Frame, ModelCall
+from kerasfx.trace.layers.leaves import (
     LeafPolicy,
 )
-from kerasfx.trace.leftovers import Attributes
-from kerasfx.trace.raw import memory
-from kerasfx.trace.reading import Read
-from kerasfx.trace.size_tensors import note_sizes, sizes_again
+from kerasfx.trace.layers.reading import Read
+from kerasfx.trace.native import memory
+from kerasfx.trace.sizes.equal import cut_axes, equal_sizes
+from kerasfx.trace.sizes.examples import Clashes, Refusal, Seeming
+from kerasfx.trace.sizes.guards import (
+    fixed_sizes,
+    guards_for,
+    may_answer,
+    refusal,
+)
+from kerasfx.trace.sizes.tensors import note_sizes, sizes_again
+from kerasfx.trace.state import metrics
+from kerasfx.trace.state.effects import AddedLoss, Effects
+from kerasfx.trace.state.leftovers import Attributes
 from kerasfx.trace.tensor import TracedTensor
-from kerasfx.trace.training_flag import TrainingFlag, is_flag
 from kerasfx.trace.where import Paths, asked_for_a_warning, source_line
 
 INLINE_SIZE = 64

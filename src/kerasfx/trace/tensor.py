@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kerasfx.dims import Dim
 from kerasfx.errors import TensorAsPythonValueError, UnsupportedOperationError, describe
 from kerasfx.ir import Value
-from kerasfx.trace import raw
+from kerasfx.ir.dims import Dim
+from kerasfx.trace import native as raw
 from kerasfx.trace.where import source_line
 
 if TYPE_CHECKING:

@@ -15,7 +15,12 @@ from typing import Any
 import keras
 
 from kerasfx.ir import SourceLine
-from kerasfx.keras_internals import Layer, attributes, own_state, sublayers
+from kerasfx.keras_api.internals import (
+    Layer,
+    attributes,
+    own_state,
+    sublayers,
+)
 
 _SKIPPED = {
     "keras",

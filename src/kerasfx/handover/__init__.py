@@ -1,0 +1,1 @@
+"""What the result takes over from the original."""

@@ -1,0 +1,153 @@
+"""Which layers and variables of two models belong together: recorded, or read off their graphs.
+
+A model that was saved and loaded, or cloned, has no provenance. It still is the graph that preparing the
+original gives, so the original is prepared again and the two graphs are walked side by side. Names play no
+part in it: automatic ones differ between processes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kerasfx.errors import WeightsMismatchError, describe
+from kerasfx.handover.copying import corresponding
+from kerasfx.handover.provenance import provenance_of
+from kerasfx.inputs import Inputs
+from kerasfx.keras_api import internals
+from kerasfx.prepare import is_flat, prepare_model
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """What belongs together in two models.
+
+    Attributes:
+        layers: Pairs of layers that the same code made.
+        variables: Pairs of variables that are in no such layers: weights used by ops, states of seeds.
+    """
+
+    layers: tuple[tuple[Any, Any], ...]
+    variables: tuple[tuple[Any, Any], ...] = ()
+
+    def reversed(self) -> Correspondence:
+        """The same, seen from the other model."""
+        return Correspondence(_swapped(self.layers), _swapped(self.variables))
+
+
+def correspondence(a: Any, b: Any) -> Correspondence:
+    """What of `a` is what of `b`, each an original or a model prepared from it, loaded or cloned as well.
+
+    Raises:
+        WeightsMismatchError: The models are not prepared from models of the same code.
+        InputRequiredError, TraceError: An original has to be prepared, and cannot be.
+    """
+    if _original_of(b) is a:
+        return _recorded(b)
+    if _original_of(a) is b:
+        return _recorded(a).reversed()
+    flat_a, flat_b = _flat(a, b), _flat(b, a)
+    found = Correspondence(tuple(_layers_side_by_side(flat_a, flat_b)))
+    if flat_a is not a:
+        found = _from_original(flat_a, found)
+    return found if flat_b is b else _from_original(flat_b, found.reversed()).reversed()
+
+
+def _swapped(pairs: tuple[tuple[Any, Any], ...]) -> tuple[tuple[Any, Any], ...]:
+    return tuple((y, x) for x, y in pairs)
+
+
+def _original_of(model: Any) -> Any:
+    known = provenance_of(model)
+    return known.original if known else None
+
+
+def _recorded(prepared: Any) -> Correspondence:
+    """What of the original became what of `prepared`; layers first, for they may have changed since."""
+    known: Any = provenance_of(prepared)
+    inside = {id(w) for _, y in known.layers for w in y.variables}
+    own = {id(w) for w in prepared.variables if id(w) not in inside}
+    return Correspondence(tuple(known.layers), tuple(p for p in known.variables if id(p[1]) in own))
+
+
+def _from_original(prepared: Any, found: Correspondence) -> Correspondence:
+    """`found`, which begins at `prepared`, beginning at the original of `prepared`."""
+    known = _recorded(prepared)
+    layers = {id(y): x for x, y in known.layers}
+    variables = {id(w): v for v, w in known.variables}
+    rest = [pair for x, y in found.layers if id(x) not in layers for pair in corresponding(x, y)]
+    return Correspondence(
+        tuple((layers[id(x)], y) for x, y in found.layers if id(x) in layers),
+        tuple((variables[id(v)], w) for v, w in (*rest, *found.variables) if id(v) in variables),
+    )
+
+
+def _flat(model: Any, other: Any) -> Any:
+    """`model` if it is flat already, else what is prepared from it."""
+    if is_flat(model):
+        return model
+    return prepare_model(model, _inputs_like(model, other), verify=False)
+
+
+def _inputs_like(model: Any, other: Any) -> Any:
+    """The inputs of `other`, for a `model` that does not say what it is called with."""
+    struct = getattr(other, "_inputs_struct", None)
+    knows_its_own = isinstance(model, internals.Functional) or (
+        isinstance(model, keras.Sequential) and model.built
+    )
+    if struct is None or knows_its_own:
+        return None
+    takes = inspect.signature(model.call).parameters
+    is_by_argument = isinstance(struct, dict) and set(struct) <= set(takes)
+    return Inputs(**struct) if is_by_argument else struct
+
+
+def _layers_side_by_side(a: Any, b: Any) -> list[tuple[Any, Any]]:
+    """The pairs of layers with variables that stand at the same places of two Functional models."""
+    if len(a.outputs) != len(b.outputs):
+        raise _differ(a, b, f"they have {len(a.outputs)} and {len(b.outputs)} outputs")
+    there: dict[int, Any] = {}
+    back: dict[int, Any] = {}
+    pairs: list[tuple[Any, Any]] = []
+    for x, y in _calls_side_by_side(a, b):
+        if id(x) not in there and id(y) not in back and getattr(x, "variables", ()):
+            pairs.append((x, y))
+        if there.setdefault(id(x), y) is not y or back.setdefault(id(y), x) is not x:
+            raise _differ(a, b, f"{_shown(x)} and {_shown(y)} stand at one place together, elsewhere apart")
+    return pairs[::-1]  # inputs first
+
+
+def _calls_side_by_side(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+    """The pairs of operations that the outputs of two models come from, call by call."""
+    seen: set[tuple[int, int]] = set()
+    waiting = list(zip(a.outputs, b.outputs, strict=True))
+    while waiting:
+        ours, theirs = waiting.pop()
+        if (id(ours), id(theirs)) in seen:
+            continue
+        seen.add((id(ours), id(theirs)))
+        x, y = internals.call_that_made(ours), internals.call_that_made(theirs)
+        forms = [(type(c.operation), c.result, len(c.inputs)) for c in (x, y)]
+        if forms[0] != forms[1]:
+            raise _differ(a, b, f"{_shown(x.operation)} stands where '{b.name}' has {_shown(y.operation)}")
+        yield x.operation, y.operation
+        waiting.extend(zip(x.inputs, y.inputs, strict=True))
+
+
+def _shown(operation: Any) -> str:
+    return f"{type(operation).__name__} '{operation.name}'"
+
+
+def _differ(a: Any, b: Any, why: str) -> WeightsMismatchError:
+    return WeightsMismatchError(
+        describe(
+            f"'{a.name}' and '{b.name}' are not the same graph, and nothing was copied.",
+            why=why,
+            hint="if the model was prepared with options (leaves=, hints=, Inputs(...)), prepare the "
+            'original with the same options and weights="share", and copy to or from that',
+        )
+    )

@@ -1,0 +1,1 @@
+"""All private Keras API, and what is asked of Keras's classes."""

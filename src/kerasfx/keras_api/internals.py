@@ -1,0 +1,737 @@
+"""The one place that touches private Keras API; every other module imports it from here.
+
+| private name | relied on for | since |
+|---|---|---|
+| `Operation.__call__`, `Operation.symbolic_call` | running `call` of opened layers; seeing every op | 3.0 |
+| `Layer.__call__` | a frame around each layer call | 3.0 |
+| `Layer._maybe_build(call_spec)` | building runs outside the trace | 3.0 |
+| `Layer._set_mask_metadata` | `compute_mask` of the user's layers sees dimensions | 3.0 |
+| `traceback_utils.is_traceback_filtering_enabled` | exceptions of the user's code stay theirs | 3.0 |
+| `keras_tensor.any_symbolic_tensors(args, kwargs)` | ops on weights and dims take the symbolic path | 3.0 |
+| `Variable.value` and its operators, `_maybe_autocast` | a weight read while tracing is a tensor | 3.0 |
+| `keras.src.backend.{core, numpy, random}` functions looked up at call time | direct backend calls | 3.0 |
+| `global_state` attributes `current_call_ctx`, `object_name_uids` | nothing is left behind | 3.0 |
+| `Layer._layers`, `_flatten_layers`, `_seed_generators` | walking the layers of a model | 3.0 |
+| `Layer._trainable_variables`, `_non_trainable_variables` | pairing the weights of layer and copy | 3.0 |
+| `torch.nn.Module._modules` | on PyTorch, attributes that are layers are kept apart from the others | 3.0 |
+| `Variable._value` | on PyTorch, a weight is also reached as a `torch.nn.Parameter`; its strategy | 3.0 |
+| `Variable._layout` | on JAX, how a distribution splits a weight among devices | 3.0 |
+| `Layer._called`, `_parent_path`, `_losses`, `_loss_ids`, `_tracked` | restoring a layer after calls | 3.0 |
+| `backend.rnn`, `backend.lstm`, `backend.gru` | recording the loops of recurrent layers | 3.0 |
+| `Layer._remat_mode`, `backend.core.remat` | what is computed again in the backward pass | 3.9 |
+| `SeedGenerator._initial_seed` | on PyTorch, dropout without a seed draws elsewhere | 3.0 |
+| `Layer.build`, `Layer.quantize` as attributes of the object | a copy has its own | 3.0 |
+| `Layer.build._is_default` | whether a class has a `build` | 3.0 |
+| `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
+| `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
+| `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
+| `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
+| `Layer._untrack_variable`, `_tracker`: `lock`, `unlock` | a weight that two layers have | 3.0 |
+| `Layer._call_has_training_arg`, `_call_has_mask_arg` | whether `call` takes `training`, `mask` | 3.0 |
+| `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
+| `object_registration.GLOBAL_CUSTOM_NAMES` | a class that is saved under the name of another | 3.0 |
+| `Trainer._compute_loss_has_training_arg` | a prepared model with `compute_loss` of the user | 3.5 |
+| `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
+| `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
+| `Optimizer._learning_rate, _variables, _trainable_variables` | handing on the state of an optimizer | 3.0 |
+| `stateless_scope.in_stateless_scope` | where an assigned variable is read from a scope | 3.0 |
+| `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
+| `Function._nodes_by_depth`, `Node.arguments.fill_in`, `is_input` | running only what a mode needs | 3.0 |
+| `symbolic_scope.in_symbolic_scope` | a model of one mode is asked for its shapes in the other | 3.5 |
+| `functional.operation_fn` | what a Functional model hands to the calls that it records | 3.0 |
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras.src import backend
+from keras.src.backend.common import global_state, keras_tensor, stateless_scope, symbolic_scope
+from keras.src.backend.common import variables as common_variables
+from keras.src.layers.layer import CallContext, Layer
+from keras.src.models import functional
+from keras.src.models.functional import Functional
+from keras.src.ops.operation import Operation
+from keras.src.saving import object_registration
+from keras.src.utils import traceback_utils, tracking
+
+from kerasfx.keras_api.replacing import (
+    MISSING,
+    Replaced,
+    replace,
+    undone,
+)
+
+__all__ = ["Functional", "Layer", "Operation", "backend", "functional", "keras_tensor", "traceback_utils"]
+
+any_symbolic_tensors = keras_tensor.any_symbolic_tensors
+
+
+def module_of(x: Any) -> str:
+    """The module of a class or function; "" for code that was executed without one."""
+    name = getattr(x, "__module__", None)
+    return name if isinstance(name, str) else ""
+
+
+def variable_classes() -> list[type]:
+    """The classes of the MRO of `keras.Variable` that Keras itself defines."""
+    return [c for c in keras.Variable.__mro__ if module_of(c).startswith("keras.")]
+
+
+def is_variable(x: Any) -> bool:
+    """Whether `x` is a Keras variable of the running backend."""
+    return isinstance(x, common_variables_class())
+
+
+def is_raw_variable(x: Any) -> bool:
+    """Whether `x` is a variable of the backend itself, whose value may change without Keras knowing."""
+    return hasattr(x, "assign") or bool(getattr(x, "requires_grad", False))
+
+
+def raw_value(variable: Any) -> Any:
+    """The variable of the backend inside a Keras variable."""
+    return getattr(variable, "_value", None)
+
+
+@contextmanager
+def holding(held: list[tuple[Any, Any]]) -> Iterator[None]:
+    """Let Keras variables be other variables of the backend, of the same shape and dtype, in this thread."""
+    before = getattr(_thread, "held", {})
+    with Replaced(_replace_value), undone(lambda: setattr(_thread, "held", before)):
+        _thread.held = {**before, **{id(v): raw for v, raw in held}}
+        yield
+
+
+def _replace_value() -> None:
+    def get(variable: Any) -> Any:
+        held = getattr(_thread, "held", {})
+        if id(variable) in held:
+            return held[id(variable)]
+        if "_value" not in vars(variable):
+            raise AttributeError("_value")
+        return vars(variable)["_value"]
+
+    def set_(variable: Any, raw: Any) -> None:
+        held = getattr(_thread, "held", {})
+        if id(variable) in held:
+            held[id(variable)] = raw
+        else:
+            vars(variable)["_value"] = raw
+
+    replace(keras.Variable, "_value", property(get, set_))
+
+
+def in_stateless_scope() -> bool:
+    """Whether a `keras.StatelessScope` is open, which holds what variables are assigned."""
+    return stateless_scope.in_stateless_scope()
+
+
+def layout_of(variable: Any) -> Any:
+    """How a distribution splits a variable among devices, or None."""
+    return getattr(variable, "_layout", None)
+
+
+def set_layout(variable: Any, layout: Any) -> None:
+    """Let `variable` put every value that it gets from now on among devices like that."""
+    variable._layout = layout
+
+
+def common_variables_class() -> type:
+    """The backend-independent base class of variables (`KerasVariable` before Keras 3.6)."""
+    return getattr(common_variables, "KerasVariable", None) or common_variables.Variable
+
+
+def backend_module(name: str) -> ModuleType:
+    """A module of the running backend: `"core"`, `"numpy"`, `"random"`..."""
+    return getattr(backend, name)
+
+
+def mask_of(tensor: Any) -> Any:
+    """The Keras mask attached to a tensor, or None."""
+    getter = getattr(backend, "get_keras_mask", None)
+    return getter(tensor) if getter else getattr(tensor, "_keras_mask", None)
+
+
+def autocast_dtype() -> str | None:
+    """The dtype that variables are cast to where the code runs now, or None."""
+    scope = backend.get_autocast_scope()
+    return None if scope is None else scope.dtype
+
+
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """Give automatic names back: what the block makes does not shift the names of the user's layers."""
+    saved = dict(global_state.get_global_attribute("object_name_uids") or {})
+
+    def give_back() -> None:
+        current = global_state.get_global_attribute("object_name_uids")
+        if current is not None:
+            current.clear()
+            current.update(saved)
+
+    with undone(give_back):
+        yield
+
+
+def call_context(training: Any) -> AbstractContextManager[None]:
+    """Run a block as if inside a layer that was called with `training`.
+
+    With a context already open, the layers called inside neither clear `losses` nor reset the context.
+    """
+    context = CallContext(entry_layer=None)
+    setattr(context, "training", training)  # noqa: B010  (an attribute made by Keras)
+    return _call_context_is(context)
+
+
+def is_in_call_context() -> bool:
+    """Whether the code runs inside a layer that was called; on JAX `fit` runs `call` of a model outside."""
+    return global_state.get_global_attribute("current_call_ctx") is not None
+
+
+def is_for_shapes_alone() -> bool:
+    """Whether Keras runs the code for the shapes of its results, as `fit` first does on JAX and PyTorch."""
+    return symbolic_scope.in_symbolic_scope()
+
+
+def no_call_context() -> AbstractContextManager[None]:
+    """Run a block as if outside any layer: what it calls does not change the context outside."""
+    return _call_context_is(None)
+
+
+@contextmanager
+def _call_context_is(context: Any) -> Iterator[None]:
+    saved = global_state.get_global_attribute("current_call_ctx")
+    with undone(lambda: global_state.set_global_attribute("current_call_ctx", saved)):
+        global_state.set_global_attribute("current_call_ctx", context)
+        yield
+
+
+@contextmanager
+def backend_random_state(seed: int | None = None) -> Iterator[None]:
+    """Give the random state of the backend itself back after the block, which starts from `seed`.
+
+    Only PyTorch has one. There, dropout without a seed and the fallback of Keras's shape inference, which
+    runs code on real tensors, draw from it.
+    """
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    saved = torch.random.get_rng_state()
+    with undone(lambda: torch.random.set_rng_state(saved)):
+        if seed is not None:
+            torch.random.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def generators_are_seeded(layers: list[Any]) -> Iterator[None]:
+    """Let every seed generator of `layers` be the one that draws, as on the other backends.
+
+    On PyTorch, dropout ignores a generator that was made without a seed and draws from the state of the
+    process, which is in no variable.
+    """
+    unseeded = [g for x in layers for g in getattr(x, "_seed_generators", []) if g._initial_seed is None]
+
+    def say(seed: int | None) -> None:
+        for generator in unseeded:
+            generator._initial_seed = seed
+
+    with undone(lambda: say(None)):
+        say(0)
+        yield
+
+
+def is_recomputed(layer: Any) -> bool:
+    """Whether `layer` was made in a `RematScope`."""
+    return getattr(layer, "_remat_mode", None) is not None
+
+
+@contextmanager
+def nothing_is_recomputed(layers: list[Any]) -> Iterator[None]:
+    """Let `keras.remat` and layers made in a `RematScope` keep what they compute for the backward pass.
+
+    Recomputing changes no number, but TensorFlow's loses the gradient by weights that stand in for others.
+    """
+    modes = [(x, x._remat_mode) for x in layers if is_recomputed(x)]
+    before = getattr(_thread, "keeps_all", False)
+
+    def put_back() -> None:
+        for layer, mode in modes:
+            layer._remat_mode = mode
+
+    with Replaced(_replace_remat), undone(put_back), undone(lambda: setattr(_thread, "keeps_all", before)):
+        _thread.keeps_all = True
+        for layer, _ in modes:
+            layer._remat_mode = None
+        yield
+
+
+_thread = threading.local()
+
+
+def _replace_remat() -> None:
+    original = getattr(backend.core, "remat", None)
+
+    def stand_in(function: Any) -> Any:
+        return function if getattr(_thread, "keeps_all", False) else original(function)  # pyright: ignore
+
+    if original is not None:  # not in every Keras
+        replace(backend.core, "remat", stand_in)
+
+
+def say_seeded(generator: Any) -> None:
+    """Let PyTorch's dropout draw by `generator`, which was made without calling its constructor."""
+    generator._initial_seed = 0
+
+
+def takes_training(layer: Any) -> bool:
+    """Whether the `call` of `layer` has a `training` argument."""
+    return bool(getattr(layer, "_call_has_training_arg", False))
+
+
+def default_of_training(layer: Any) -> Any:
+    """What the `call` of `layer` takes for `training` where nobody says anything; None for no default."""
+    parameter = layer._call_signature.parameters.get("training")
+    if parameter is None or parameter.default is parameter.empty:
+        return None
+    return parameter.default
+
+
+def requires_training(layer: Any) -> bool:
+    """Whether the `call` of `layer` has an argument `training` without a default."""
+    parameter = layer._call_signature.parameters.get("training")
+    return parameter is not None and parameter.default is parameter.empty
+
+
+def trains_by_default(layer: Any) -> bool:
+    """Whether the `call` of `layer` trains where nobody says whether to."""
+    return bool(default_of_training(layer))
+
+
+def nodes_of(model: Any) -> list[Any]:
+    """The calls that a functional model makes, in the order in which it makes them."""
+    depths = sorted(model._nodes_by_depth, reverse=True)
+    nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
+    return [node for node in nodes if node.operation and not node.is_input]
+
+
+def take_no_training(model: Any) -> None:
+    """Let Keras treat `model` as if its `call` had no `training` argument: `fit` does not pass it then."""
+    model._call_has_training_arg = False
+    model._call_has_context_arg = {**model._call_has_context_arg, "training": False}
+
+
+def training_of_context() -> Any:
+    """The `training` that a layer called now finds in the call context; None outside of a call."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return None if context is None else context.get_value("training")
+
+
+def set_training_of_context(training: Any) -> None:
+    """Let the layers called from now on in this call context find `training` there."""
+    context: Any = global_state.get_global_attribute("current_call_ctx")
+    context.set_value("training", training)
+
+
+def takes_mask(layer: Any) -> bool:
+    """Whether the `call` of `layer` has a `mask` argument."""
+    return bool(getattr(layer, "_call_has_mask_arg", False))
+
+
+def all_layers(layer: Any) -> list[Any]:
+    """`layer` and every layer below it that Keras tracks, each once."""
+    return list(layer._flatten_layers())
+
+
+def constructor_arguments(layer: Any) -> dict[str, Any] | None:
+    """Copies of the arguments that `layer` was made with, as Keras keeps them; None if it does not."""
+    config = getattr(layer, "_auto_config", None)
+    return None if config is None else keras.saving.deserialize_keras_object(config.serialize())
+
+
+def own_state(layer: Any) -> list[Any]:
+    """The variables that belong to `layer` itself, in the order in which its code made them."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds(layer)]
+
+
+def seeds(layer: Any) -> list[Any]:
+    """The states of the seed generators that belong to `layer` itself."""
+    return [g.state for g in getattr(layer, "_seed_generators", [])]
+
+
+def state_but_seeds(layer: Any) -> list[Any]:
+    """The variables of `layer` itself that it does not train and does not draw with."""
+    return list(layer._non_trainable_variables)
+
+
+def attributes(layer: Any) -> dict[str, Any]:
+    """The attributes of a layer by name; those that are layers, which PyTorch keeps apart, come first."""
+    return {**vars(layer).get("_modules", {}), **vars(layer)}
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """The layers that `layer` tracks directly."""
+    return list(layer._layers)
+
+
+def metrics_of_layers(model: Any) -> list[Any]:
+    """The metrics that `model` and its layers hold, without those that `compile` was given."""
+    return [metric for layer in all_layers(model) for metric in layer._metrics]
+
+
+def operations_but_masks(model: Any) -> list[Any]:
+    """The operations of a functional model, without those that only compute implicit masks."""
+    reached: dict[int, Any] = {}
+    seen: set[int] = set()
+    waiting = list(model.outputs)
+    while waiting:
+        call = call_that_made(waiting.pop())
+        reached[id(call.operation)] = call.operation
+        if id(call.node) not in seen:
+            seen.add(id(call.node))
+            waiting.extend(call.inputs)
+    return list(reached.values())
+
+
+class SymbolicCall(NamedTuple):
+    """A call in a functional model: its operation, Keras's node, which result, and the tensors given."""
+
+    operation: Any
+    node: Any
+    result: int
+    inputs: list[Any]
+
+
+def call_that_made(tensor: Any) -> SymbolicCall:
+    """The call that a symbolic tensor comes from; implicit masks are not among its inputs.
+
+    In a model that was saved or cloned each mask that was implicit is an argument, while the tensor that it
+    belongs to carries another one, made in the same way.
+    """
+    operation, node_index, result = tensor._keras_history
+    node = operation._inbound_nodes[node_index]
+    masks = [m for m in map(mask_of, node.input_tensors) if m is not None]
+    inputs = [t for t in node.input_tensors if not any(_is_made_alike(t, m) for m in masks)]
+    return SymbolicCall(operation, node, result, inputs)
+
+
+def _is_made_alike(a: Any, b: Any) -> bool:
+    """Whether two symbolic tensors are one, or results of the same operations, none a layer, on the same."""
+    if a is b:
+        return True
+    (x, i, k), (y, j, n) = a._keras_history, b._keras_history
+    if k != n or type(x) is not type(y) or isinstance(x, Layer):
+        return False
+    ours, theirs = (op._inbound_nodes[index].arguments for op, index in ((x, i), (y, j)))
+    flat = [keras.tree.flatten((each.args, each.kwargs)) for each in (ours, theirs)]
+    return len(flat[0]) == len(flat[1]) and all(map(_is_alike, *flat))
+
+
+def _is_alike(a: Any, b: Any) -> bool:
+    are_symbolic = [isinstance(x, keras.KerasTensor) for x in (a, b)]
+    return _is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and a == b
+
+
+def operations_of_keras(tensors: list[Any]) -> list[Any]:
+    """The operations that symbolic tensors come from and that are no layers: Keras makes masks with them."""
+    operations = [node.operation for node in _calls_behind(tensors)]
+    return list({id(op): op for op in operations if not isinstance(op, Layer)}.values())
+
+
+def count_calls(tensors: list[Any]) -> int:
+    """How many calls symbolic tensors come from."""
+    return sum(1 for _ in _calls_behind(tensors))
+
+
+def _calls_behind(tensors: list[Any]) -> Iterator[Any]:
+    """Keras's nodes that symbolic tensors come from, each once."""
+    seen: set[int] = set()
+    waiting = list(tensors)
+    while waiting:
+        operation, node_index, _ = waiting.pop()._keras_history
+        node = operation._inbound_nodes[node_index]
+        if id(node) not in seen:
+            seen.add(id(node))
+            waiting.extend(node.input_tensors)
+            yield node
+
+
+@contextmanager
+def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
+    """Put back what merely calling a built layer sets on it: `_called`, `_parent_path`, losses.
+
+    On TensorFlow, `_tracked` as well: one more name whenever `call` sets an attribute to a list.
+    """
+    before = {id(x): (x, x._called, x._parent_path) for x in layers() if x.built}
+    names = [(x._tracked, len(x._tracked)) for x in layers() if x.built and hasattr(x, "_tracked")]
+    losses = {key: (list(x._losses), set(x._loss_ids)) for key, (x, *_) in before.items()}
+
+    def put_back() -> None:
+        for layer, called, parent_path in before.values():
+            layer._called, layer._parent_path = called, parent_path
+        for tracked, count in names:
+            del tracked[count:]
+        for layer in layers():
+            set_losses(layer, *losses.get(id(layer), ([], set())))
+
+    with undone(put_back):
+        yield
+
+
+def forget_losses(model: Any) -> None:
+    """Let no layer of `model` know of losses, nor of their `id`s, from an earlier call."""
+    for layer in all_layers(model):
+        set_losses(layer, [], set())
+
+
+def set_losses(layer: Any, losses: list[Any], ids: set[int]) -> None:
+    """Let `layer` know of these losses and `id`s of losses, and of no others."""
+    layer._losses[:] = losses
+    layer._loss_ids.clear()
+    layer._loss_ids.update(ids)
+
+
+def known_input_shapes(model: Any) -> Any:
+    """The shapes a built layer was built with (as `get_build_config` saves them), or None."""
+    config = model.get_build_config() or {}
+    if "shapes_dict" in config:
+        return dict(config["shapes_dict"])
+    shape = config.get("input_shape")
+    return None if shape is None else {"input_shape": shape}
+
+
+def standardize_dtype(dtype: Any) -> str:
+    """The standard name of a dtype, such as `"float32"`."""
+    return keras.backend.standardize_dtype(dtype)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Attach a Keras mask to a tensor."""
+    setter = getattr(backend, "set_keras_mask", None)
+    if setter:
+        setter(tensor, mask)
+    else:
+        tensor._keras_mask = mask
+
+
+def alias_of(layer: Any, cls: type, name: str) -> Any:
+    """Another layer object of class `cls` with the state of `layer` and a name of its own."""
+    alias = object.__new__(cls)
+    alias.__dict__.update(layer.__dict__)
+    own = {"name": name, "_inbound_nodes": [], "_outbound_nodes": [], "_losses": [], "_loss_ids": set()}
+    alias.__dict__.update(own)
+    return alias
+
+
+def deep_copy(layer: Any, name: str, stand_ins: dict[int, Any] | None = None) -> Any:
+    """A copy of `layer` as it is, without its symbolic calls in other models.
+
+    `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
+
+    Args:
+        layer: The layer.
+        name: The name of the copy.
+        stand_ins: By `id`, what stands for objects inside that are copied in another way: models with a
+            graph, which holds on to its own layers.
+    """
+    known = dict(stand_ins or {})
+    originals = [x for x in all_layers(layer) if id(x) not in known]
+    empty = {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
+    tables = {id(v): v for x in originals for v in vars(x).values() if is_table(v)}
+    result = _copied_with(originals, {**empty, **tables, **known})
+    result.name = name
+    return result
+
+
+def is_table(x: Any) -> bool:
+    """Whether `x` is a table of TensorFlow that cannot change once it is made."""
+    return type(x).__name__ == "StaticHashTable" and type(x).__module__.startswith("tensorflow.")
+
+
+def is_value(x: Any) -> bool:
+    """Whether `x` is a number, a word, an array or a tensor, or a table: nothing that holds on to others."""
+    if x is None or isinstance(x, (bool, int, float, complex, str, bytes, np.ndarray, np.generic)):
+        return True
+    if is_variable(x) or isinstance(x, keras.KerasTensor) or _is_left_over(x):
+        return False
+    return is_table(x) or (keras.ops.is_tensor(x) and not is_raw_variable(x))
+
+
+def _is_left_over(x: Any) -> bool:
+    """Whether `x` is a tensor of a graph of TensorFlow or a trace of JAX that is over."""
+    return hasattr(x, "graph") or hasattr(x, "_trace")
+
+
+def value_of_its_own(x: Any) -> Any:
+    """A value (`is_value`) that does not change with `x`."""
+    if isinstance(x, np.ndarray):
+        return x.copy()
+    return x.detach().clone() if hasattr(x, "detach") else x
+
+
+def attributes_of_class(layer: Any) -> dict[str, Any]:
+    """The attributes of a layer or model that its class sets, without those that every layer has."""
+    if isinstance(layer, keras.Model):
+        return own_attributes(layer)
+    of_all = _attributes_of_all_layers()
+    # TensorFlow keeps its own record of what an object tracks in attributes that begin like this.
+    return {k: v for k, v in vars(layer).items() if k not in of_all and not k.startswith("_self_")}
+
+
+@functools.cache
+def _attributes_of_all_layers() -> frozenset[str]:
+    with fresh_names():
+        blank = Layer()
+    # What a class may say of itself, and no config holds.
+    return frozenset(vars(blank)) - {"supports_masking", "autocast"}
+
+
+def has_own_build(layer: Any) -> bool:
+    """Whether the class of `layer` defines `build`; without it Keras runs `call` to build."""
+    return not getattr(layer.build, "_is_default", False)
+
+
+def has_graph(layer: Any) -> bool:
+    """Whether `layer` is a Functional or Sequential model."""
+    return isinstance(layer, (Functional, keras.Sequential))
+
+
+def copy_of_generator(generator: keras.random.SeedGenerator) -> Any:
+    """A seed generator of its own that goes on where `generator` is."""
+    return copy.deepcopy(generator, {id(module): module for module in sys.modules.values()})
+
+
+def own_attributes(model: Any) -> dict[str, Any]:
+    """The attributes that the code of a model's class has set, without those of Keras."""
+    with fresh_names():
+        blank = [keras.Model(), keras.Sequential([keras.Input((1,))])]
+        for each in blank:
+            each.compile("sgd")
+    kept_by_keras = {name for each in blank for name in vars(each)} | _SET_LATER
+    functional = getattr(blank[1], "_functional", None)
+    kept_by_keras |= set(vars(functional)) if functional is not None else set()
+    own = {k: v for k, v in attributes(model).items() if k not in kept_by_keras}
+    return {k: v for k, v in own.items() if not k.startswith("_self_")}
+
+
+_SET_LATER = {"history", "_torch_params", "torch_params"}
+"""Attributes that Keras sets when a model is trained, or on PyTorch when its variables are counted."""
+
+
+def track_besides_graph(model: Any, values: list[Any]) -> None:
+    """Let a functional model own layers, metrics and generators that are not in its graph.
+
+    Keras 3.14 keeps the layers of such a model in a list of its own, to which setting an attribute adds none.
+    """
+    model.kept_with_class = values
+    known = set(map(id, model._layers))
+    model._layers.extend(x for x in values if isinstance(x, Layer) and id(x) not in known)
+
+
+def exchange_weight(layer: Any, variable: Any) -> None:
+    """Let `variable`, which may belong to another layer as well, be `layer.weight`."""
+    if variable is layer.weight:
+        return
+    layer._untrack_variable(layer.weight)
+    layer._tracker.unlock()
+    layer.weight = variable
+    layer._tracker.lock()
+
+
+def save_as(cls: type, registered: type) -> None:
+    """Let Keras save objects of `cls` under the name of the class `registered`, which it loads them as."""
+    if registered in object_registration.GLOBAL_CUSTOM_NAMES:
+        object_registration.GLOBAL_CUSTOM_NAMES[cls] = object_registration.GLOBAL_CUSTOM_NAMES[registered]
+
+
+def look_at_methods_again(model: Any) -> None:
+    """Let `model`, whose class has changed, see what its methods take."""
+    model._compute_loss_has_training_arg = "training" in inspect.signature(model.compute_loss).parameters
+
+
+def copy_of_metric(metric: keras.metrics.Metric) -> Any:
+    """A copy of `metric` as it is, with state of its own; functions, losses and layers stay the same."""
+    originals = [metric]
+    for x in originals:
+        originals += [y for y in x._metrics if y not in originals]
+    values = [v for x in originals for v in vars(x).values()]
+    shared = {id(v): v for v in values if callable(v) and not isinstance(v, keras.metrics.Metric)}
+    return _copied_with(originals, shared)
+
+
+_WRAPPED = ("build", "quantize")
+"""Methods that Keras replaces on each layer when it is made."""
+
+
+def _copied_with(originals: list[Any], known: dict[int, Any]) -> Any:
+    """A copy of the first of `originals`, which are what it tracks; `known` holds what stands for what."""
+    memo = {id(module): module for module in sys.modules.values()} | known
+    memo |= {id(x): type(x).__new__(type(x)) for x in originals}  # pyright: ignore[reportCallIssue]
+    with tracking.DotNotTrackScope():  # what is tracked is copied, too
+        for x in originals:
+            # Keras wraps some methods of each layer in a function that knows the layer.
+            own = {k for k in vars(memo[id(x)]) if k in _WRAPPED}
+            values = {k: copy.deepcopy(v, memo) for k, v in vars(x).items() if k not in own}
+            memo[id(x)].__dict__.update(values)
+    for x in originals:
+        tracker = memo[id(x)]._tracker
+        tracker.stored_ids = {name: set(map(id, store)) for name, (_, store) in tracker.config.items()}
+    return memo[id(originals[0])]
+
+
+def compile_arguments(model: Any) -> dict[str, Any] | None:
+    """The arguments of `compile`, as they were given; None if the model has a `compile` of its own."""
+    if type(model).compile is not keras.Model.compile:
+        return None
+    return model._compile_config.config
+
+
+def learning_rate_schedule(optimizer: Any) -> Any:
+    """The learning rate of an optimizer if it is a schedule or another function of the step, or None."""
+    rate = optimizer._learning_rate
+    return None if is_variable(rate) else rate
+
+
+def trained_by(optimizer: Any) -> list[Any]:
+    """The variables of the model that an optimizer was built for."""
+    return list(optimizer._trainable_variables)
+
+
+def optimizer_slots(optimizer: Any) -> dict[str, list[Any]]:
+    """The lists in which an optimizer keeps state for each variable that it trains, by attribute."""
+    count = len(optimizer._trainable_variables)
+    own = {id(optimizer._variables), id(optimizer._trainable_variables)}
+    found = {k: v for k, v in vars(optimizer).items() if isinstance(v, list) and id(v) not in own}
+    return {k: v for k, v in found.items() if len(v) == count and all(x is None or is_variable(x) for x in v)}
+
+
+@contextmanager
+def output_spec_is(layer: Any, spec: Any) -> Iterator[None]:
+    """Let `layer` answer `spec` when Keras asks it in this thread what its results are."""
+    name, thread, original = "compute_output_spec", threading.get_ident(), layer.compute_output_spec
+    before = vars(layer).get(name, MISSING)
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return spec if threading.get_ident() == thread else original(*args, **kwargs)
+
+    def put_back() -> None:
+        if before is not MISSING:
+            vars(layer)[name] = before
+        else:
+            vars(layer).pop(name, None)
+
+    with undone(put_back):
+        object.__setattr__(layer, name, stand_in)
+        yield

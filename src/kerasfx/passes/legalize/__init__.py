@@ -1,0 +1,1 @@
+"""Passes without which a graph could not be emitted as it is."""

@@ -1,0 +1,1 @@
+"""Passes that bring a graph nearer to standard layers."""

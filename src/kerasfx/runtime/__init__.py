@@ -1,0 +1,1 @@
+"""What a saved model needs to be loaded and run."""

@@ -1,0 +1,22 @@
+"""The function that a recorded call names: one of Keras, or one of the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kerasfx.runtime.functions import backend_functions, public_calls
+
+
+def resolve(name: str) -> Callable[..., Any]:
+    """Returns the function that a node or a saved `Op` layer calls.
+
+    Args:
+        name: For example `keras.ops.matmul`, `tf.math.cumsum`.
+
+    Raises:
+        UnknownFunctionError: No namespace of pure functions of tensors holds it.
+    """
+    if backend_functions.is_known_namespace(name):
+        return backend_functions.resolve(name)
+    return public_calls.resolve(name)

@@ -1,0 +1,1 @@
+"""Calls of layers: which are opened, which stay whole."""

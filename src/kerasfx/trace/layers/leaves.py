@@ -1,0 +1,127 @@
+"""What stays a leaf: which layers are one node and which are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import keras
+
+from kerasfx.errors import UnknownSelectorError, describe
+from kerasfx.keras_api.builtins import is_plain_leaf
+
+Selector = type | str | Callable[[Any], bool]
+"""A layer class, a pattern of paths such as `"encoder.*.rotary"`, or a predicate of a layer."""
+
+
+class LeafPolicy:
+    """Decides which layers stay whole.
+
+    Args:
+        leaves: Selectors of layers that stay whole.
+        opened: Selectors of layers that are opened although they would stay whole.
+    """
+
+    def __init__(self, leaves: tuple[Selector, ...] = (), opened: tuple[Selector, ...] = ()):
+        self._leaves = leaves
+        self._opened = opened
+        self.kept: dict[int, str] = {}
+        self.forced_open: set[int] = set()
+
+    @classmethod
+    def of(cls, leaves: Sequence[Selector], opened: Sequence[Selector]) -> LeafPolicy:
+        """The policy for the arguments of `prepare_model`; a lone selector is a list of one."""
+        return cls(*map(_listed, (leaves, opened)))
+
+    def selectors(self) -> Iterator[tuple[str, Selector]]:
+        """The argument that each selector is from, and the selector."""
+        yield from (("leaves", x) for x in self._leaves)
+        yield from (("opened", x) for x in self._opened)
+
+    def afresh(self) -> LeafPolicy:
+        """The policy as the user gave it, without what a trace has found out."""
+        return LeafPolicy(self._leaves, self._opened)
+
+    def keep(self, layer: Any, reason: str) -> None:
+        """Keep `layer` whole from now on, because of `reason`."""
+        self.kept[id(layer)] = reason
+
+    def is_leaf(self, layer: Any, path: str) -> bool:
+        """Whether `layer` at `path` is one node."""
+        if self.is_kept(layer, path):
+            return True
+        if id(layer) in self.forced_open or _selected(layer, path, self._opened):
+            return False
+        return is_plain_leaf(layer)
+
+    def is_kept(self, layer: Any, path: str) -> bool:
+        """Whether `layer` has to stay whole, by request or because it could not be opened."""
+        return id(layer) in self.kept or self.is_requested(layer, path)
+
+    def is_requested(self, layer: Any, path: str) -> bool:
+        """Whether the user asked for `layer` to stay whole."""
+        return _selected(layer, path, self._leaves)
+
+
+def _listed(selectors: Any) -> tuple[Selector, ...]:
+    return tuple(selectors) if isinstance(selectors, (list, tuple, set)) else (selectors,)
+
+
+def require_matches(policy: LeafPolicy, layers: Sequence[tuple[str, Any]]) -> None:
+    """Refuse a selector that matches none of the layers, given with their paths.
+
+    Raises:
+        UnknownSelectorError: There is one.
+    """
+    for argument, selector in policy.selectors():
+        if isinstance(selector, keras.Layer):
+            found = next((path for path, layer in layers if layer is selector), "encoder")
+            raise UnknownSelectorError(
+                describe(
+                    f"{argument}= holds the layer '{selector.name}' itself.",
+                    why="a selector is a class, a pattern of paths or a predicate",
+                    hint=f'{argument}=["{found}"]',
+                )
+            )
+        if not any(_matches(layer, path, selector) for path, layer in layers):
+            raise UnknownSelectorError(_matches_nothing(argument, selector, layers))
+
+
+def _matches_nothing(argument: str, selector: Selector, layers: Sequence[tuple[str, Any]]) -> str:
+    names = list(dict.fromkeys(type(layer).__name__ for _, layer in layers))
+    paths = [path for path, _ in layers]
+    if isinstance(selector, str):
+        what, known = f'"{selector}"', paths
+    else:
+        what, known = getattr(selector, "__name__", repr(selector)), names
+    word = what.strip('"')
+    known = list(dict.fromkeys(known))
+    nearest = get_close_matches(word, known, 5, 0.5) or [x for x in known if word.lower() in x.lower()]
+    shown = ", ".join(nearest or known[:8]) or "none"
+    is_class = isinstance(selector, str) and selector in names
+    return describe(
+        f"{argument}= has {what}, which matches no layer below the model.",
+        why=f"{'the nearest are' if nearest else 'there are'}: {shown}",
+        hint=f"{argument}=[{selector}] for a class, without quotes"
+        if is_class
+        else "correct it or leave it out; print(kerasfx.explain(model, inputs)) lists the layers",
+    )
+
+
+def _selected(layer: Any, path: str, selectors: tuple[Selector, ...]) -> bool:
+    return any(_matches(layer, path, s) for s in selectors)
+
+
+def _matches(layer: Any, path: str, selector: Selector) -> bool:
+    if isinstance(selector, type):
+        return isinstance(layer, selector)
+    if isinstance(selector, str):
+        return fnmatchcase(path, _literal_brackets(selector))
+    return bool(selector(layer))
+
+
+def _literal_brackets(pattern: str) -> str:
+    """Let `blocks[0]` in a pattern mean itself: fnmatch reads brackets as a set of characters."""
+    return pattern.replace("[", "[[]")

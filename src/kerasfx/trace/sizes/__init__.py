@@ -1,0 +1,1 @@
+"""Free sizes while tracing."""

@@ -1,0 +1,64 @@
+"""The rooms of the house: which module may import which."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import kerasfx
+
+SOURCES = Path(kerasfx.__file__).parent
+FACE = "kerasfx"
+"""The package itself, which imports what is public and is imported by nobody."""
+
+INHERENT = {("kerasfx.trace.session", "kerasfx.trace.tensor")}
+"""Modules that may import each other: what a traced tensor does is recorded, what is recorded gives one."""
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file of the package."""
+    parts = path.relative_to(SOURCES.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in SOURCES.rglob("*.py")}
+
+
+def imports_of(module: str) -> set[str]:
+    """The modules that a module imports anywhere, in functions and for type checkers as well."""
+    return set(_imported(ast.parse(MODULES[module].read_text())))
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else str(node.module)
+
+
+def circles() -> list[set[str]]:
+    """The sets of modules that import each other, by what each one reaches."""
+    edges = {name: imports_of(name) & MODULES.keys() for name in MODULES}
+    reached = {name: _reached(name, edges) for name in edges}
+    found = {frozenset(b for b in reached[a] if a in reached[b]) | {a} for a in edges if a in reached[a]}
+    return [set(circle) for circle in found]
+
+
+def _reached(start: str, edges: dict[str, set[str]]) -> set[str]:
+    waiting, seen = list(edges[start]), set()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges[name])
+    return seen
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("kerasfx.ir")))
+def test_the_graph_needs_neither_keras_nor_a_backend(module):
+    packages = {name.partition(".")[0] for name in imports_of(module)}
+    assert packages.isdisjoint({"keras", "tensorflow", "jax", "torch", "ml_dtypes"})
