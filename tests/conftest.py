@@ -52,7 +52,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 def patches_left() -> tuple[str, ...]:
     """The names in Keras that kerasfx has patched and not restored."""
-    patches = sys.modules.get("kerasfx.trace.patches")
+    patches = sys.modules.get("kerasfx.tracing.patches")
     return patches.patched() if patches else ()
 
 

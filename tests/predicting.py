@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
-from kerasfx.compare.run import plain_tensorflow
+from kerasfx.comparing.run import plain_tensorflow
 
 
 @contextlib.contextmanager

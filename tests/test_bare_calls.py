@@ -7,7 +7,7 @@ from fitting import WAYS_TO_MAKE_AGAIN, made_again
 from keras import layers
 
 import kerasfx
-from kerasfx.compare import verify
+from kerasfx.comparing import verify
 
 X = np.random.default_rng(0).random((4, 6), "float32")
 

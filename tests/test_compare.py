@@ -11,29 +11,29 @@ import pytest
 from keras import layers
 from keras.src.backend.common import global_state
 
-from kerasfx.compare import (
+from kerasfx.comparing import (
     Check,
     Comparison,
     compare,
     locate_first_difference,
     verify,
 )
-from kerasfx.compare.inputs import random_samples, slots_of
-from kerasfx.compare.locate import observed_calls
-from kerasfx.compare.measure import (
+from kerasfx.comparing.inputs import random_samples, slots_of
+from kerasfx.comparing.locate import observed_calls
+from kerasfx.comparing.measure import (
     Tolerance,
     finite_share,
     skeleton,
     structure_difference,
     tensor_difference,
 )
-from kerasfx.compare.pairing import (
+from kerasfx.comparing.pairing import (
     Pairing,
     pair_by_structure,
     pairing_of,
     perturbed,
 )
-from kerasfx.compare.run import present_state, run
+from kerasfx.comparing.run import present_state, run
 from kerasfx.handover.provenance import Provenance
 
 KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])

@@ -9,7 +9,7 @@ from fitting import made_again
 from predicting import predicted
 
 import kerasfx
-from kerasfx.compare import verify
+from kerasfx.comparing import verify
 from kerasfx.runtime.functional import room_for
 
 STEPS = 1000

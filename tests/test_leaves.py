@@ -10,7 +10,7 @@ from kerasfx.keras_api.builtins import (
     builtin_class,
     is_builtin,
 )
-from kerasfx.trace.layers.leaves import (
+from kerasfx.tracing.layers.leaves import (
     LeafPolicy,
 )
 

@@ -9,7 +9,7 @@ from keras import ops
 from snapshots import bits, differences, snapshot_of_model, snapshot_of_process
 
 import kerasfx
-from kerasfx.trace.patches import patched
+from kerasfx.tracing.patches import patched
 
 
 class Block(keras.layers.Layer):

@@ -7,7 +7,7 @@ from keras import layers, ops
 from zoo.case import floats
 
 import kerasfx
-from kerasfx.compare.measure import Tolerance, structure_difference
+from kerasfx.comparing.measure import Tolerance, structure_difference
 from kerasfx.errors import OutputNotTensorError
 
 BACKEND = keras.backend.backend()

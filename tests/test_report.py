@@ -10,7 +10,7 @@ import pytest
 
 import kerasfx
 from kerasfx.ir import SourceLine
-from kerasfx.report import KINDS, Finding, Report
+from kerasfx.reporting import KINDS, Finding, Report
 
 
 class Scale(keras.layers.Layer):
@@ -258,7 +258,7 @@ class Adds(Known):
 
 
 def test_a_fault_of_kerasfx_is_told_from_one_of_the_code(monkeypatch):
-    monkeypatch.setattr(importlib.import_module("kerasfx.trace.session"), "INLINE_SIZE", None)
+    monkeypatch.setattr(importlib.import_module("kerasfx.tracing.session"), "INLINE_SIZE", None)
     model = keras.Sequential([keras.Input((3,)), Adds()])
     [finding] = kerasfx.explain(model).opaque
     assert "kerasfx itself failed on it, which is a fault to report: TypeError" in finding.what

@@ -12,7 +12,7 @@ SOURCES = Path(kerasfx.__file__).parent
 FACE = "kerasfx"
 """The package itself, which imports what is public and is imported by nobody."""
 
-INHERENT = {("kerasfx.trace.session", "kerasfx.trace.tensor")}
+INHERENT = {("kerasfx.tracing.session", "kerasfx.tracing.tensor")}
 """Modules that may import each other: what a traced tensor does is recorded, what is recorded gives one."""
 
 
@@ -62,3 +62,8 @@ def _reached(start: str, edges: dict[str, set[str]]) -> set[str]:
 def test_the_graph_needs_neither_keras_nor_a_backend(module):
     packages = {name.partition(".")[0] for name in imports_of(module)}
     assert packages.isdisjoint({"keras", "tensorflow", "jax", "torch", "ml_dtypes"})
+
+
+def test_no_public_function_hides_a_module():
+    # `import kerasfx.tracing.session as s` asks the package for `tracing`, which has to be the room.
+    assert {f"{FACE}.{name}" for name in kerasfx.__all__}.isdisjoint(MODULES)

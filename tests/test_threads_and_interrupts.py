@@ -15,13 +15,13 @@ import pytest
 from keras import ops
 
 import kerasfx
-from kerasfx.compare.locate import observed_calls
-from kerasfx.compare.run import plain_tensorflow
-from kerasfx.compare.stand_ins import stand_ins
+from kerasfx.comparing.locate import observed_calls
+from kerasfx.comparing.run import plain_tensorflow
+from kerasfx.comparing.stand_ins import stand_ins
 from kerasfx.ir import MetricUpdate
 from kerasfx.keras_api import internals, replacing
 from kerasfx.runtime.layers import UpdateMetric
-from kerasfx.trace import patches
+from kerasfx.tracing import patches
 
 
 def in_thread(function):

@@ -24,7 +24,7 @@ import kerasfx
 from benchmarks.zoo import PACKAGE_OF
 from benchmarks.zoo.example import Axis, Example, Sizes
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
-from kerasfx.compare.measure import Difference, Tolerance, structure_difference
+from kerasfx.comparing.measure import Difference, Tolerance, structure_difference
 from kerasfx.handover.provenance import provenance_of
 
 LOAD_SECONDS = 300

@@ -13,7 +13,7 @@ import numpy as np
 from kerasfx.errors import InputMismatchError, InputRequiredError, describe
 from kerasfx.ir import identifier, leaves_of, map_leaves
 from kerasfx.keras_api import internals
-from kerasfx.report import Finding
+from kerasfx.reporting import Finding
 
 
 class Inputs:

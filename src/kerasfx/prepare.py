@@ -11,9 +11,9 @@ from typing import Any
 
 import keras
 
-from kerasfx.compare import verify as quick_compare
-from kerasfx.compare.checks import NOT_TRAINABLE, NOTHING_FINITE
-from kerasfx.emit import emit, require_one_of
+from kerasfx.comparing import verify as quick_compare
+from kerasfx.comparing.checks import NOT_TRAINABLE, NOTHING_FINITE
+from kerasfx.emitting import emit, require_one_of
 from kerasfx.errors import (
     NotEquivalentError,
     OpaqueLayerError,
@@ -38,7 +38,7 @@ from kerasfx.keras_api.builtins import (
     is_plain_leaf,
 )
 from kerasfx.passes import lower
-from kerasfx.report import (
+from kerasfx.reporting import (
     Finding,
     Report,
     attach,
@@ -47,12 +47,12 @@ from kerasfx.report import (
 )
 from kerasfx.runtime import modes
 from kerasfx.runtime.layers import Op
-from kerasfx.trace import Hints, run_trace
-from kerasfx.trace.layers.leaves import (
+from kerasfx.tracing import Hints, run_trace
+from kerasfx.tracing.layers.leaves import (
     LeafPolicy,
     Selector,
 )
-from kerasfx.trace.session import Session
+from kerasfx.tracing.session import Session
 
 KEPT_EXAMPLE = 2**22
 """How many numbers an example may have to be kept, as a copy, as long as the prepared model lives."""

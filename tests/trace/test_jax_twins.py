@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from kerasfx.runtime.functions import backend_functions
 from kerasfx.runtime.functions.public_calls import resolve
-from kerasfx.trace.native import jax as dialect
+from kerasfx.tracing.native import jax as dialect
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

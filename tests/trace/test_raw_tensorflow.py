@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import kerasfx
 from kerasfx.errors import TraceError
-from kerasfx.trace.patches import patched
+from kerasfx.tracing.patches import patched
 
 
 def model_of(function):

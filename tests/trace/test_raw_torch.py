@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import kerasfx
 from kerasfx.errors import StateUpdateError, TraceError
-from kerasfx.trace.patches import patched
+from kerasfx.tracing.patches import patched
 
 X = np.random.default_rng(0).standard_normal((3, 6, 4)).astype("float32")
 

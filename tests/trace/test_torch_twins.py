@@ -16,8 +16,8 @@ if keras.backend.backend() != "torch":
 import torch
 
 from kerasfx.runtime.functions import backend_functions, resolve
-from kerasfx.trace.native import torch as dialect
-from kerasfx.trace.native.torch_twins import TWINS
+from kerasfx.tracing.native import torch as dialect
+from kerasfx.tracing.native.torch_twins import TWINS
 
 RNG = np.random.default_rng(0)
 SHAPE = (2, 3, 4)

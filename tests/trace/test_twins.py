@@ -18,8 +18,8 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from kerasfx.runtime.functions import backend_functions, public_calls
-from kerasfx.trace.native import tensorflow as dialect
-from kerasfx.trace.native.twins import Twin
+from kerasfx.tracing.native import tensorflow as dialect
+from kerasfx.tracing.native.twins import Twin
 
 RNG = np.random.default_rng(0)
 SHAPE = (2, 3, 4)

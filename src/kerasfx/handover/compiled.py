@@ -10,7 +10,7 @@ import keras
 from kerasfx.errors import describe
 from kerasfx.handover.placement import hand_over
 from kerasfx.keras_api import internals
-from kerasfx.report import Finding
+from kerasfx.reporting import Finding
 
 Pairs = Iterable[tuple[Any, Any]]
 """Pairs (variable of the original, variable of the prepared model)."""

@@ -26,7 +26,7 @@ from kerasfx.keras_api.builtins import (
     is_builtin,
 )
 from kerasfx.keras_api.replacing import undone
-from kerasfx.report import Finding
+from kerasfx.reporting import Finding
 
 Way = tuple[str, Callable[[], Any]]
 """How a copy is made, in words, and what makes it."""

@@ -21,7 +21,7 @@ from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, LayerCall
 from kerasfx.keras_api import internals
 from kerasfx.runtime.layers import Parameter
-from kerasfx.trace.state.unused import counted_alone
+from kerasfx.tracing.state.unused import counted_alone
 
 GRAPH = (
     "__init__",

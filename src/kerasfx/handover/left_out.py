@@ -13,8 +13,8 @@ import keras
 from kerasfx.errors import describe
 from kerasfx.ir import SourceLine
 from kerasfx.keras_api import internals
-from kerasfx.report import Finding
-from kerasfx.trace.where import line_at
+from kerasfx.reporting import Finding
+from kerasfx.tracing.where import line_at
 
 PREDICTION = ("predict", "predict_step", "make_predict_function")
 

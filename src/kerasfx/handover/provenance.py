@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerasfx.report import Finding
+from kerasfx.reporting import Finding
 
 
 @dataclass

@@ -17,7 +17,7 @@ from kerasfx.keras_api import foreign, internals
 from kerasfx.runtime import codec, safety
 from kerasfx.runtime.functions import resolve
 from kerasfx.runtime.layers import _Plain, _size_of
-from kerasfx.trace import trace
+from kerasfx.tracing import trace
 
 Shape = tuple[int | None, ...]
 

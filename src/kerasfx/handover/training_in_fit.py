@@ -23,10 +23,10 @@ from kerasfx.keras_api import internals
 from kerasfx.keras_api.builtins import (
     builtin_class,
 )
-from kerasfx.report import Finding
-from kerasfx.trace.control.branches import depends_on_mode
-from kerasfx.trace.layers.frames import ModelCall
-from kerasfx.trace.state.effects import adds_inside, adds_losses
+from kerasfx.reporting import Finding
+from kerasfx.tracing.control.branches import depends_on_mode
+from kerasfx.tracing.layers.frames import ModelCall
+from kerasfx.tracing.state.effects import adds_inside, adds_losses
 
 CHOICES = AS_ORIGINAL, ALWAYS = "as_original", "always"
 

@@ -1,0 +1,176 @@
+"""Where two models part: the first pair of corresponding layers with unequal outputs.
+
+Replaces `keras.Layer.__call__` for as long as someone looks. The replacement does nothing in
+threads that do not look, and the original is put back when the last one is done.
+"""
+
+import contextlib
+import functools
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kerasfx.comparing.measure import (
+    Difference,
+    Tolerance,
+    is_tensor,
+    structure_difference,
+)
+from kerasfx.comparing.pairing import LayerPair
+from kerasfx.comparing.result import format_difference
+from kerasfx.comparing.run import (
+    Call,
+    State,
+    call_directly,
+    present_state,
+    run,
+)
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.replacing import Replaced, replace, undone
+
+Record = Callable[[keras.Layer, Any], None]
+
+_thread = threading.local()
+
+
+@dataclass(frozen=True)
+class FirstDifference:
+    """Where two models part.
+
+    Attributes:
+        layer: Name of the first layer of the prepared model whose outputs differ; None if there
+            is none.
+        reason: What differs there.
+        max_abs_difference: The largest difference of its outputs.
+        last_equal: Name of the last layer before it whose outputs agree; None if there is none.
+    """
+
+    layer: str | None
+    reason: str
+    max_abs_difference: float
+    last_equal: str | None
+
+    def __str__(self) -> str:
+        after = f"after layer '{self.last_equal}', the last with equal outputs"
+        if self.layer is None:
+            return after if self.last_equal else "unknown: no layer of the two could be compared"
+        by = format_difference(self.max_abs_difference)
+        here = f"at layer '{self.layer}' ({self.reason or by})"
+        return f"{here}, {after}" if self.last_equal else f"{here}, the first that was compared"
+
+
+@contextlib.contextmanager
+def observed_calls(record: Record) -> Iterator[None]:
+    """Has `record(layer, outputs)` called after every `Layer.__call__` of this thread."""
+    previous = getattr(_thread, "record", None)
+    with Replaced(_install), undone(lambda: setattr(_thread, "record", previous)):
+        _thread.record = record
+        yield
+
+
+def _install() -> None:
+    replace(keras.Layer, "__call__", _observing(keras.Layer.__call__))
+
+
+def _observing(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def observed(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+        outputs = call(layer, *args, **kwargs)
+        record = getattr(_thread, "record", None)
+        if record is not None:
+            record(layer, outputs)
+        return outputs
+
+    return observed
+
+
+def locate_first_difference(
+    a: keras.Layer,
+    b: keras.Layer,
+    inputs: Any,
+    pairs_of_layers: Sequence[LayerPair],
+    *,
+    states: tuple[State, State] | None = None,
+    training: bool = False,
+    call_a: Call = call_directly,
+    tolerance: Tolerance | None = None,
+) -> FirstDifference:
+    """Runs both models once and finds the first layer whose outputs differ.
+
+    Args:
+        a: The original.
+        b: The prepared model.
+        inputs: Arrays in the structure that `b` takes.
+        pairs_of_layers: Pairs (layer of `a`, layer of `b`).
+        states: Values for the variables of both models; None takes those they have.
+        training: The training mode of the calls.
+        call_a: How to call the original with `inputs`.
+        tolerance: How far the outputs of equal layers may be apart.
+
+    Raises:
+        Exception: Whatever the models raise.
+    """
+    states = states or (present_state(a.variables), present_state(b.variables))
+    ours, theirs = zip(*pairs_of_layers, strict=True) if pairs_of_layers else ((), ())
+    outputs_of_a = defaultdict(list)
+    for layer, outputs in _recorded(a, inputs, states[0], training, call_a, ours):
+        outputs_of_a[id(layer)].append(outputs)
+    calls_of_b = _recorded(b, inputs, states[1], training, call_directly, theirs)
+    partners = {id(y): outputs_of_a[id(x)] for x, y in pairs_of_layers}
+    return _first(calls_of_b, partners, tolerance or Tolerance())
+
+
+def _recorded(
+    model: keras.Layer,
+    inputs: Any,
+    state: State,
+    training: bool,
+    call: Call,
+    layers: Iterable[keras.Layer],
+) -> list[tuple[keras.Layer, Any]]:
+    wanted, found = {id(layer) for layer in layers}, []
+
+    def record(layer: keras.Layer, outputs: Any) -> None:
+        if id(layer) in wanted:
+            found.extend((layer, values) for values in _concrete(outputs))
+
+    with observed_calls(record):
+        run(model, inputs, state, training=training, call=call)
+    return found
+
+
+def _concrete(outputs: Any) -> list[Any]:
+    """The outputs as arrays, in a list; empty inside a compiled loop, where they have no values."""
+    try:
+        return [keras.tree.map_structure(lambda x: to_numpy(x) if is_tensor(x) else x, outputs)]
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return []
+
+
+def _first(
+    calls: list[tuple[keras.Layer, Any]], partners: dict[int, list[Any]], tolerance: Tolerance
+) -> FirstDifference:
+    last_equal = None
+    for layer, outputs in calls:
+        found = _take_closest(partners[id(layer)], outputs, tolerance)
+        if found is not None and not found.within:
+            return FirstDifference(layer.name, found.reason, found.largest, last_equal)
+        last_equal = layer.name if found is not None else last_equal
+    return FirstDifference(None, "", 0.0, last_equal)
+
+
+def _take_closest(candidates: list[Any], outputs: Any, tolerance: Tolerance) -> Difference | None:
+    """Compares with the first equal call of the partner, else with its next; uses that call up.
+
+    A layer called several times may run in another order in the other model.
+    """
+    differences = [structure_difference(c, outputs, tolerance) for c in candidates]
+    if not differences:
+        return None
+    index = next((i for i, found in enumerate(differences) if found.within), 0)
+    candidates.pop(index)
+    return differences[index]

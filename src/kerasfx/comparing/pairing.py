@@ -1,0 +1,266 @@
+"""Which variable of the original is which variable of the prepared model."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx.comparing.result import Check
+from kerasfx.comparing.run import Call, State, call_directly
+from kerasfx.handover.placement import placed_like
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state
+
+Pair = tuple[keras.Variable, keras.Variable]
+LayerPair = tuple[keras.Layer, keras.Layer]
+
+_BY_STRUCTURE = (
+    "variables were paired by path, value and position, because '{b}' does not know that it was "
+    "prepared from '{a}' (it was loaded, or made by hand); pass variables=[(of a, of b), ...] "
+    "to say which belong together"
+)
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """How two models correspond.
+
+    Attributes:
+        variables: Pairs (variable of the original, variable of the prepared model).
+        unused: Variables of the original that no output depends on, rightly without partner.
+        constants: Variables that only the prepared model has: it keeps large constants in them.
+        layers: Pairs (layer of the original, layer of the prepared model), in execution order.
+        call: Calls the original with inputs structured like those of the prepared model.
+        examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
+        notes: What the reader of the comparison should know about the pairing.
+    """
+
+    variables: tuple[Pair, ...]
+    unused: tuple[keras.Variable, ...] = ()
+    constants: tuple[keras.Variable, ...] = ()
+    layers: tuple[LayerPair, ...] = ()
+    call: Call = call_directly
+    examples: Any = None
+    notes: tuple[str, ...] = ()
+
+
+def pairing_of(
+    a: keras.Layer,
+    b: keras.Layer,
+    variables: Iterable[Pair] | None = None,
+    call_a: Call | None = None,
+) -> Pairing:
+    """Finds the correspondence: given, recorded while preparing, or guessed from structure.
+
+    Args:
+        a: The original.
+        b: The prepared model.
+        variables: The pairs, when the caller knows them.
+        call_a: How to call the original, when the caller knows it.
+    """
+    known = _recorded(a, b)
+    if known is None:
+        given = None if variables is None else tuple(variables)
+        known = _guessed(a, b, given)
+    elif variables is not None:
+        known = replace(known, variables=tuple(variables))
+    return replace(known, call=call_a) if call_a else known
+
+
+def _recorded(a: keras.Layer, b: keras.Layer) -> Pairing | None:
+    """What `prepare_model` remembers of `b`, if it was made from this very `a`."""
+    try:
+        from kerasfx.handover.provenance import provenance_of
+    except ImportError:
+        return None
+    known = provenance_of(b)
+    if known is None or known.original is not a:
+        return None
+    return Pairing(
+        variables=(*known.variables, *known.metrics),
+        unused=tuple(known.unused),
+        constants=tuple(known.constants),
+        layers=tuple(known.layers),
+        call=known.call,
+        examples=known.examples,
+    )
+
+
+def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None) -> Pairing:
+    """A pairing from what the two models look like, as far as the variables are not given."""
+    constants = _constants_of(b)
+    if variables is not None:
+        return Pairing(variables, constants=constants, layers=_guessed_layers(a, b, variables))
+    ids = {id(v) for v in constants}
+    pairs = tuple(pair_by_structure(a.variables, [v for v in b.variables if id(v) not in ids]))
+    return Pairing(
+        variables=pairs,
+        constants=constants,
+        layers=_guessed_layers(a, b, pairs),
+        notes=(_BY_STRUCTURE.format(a=a.name, b=b.name),),
+    )
+
+
+def _constants_of(model: keras.Layer) -> tuple[keras.Variable, ...]:
+    own = [layer for layer in all_layers(model) if type(layer).__module__ == "kerasfx.runtime.layers"]
+    return tuple(v for layer in own if type(layer).__name__ == "Constant" for v in layer.variables)
+
+
+def _guessed_layers(a: keras.Layer, b: keras.Layer, variables: Iterable[Pair]) -> tuple[LayerPair, ...]:
+    """Pairs of layers of one class that own paired variables, or that share a unique name."""
+    ours, theirs = (_unique(all_layers(m)[1:], _layer_key) for m in (a, b))
+    pairs = {id(layer): (ours[key], layer) for key, layer in theirs.items() if key in ours}
+    owners = [{id(v): x for x in all_layers(m)[1:] for v in own_state(x)} for m in (a, b)]
+    for v, w in variables:
+        x, y = owners[0].get(id(v)), owners[1].get(id(w))
+        if x is not None and type(x) is type(y):
+            pairs[id(y)] = (x, y)
+    return tuple(pairs.values())
+
+
+def _layer_key(layer: keras.Layer) -> Hashable:
+    return layer.name, type(layer)
+
+
+def pair_by_structure(ours: Sequence[keras.Variable], theirs: Sequence[keras.Variable]) -> list[Pair]:
+    """Pairs variables of equal shape and dtype: by path, by value, by end of path, by position.
+
+    Each step pairs what is unique on both sides and leaves the rest to the next. A wrong guess does
+    no harm: the perturbed outputs of wrongly paired models differ.
+    """
+    steps: list[Callable[[keras.Variable], Hashable]] = [
+        lambda v: tuple(v.path.split("/")[1:]) or v.path,
+        lambda v: to_numpy(v).tobytes(),
+        lambda v: tuple(v.path.split("/")[-2:]),
+        lambda v: v.name,
+    ]
+    rest, others, pairs = list(ours), list(theirs), []
+    for step in steps:
+        keys = [_unique(side, lambda v, step=step: _typed(v, step(v))) for side in (rest, others)]
+        found = [(v, keys[1][key]) for key, v in keys[0].items() if key in keys[1]]
+        rest = _without(rest, [v for v, _ in found])
+        others = _without(others, [w for _, w in found])
+        pairs += found
+    alike = [(v, w) for v, w in zip(rest, others, strict=False) if _typed(v, 0) == _typed(w, 0)]
+    return pairs + alike
+
+
+def _typed(variable: keras.Variable, key: Hashable) -> Hashable:
+    return tuple(variable.shape), variable.dtype, key
+
+
+def _unique(items: Iterable[Any], key_of: Callable[[Any], Hashable]) -> dict[Hashable, Any]:
+    keyed = [(key_of(item), item) for item in items]
+    counts = Counter(key for key, _ in keyed)
+    return {key: item for key, item in keyed if counts[key] == 1}
+
+
+def _without(items: list[Any], taken: list[Any]) -> list[Any]:
+    ids = {id(item) for item in taken}
+    return [item for item in items if id(item) not in ids]
+
+
+def check_variables(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> Check:
+    """Is every variable of both models accounted for, and is each equal to its partner?"""
+    faults = [*_unpaired(a, b, pairing), *_paired_twice(pairing.variables)]
+    of_a, of_b = trained_ids(a), trained_ids(b)
+    for ours, theirs in pairing.variables:
+        faults += _pair_faults(ours, theirs, (is_trained(ours, of_a), is_trained(theirs, of_b)))
+    detail = f"{len(pairing.variables)} pairs, {len(pairing.unused)} unused"
+    detail += f", {len(pairing.constants)} constants" if pairing.constants else ""
+    return Check(
+        name="variables",
+        passed=not faults,
+        exact=not faults,
+        max_abs_difference=float("inf") if faults else 0.0,
+        detail=_some(faults) or detail,
+    )
+
+
+def _some(faults: list[str], limit: int = 3) -> str:
+    more = f"; and {len(faults) - limit} more" if len(faults) > limit else ""
+    return "; ".join(faults[:limit]) + more
+
+
+def _unpaired(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> list[str]:
+    ours = {id(v) for v, _ in pairing.variables} | {id(v) for v in pairing.unused}
+    theirs = {id(w) for _, w in pairing.variables} | {id(w) for w in pairing.constants}
+    held = {id(w) for w in (*b.variables, *(w for m in metrics_of_layers(b) for w in m.variables))}
+    outside = [w for _, w in pairing.variables if id(w) not in held]
+    return [
+        *(f"'{v.path}' of the original is missing" for v in a.variables if id(v) not in ours),
+        *(f"'{w.path}' has no counterpart" for w in b.variables if id(w) not in theirs),
+        *(f"'{w.path}', a partner, is not in the model" for w in outside),
+    ]
+
+
+def _paired_twice(pairs: Iterable[Pair]) -> list[str]:
+    """A variable used in two places must stay one, or training moves the copies apart."""
+    partners: dict[int, tuple[str, set[int]]] = {}
+    for x, y in [*((v, w) for v, w in pairs), *((w, v) for v, w in pairs)]:
+        partners.setdefault(id(x), (x.path, set()))[1].add(id(y))
+    return [f"'{path}' has {len(ids)} partners" for path, ids in partners.values() if len(ids) > 1]
+
+
+def _pair_faults(ours: keras.Variable, theirs: keras.Variable, trained: tuple[bool, bool]) -> list[str]:
+    if tuple(ours.shape) != tuple(theirs.shape):
+        return [f"shape of '{ours.path}' {tuple(ours.shape)} became {tuple(theirs.shape)}"]
+    if ours.dtype != theirs.dtype:
+        return [f"dtype of '{ours.path}' {ours.dtype} became {theirs.dtype}"]
+    faults = []
+    if trained[0] != trained[1]:
+        faults.append(f"'{ours.path}' trainable {trained[0]} became {trained[1]}")
+    if ours is not theirs and to_numpy(ours).tobytes() != to_numpy(theirs).tobytes():
+        faults.append(f"values of '{ours.path}' and '{theirs.path}' differ")
+    return faults
+
+
+def trained_ids(model: keras.Layer) -> dict[int, bool]:
+    """Whether `fit` would train each of the model's variables, by id."""
+    trained = {id(v) for v in model.trainable_variables}
+    return {id(v): id(v) in trained for v in model.variables}
+
+
+def is_trained(variable: keras.Variable, trained: dict[int, bool]) -> bool:
+    """Whether `fit` trains a variable; one of an untracked layer goes by its own flag."""
+    return trained.get(id(variable), bool(variable.trainable))
+
+
+def aligned(state: State, pairs: Iterable[Pair], own: State) -> State:
+    """`own`, the state of the prepared model, with the original's values where they fit."""
+    result = dict(own)
+    for ours, theirs in pairs:
+        if id(ours) in state and tuple(ours.shape) == tuple(theirs.shape):
+            result[id(theirs)] = (theirs, state[id(ours)][1])
+    return result
+
+
+def perturbed(state: State, seed: int) -> State:
+    """A copy of a state with noise on every float variable, each its own.
+
+    Integers, booleans and seeds stay. What has no negative values, such as a variance, stays so.
+    """
+    result = dict(state)
+    for index, (key, (variable, value)) in enumerate(state.items()):
+        if keras.backend.is_float_dtype(variable.dtype):
+            random = np.random.default_rng((seed, index))
+            noisy = _noisy(to_numpy(value).astype("float32"), random)
+            tensor = keras.ops.convert_to_tensor(noisy, dtype=variable.dtype)
+            result[key] = (variable, placed_like(value, tensor))
+    return result
+
+
+def _noisy(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Noise at a fifth of the values' size; zeros get a tenth of a usual initializer's.
+
+    The floor makes weights visible that are next to zero, such as a layer scale of 1e-5, and is
+    small for large kernels, so that deep models do not overflow.
+    """
+    fan_in = max(1, values.size // max(1, values.shape[-1] if values.ndim else 1))
+    size = float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+    scale = max(0.2 * size, 0.1 / np.sqrt(fan_in))
+    noisy = values + scale * random.standard_normal(values.shape).astype("float32")
+    return np.abs(noisy) if values.min(initial=0.0) >= 0 else noisy

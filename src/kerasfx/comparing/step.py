@@ -1,0 +1,198 @@
+"""One step of gradient descent in both models, stateless and as `fit` takes it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx.comparing import measure
+from kerasfx.comparing.gradients import gradient_by_variables, value_and_gradient
+from kerasfx.comparing.inputs import Sample
+from kerasfx.comparing.measure import (
+    Difference,
+    Tolerance,
+    tensor_difference,
+    unlike,
+    worst,
+)
+from kerasfx.comparing.pairing import Pair, is_trained, trained_ids
+from kerasfx.comparing.result import Check, as_check
+from kerasfx.comparing.run import (
+    Call,
+    Run,
+    State,
+    call_directly,
+    run,
+    with_stand_ins,
+)
+from kerasfx.comparing.subjects import Subjects, first_line
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.internals import raw_value
+
+_NAME = "optimizer step"
+_LEARNING_RATE = 0.01
+_TRACED = (
+    "no optimizer step: '{a}' computes something else while it is differentiated (a loss of "
+    "{traced:.6g} instead of {plain:.6g}); on JAX, Keras 3.5 loses the masks of traced tensors"
+)
+_ASSIGNS_OTHERS = (
+    "no optimizer step as `fit` takes it: '{a}' assigns variables that Keras does not count among its own, "
+    "and comparing must not change them"
+)
+
+
+def step_check(subjects: Subjects, sample: Sample, seed: int) -> tuple[list[Check], list[str]]:
+    """One step of gradient descent in both models, in training mode with equal seeds.
+
+    Returns:
+        The check, or a note why there is none.
+    """
+    pairs = _trained_pairs(subjects)
+    if not pairs:
+        return [as_check(_NAME, measure.EQUAL, "nothing is trained")], []
+    states = subjects.alike(subjects.own_states()[0])
+    ours = _Descent(subjects.a, sample, states[0], subjects.pairing.call, seed)
+    theirs = _Descent(subjects.b, sample, states[1], call_directly, seed)
+    asked = [v for v, _ in pairs], [w for _, w in pairs]
+    try:
+        loss, gradients = ours.gradients(asked[0])
+    except Exception as error:
+        return [], [f"no optimizer step: the original has no gradients: {first_line(error)}"]
+    try:
+        _, others = theirs.gradients(asked[1])
+    except Exception as error:
+        raised = unlike(f"only the prepared model raises {first_line(error)}")
+        return [as_check(_NAME, raised, "")], []
+    total = worst(_differences(subjects.tolerance, pairs, states, gradients, others))
+    note = None if total.within else _changed_by_tracing(subjects, ours, loss)
+    if note:
+        return [], [note]
+    in_fit, notes = _difference_in_fit(subjects, ours, theirs, pairs)
+    return [as_check(_NAME, worst([total, in_fit]), f"{len(pairs)} gradients and updated weights")], notes
+
+
+def _difference_in_fit(
+    subjects: Subjects, ours: "_Descent", theirs: "_Descent", pairs: list[Pair]
+) -> tuple[Difference, list[str]]:
+    """What a step differs by that is taken as `fit` takes it, with variables that are really assigned.
+
+    On JAX it is taken in a `StatelessScope`, as the step before was.
+
+    Returns:
+        The difference, and notes.
+    """
+    if keras.backend.backend() == "jax":
+        return measure.EQUAL, []
+    if ours.assigns_others():
+        return measure.EQUAL, [_ASSIGNS_OTHERS.format(a=subjects.a.name)]
+    try:
+        gradients = ours.gradients_by_variables([v for v, _ in pairs])
+    except Exception as error:
+        why = f"the original raises {first_line(error)}"
+        return measure.EQUAL, [f"no optimizer step as `fit` takes it: {why}"]
+    try:
+        others = theirs.gradients_by_variables([w for _, w in pairs])
+    except Exception as error:
+        return unlike(f"in fit, only the prepared model raises {first_line(error)}"), []
+    states = ours.state, theirs.state
+    found = worst(_differences(subjects.tolerance, pairs, states, gradients, others))
+    return replace(found, reason=f"in fit, {found.reason}" if found.reason else ""), []
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """The loss of a model on one sample as a function of its weights."""
+
+    model: keras.Layer
+    sample: Sample
+    state: State
+    call: Call
+    seed: int
+
+    def loss(self, replaced: State) -> Any:
+        """The total loss, a float32 tensor of shape (), with some variables replaced."""
+        state = {**self.state, **replaced}
+        result = run(
+            self.model, self.sample.inputs, state, training=True, call=self.call, differentiable=True
+        )
+        return _total_loss(result, self.seed)
+
+    def assigns_others(self) -> bool:
+        """Whether the model assigns variables that Keras does not count among its own."""
+        result = run(self.model, self.sample.inputs, self.state, training=True, call=self.call)
+        return result.assigns_others
+
+    def gradients_by_variables(self, variables: Sequence[keras.Variable]) -> list[Any]:
+        """The gradients of the loss by each of the variables, which are assigned where the model does so."""
+
+        def loss() -> Any:
+            mode = {"training": True, "differentiable": True, "stateless": False}
+            result = run(self.model, self.sample.inputs, self.state, call=self.call, **mode)
+            return _total_loss(result, self.seed)
+
+        with with_stand_ins(self.model, self.state, variables):
+            return gradient_by_variables(loss, [raw_value(v) for v in variables])
+
+    def gradients(self, variables: Sequence[keras.Variable]) -> tuple[Any, list[Any]]:
+        """The loss and its gradient by each of the variables."""
+
+        def loss(values: Sequence[Any]) -> Any:
+            pairs = zip(variables, values, strict=True)
+            return self.loss({id(v): (v, value) for v, value in pairs})
+
+        return value_and_gradient(loss, [self.state[id(v)][1] for v in variables])
+
+
+def _changed_by_tracing(subjects: Subjects, descent: _Descent, traced: Any) -> str | None:
+    plain = descent.loss({})
+    if tensor_difference("loss", plain, traced, subjects.tolerance).within:
+        return None
+    return _TRACED.format(a=subjects.a.name, traced=float(traced), plain=float(plain))
+
+
+def _trained_pairs(subjects: Subjects) -> list[Pair]:
+    trained = trained_ids(subjects.a)
+    unique = {id(v): (v, w) for v, w in subjects.pairing.variables if is_trained(v, trained)}
+    return [
+        (v, w)
+        for v, w in unique.values()
+        if keras.backend.is_float_dtype(v.dtype) and tuple(v.shape) == tuple(w.shape)
+    ]
+
+
+def _total_loss(result: Run, seed: int) -> Any:
+    """Every float output weighted by fixed random numbers, plus the losses of the model."""
+    total = keras.ops.zeros(())
+    for index, (_, leaf) in enumerate(measure.leaves(result.outputs)):
+        if measure.is_tensor(leaf) and keras.backend.is_float_dtype(
+            keras.backend.standardize_dtype(leaf.dtype)
+        ):
+            random = np.random.default_rng((seed, index))
+            weights = keras.ops.convert_to_tensor(random.standard_normal(tuple(leaf.shape)).astype("float32"))
+            values: Any = keras.ops.cast(leaf, "float32")
+            total += keras.ops.mean(values * weights)
+    for loss in result.losses:
+        total += keras.ops.cast(keras.ops.sum(loss), "float32")
+    return total
+
+
+def _differences(
+    tolerance: Tolerance,
+    pairs: Sequence[Pair],
+    states: tuple[State, State],
+    ours: list[Any],
+    theirs: list[Any],
+) -> Iterator[Difference]:
+    largest = max(measure.largest_magnitude(to_numpy(g)) for g in ours)
+    loose = replace(tolerance, factor=10.0, unit=largest)
+    for (v, w), g, h in zip(pairs, ours, theirs, strict=True):
+        yield tensor_difference(f"gradient of '{v.path}'", g, h, loose)
+        stepped = (_stepped(v, states[0], g), _stepped(w, states[1], h))
+        yield tensor_difference(f"'{v.path}' after a step", *stepped, tolerance)
+
+
+def _stepped(variable: keras.Variable, state: State, gradient: Any) -> Any:
+    value = state[id(variable)][1] - _LEARNING_RATE * gradient
+    return variable.constraint(value) if variable.constraint else value

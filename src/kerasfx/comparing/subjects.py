@@ -1,0 +1,280 @@
+"""The two models under comparison, and the inputs on which they are run."""
+
+import functools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx.comparing.inputs import (
+    LENGTHS,
+    NO_INPUTS,
+    NoRandomValuesError,
+    Range,
+    Sample,
+    Slot,
+    fits,
+    given_samples,
+    input_structure,
+    padding_value,
+    random_samples,
+    ranges_of,
+    slots_of,
+)
+from kerasfx.comparing.measure import Tolerance, is_tensor, leaves
+from kerasfx.comparing.pairing import Pairing, aligned
+from kerasfx.comparing.run import (
+    Run,
+    State,
+    attempt,
+    call_directly,
+    present_state,
+)
+from kerasfx.errors import SizeGuardError
+from kerasfx.handover.provenance import provenance_of
+from kerasfx.keras_api.internals import all_layers
+from kerasfx.runtime.modes import BOTH, TRAINING
+
+ORIGINAL_RAISES = (
+    "The original '{a}' raises on every input that kerasfx.compare tried, the last time with\n"
+    "  {error}\n"
+    "It was called with {inputs}. If these values make no sense for the model, pass others: "
+    "kerasfx.compare(a, b, inputs=x), or ranges={{'{name}': (low, high)}} for integers."
+)
+_EMPTY = "all outputs are empty"
+_KERAS_PREFIX = "Exception encountered when calling"
+_STYLE = re.compile(r"\x1b\[\d+m")
+NOT_A_LAYER = (
+    "kerasfx.compare compares two Keras models or layers, but argument `{name}` is {value!r} of "
+    "type {type}. Pass the original first, then the prepared model: "
+    "kerasfx.compare(model, prepared)."
+)
+NOT_BUILT = (
+    "kerasfx.compare cannot compare '{model}', because it is not built: it has no weights yet, and "
+    "comparing must not create them. Call it once on data, or call its build(input_shape)."
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is compared; see `kerasfx.compare`."""
+
+    batch_sizes: Sequence[int] = (2, 3)
+    samples: int = 2
+    training: bool = True
+    fit: bool = True
+    bare: bool = True
+    gradients: bool = True
+    training_may_raise: bool = False
+    seed: int = 0
+    tolerance: float | None = None
+
+
+QUICK = Options(
+    batch_sizes=(2,),
+    samples=1,
+    training=False,
+    fit=False,
+    bare=False,
+    gradients=False,
+    training_may_raise=True,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One sample through both models under the same conditions."""
+
+    sample: Sample
+    states: tuple[State, State]
+    training: bool | None
+    a: Run
+    b: Run
+
+    @property
+    def completed(self) -> bool:
+        """Whether neither model raised."""
+        return self.a.error is None and self.b.error is None
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The two models with everything that stays the same during a comparison."""
+
+    a: keras.Layer
+    b: keras.Layer
+    pairing: Pairing
+    tolerance: Tolerance
+
+    @property
+    def mode(self) -> str:
+        """The mode for which the prepared model was made alone, or "both"."""
+        return (getattr(self.b, "_settings", None) or {}).get("mode") or BOTH
+
+    @functools.cached_property
+    def usual(self) -> bool:
+        """The `training` of calls that are not about training: of a model that refuses inference, True."""
+        refuses = any(type(layer).__name__ == "RefuseInference" for layer in self.b.layers)
+        return self.mode == TRAINING or refuses
+
+    def own_states(self) -> tuple[State, State]:
+        """The present values of both models."""
+        ours = [*self.a.variables, *(v for v, _ in self.pairing.variables)]
+        theirs = [*self.b.variables, *(w for _, w in self.pairing.variables)]
+        return present_state(ours), present_state(theirs)
+
+    def alike(self, state: State) -> tuple[State, State]:
+        """A state of the original, and the same values for the prepared model."""
+        return state, aligned(state, self.pairing.variables, self.own_states()[1])
+
+    def outcome(
+        self,
+        sample: Sample,
+        states: tuple[State, State],
+        training: bool | None,
+        run_a: Run | None = None,
+        in_fit: bool = False,
+    ) -> Outcome:
+        """Runs both models, or the prepared one if the original has run already."""
+        mode = {"training": training, "in_fit": in_fit}
+        ours = run_a or attempt(self.a, sample.inputs, states[0], **mode, call=self.pairing.call)
+        theirs = attempt(self.b, sample.inputs, states[1], **mode, call=call_directly)
+        return Outcome(sample, states, training, ours, theirs)
+
+
+def require_built(**models: Any) -> None:
+    """Refuses what is not a built Keras layer; the keywords are the names of the arguments."""
+    for name, model in models.items():
+        if not isinstance(model, keras.Layer):
+            raise TypeError(NOT_A_LAYER.format(name=name, value=model, type=type(model).__name__))
+        if not model.built:
+            raise ValueError(NOT_BUILT.format(model=model.name))
+
+
+def tolerance_for(a: keras.Layer, relative: float | None) -> Tolerance:
+    """The tolerance for a model, as coarse as the coarsest dtype that a layer of it computes in."""
+    dtypes = {layer.compute_dtype for layer in all_layers(a)}
+    coarse = [dtype for dtype in ("bfloat16", "float16") if dtype in dtypes]
+    return Tolerance(relative, precision=coarse[0] if coarse else "float64")
+
+
+def admitted(
+    subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
+) -> tuple[list[tuple[Sample, Run]], list[str]]:
+    """The samples that the original accepts, with its runs on them, and notes on the others.
+
+    They are those of the inputs given or, without any, of the examples that the model was prepared with, and
+    random ones besides.
+    """
+    state, _ = subjects.own_states()
+    kept: list[tuple[Sample, Run]] = []
+    tried: list[tuple[Sample, Run]] = []
+    notes: list[str] = []
+    try:
+        for candidates in _candidates(subjects, options, inputs, ranges):
+            for samples in candidates:
+                tried = [(sample, _run_a(subjects, sample, state)) for sample in samples]
+                admitted = [(sample, run_a) for sample, run_a in tried if run_a.error is None]
+                kept += admitted
+                if admitted:
+                    refused = [sample.label for sample, run_a in tried if run_a.error is not None]
+                    notes += [f"the original raises on {label}: left out" for label in refused]
+                    break
+    except NoRandomValuesError:
+        if not kept:
+            raise
+    if not kept:
+        raise _refusal(subjects, *tried[-1]) from tried[-1][1].error
+    return kept, notes
+
+
+def _refusal(subjects: Subjects, sample: Sample, failed: Run) -> ValueError:
+    """The error for an original that accepts none of the samples."""
+    tensors = ", ".join(f"{path} of shape {np.shape(leaf)}" for path, leaf in leaves(sample.inputs, "inputs"))
+    name = next((t.name for t in keras.tree.flatten(input_structure(subjects.b))), "input")
+    return ValueError(
+        ORIGINAL_RAISES.format(a=subjects.a.name, error=first_line(failed.error), inputs=tensors, name=name)
+    )
+
+
+def _run_a(subjects: Subjects, sample: Sample, state: State) -> Run:
+    """A run of the original; outputs without a single number count as an error."""
+    call = subjects.pairing.call
+    found = attempt(subjects.a, sample.inputs, state, training=subjects.usual, call=call)
+    sizes = [math.prod(leaf.shape) for _, leaf in leaves(found.outputs) if is_tensor(leaf)]
+    # A convolution over too short a sequence is one of these on JAX, an exception on TensorFlow.
+    if sizes and not any(sizes):
+        return Run(error=ValueError(_EMPTY))
+    return _as_guarded(subjects, sample, found)
+
+
+def _as_guarded(subjects: Subjects, sample: Sample, found: Run) -> Run:
+    """`found`, or the refusal of a prepared model that was made for other sizes."""
+    if not any(type(layer).__name__ == "CheckSizes" for layer in subjects.b.layers):
+        return found
+    theirs = attempt(subjects.b, sample.inputs, subjects.own_states()[1], training=subjects.usual)
+    return theirs if isinstance(theirs.error, SizeGuardError) else found
+
+
+def _candidates(
+    subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
+) -> Iterator[Iterator[list[Sample]]]:
+    """Kinds of samples to use; of each, lists to try in turn until the original accepts some."""
+    if inputs is not None:
+        yield _given(subjects, options, inputs)
+        return
+    examples = subjects.pairing.examples
+    if examples is not None and fits(subjects.b, examples):
+        yield _given(subjects, options, examples)
+        # Labels and indices mean something: random ones are drawn from what the examples hold.
+        ranges = {**ranges_of(subjects.b, examples), **(ranges or {})}
+    yield _random(subjects, options, ranges)
+
+
+def _given(subjects: Subjects, options: Options, inputs: Any) -> Iterator[list[Sample]]:
+    # The quick check has one batch size, so one call.
+    yield given_samples(subjects.b, inputs, options.seed)[: len(options.batch_sizes)]
+
+
+def _random(
+    subjects: Subjects, options: Options, ranges: Mapping[str, Range] | None
+) -> Iterator[list[Sample]]:
+    if input_structure(subjects.b) is None:
+        raise ValueError(NO_INPUTS.format(b=subjects.b.name))
+    slots = slots_of(subjects.b, ranges)
+    free = any(dim is None for slot in slots for dim in slot.shape[1:])
+    make = functools.partial(
+        random_samples,
+        subjects.b,
+        batch_sizes=options.batch_sizes,
+        count=options.samples,
+        seed=options.seed,
+        padding=padding_value(subjects.a),
+    )
+    for lengths in LENGTHS if free else LENGTHS[:1]:
+        yield make(slots, lengths=lengths)
+    for first_axis in (1, 0):
+        traced = _as_traced(subjects.b, slots, first_axis)
+        if traced != slots:
+            yield make(traced, lengths=LENGTHS[0])
+
+
+def _as_traced(model: Any, slots: list[Slot], first_axis: int) -> list[Slot]:
+    """The slots with the sizes that the model was traced with, which may be the only ones that it takes."""
+    record = provenance_of(model)
+    sizes = record.sizes if record else {}
+    return [
+        replace(s, shape=(*s.shape[:first_axis], *sizes[s.name][first_axis:])) if s.name in sizes else s
+        for s in slots
+    ]
+
+
+def first_line(error: BaseException | None) -> str:
+    """The type of an exception and the first line of its message, past the prefix of Keras."""
+    lines = [line.strip() for line in _STYLE.sub("", str(error)).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_KERAS_PREFIX)]
+    return f"{type(error).__name__}: {told[0][:160] if told else ''}"

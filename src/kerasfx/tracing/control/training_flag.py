@@ -1,0 +1,102 @@
+"""What user code sees in the place of `training`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from kerasfx.errors import TrainingBranchError, describe
+from kerasfx.ir import Training
+from kerasfx.tracing.where import source_line
+
+if TYPE_CHECKING:
+    from kerasfx.tracing.session import Session
+
+
+_TOLD_BEFORE = (
+    "Python asks here for the `training` that a layer before was told; on JAX, `fit` and `predict` of the "
+    "original do not find it, those of the result do"
+)
+
+
+class TrainingFlag:
+    """Stands for `training` while tracing: whether the model trains is not known yet.
+
+    Args:
+        session: The trace.
+        from_context: Whether it is what Keras's call context holds, rather than the argument of the model.
+        bare: What it is in a bare call, `model(x)`.
+        alone: The same where `call` of the model runs outside of a call context.
+        fixed: What a layer before has left in the context, whatever the model is called with, if any.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        from_context: bool,
+        bare: Any = None,
+        alone: Any = None,
+        fixed: bool | None = None,
+    ):
+        self._session = session
+        self.rule = Training(fixed, from_context, _truth(bare), _truth(alone))
+
+    def or_default(self, default: Any) -> TrainingFlag:
+        """The same flag for a `call` with a default, which Keras takes where nobody has said anything."""
+        rule = self.rule
+        bare, alone = (default if x is None else x for x in (rule.bare, rule.alone))
+        if default is None or (bare, alone) == (rule.bare, rule.alone):
+            return self
+        return TrainingFlag(
+            self._session, from_context=rule.from_context, bare=bare, alone=alone, fixed=rule.fixed
+        )
+
+    def handed_to_model(self) -> TrainingFlag:
+        """The same flag as an argument of `call` of the model: who gets it from there got it by hand."""
+        return TrainingFlag(self._session, from_context=False, bare=self.rule.bare)
+
+    def left_to_next(self) -> TrainingFlag:
+        """The same flag for the next layer that the model calls, which finds it in the context."""
+        return TrainingFlag(self._session, from_context=True, bare=self.rule.bare, fixed=self.rule.fixed)
+
+    def __bool__(self) -> bool:
+        if not self._session.in_user_code:
+            return bool(self.rule.fixed)
+        return self.decided()
+
+    def decided(self) -> bool:
+        """The mode for which the layer is traced at present.
+
+        Raises:
+            TrainingBranchError: It is traced for both; the layer is traced again then, for each mode.
+        """
+        if self.rule.fixed is not None:
+            self._session.note("warning", _TOLD_BEFORE, source_line(), "layer(x, training=training)")
+            return self.rule.fixed
+        self._session.flags_asked.add(self)
+        if self._session.mode_decided is not None:
+            return self._session.mode_decided
+        line = source_line()
+        raise TrainingBranchError(
+            describe(
+                "Python branches on `training`, so inference and training run different code.",
+                where=self._session.locate(line),
+                why="the prepared model is one graph for both modes",
+                hint=f"pass `training` on to the layers, or {self._session.keep_hint()}",
+            )
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self) == other if isinstance(other, bool) else self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def is_flag(x: Any) -> TypeGuard[TrainingFlag]:
+    """Whether `x` stands for `training`."""
+    return isinstance(x, TrainingFlag)
+
+
+def _truth(x: Any) -> bool | None:
+    return None if x is None else bool(x)

@@ -1,0 +1,480 @@
+"""How the call of a layer is recorded: as one node, or by running its `call` in a frame of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kerasfx.errors import (
+    KerasFxError,
+    OutputNotTensorError,
+    TensorAsPythonValueError,
+    TrainingBranchError,
+    UnsupportedOperationError,
+    describe,
+)
+from kerasfx.ir import (
+    FOLLOWS,
+    LayerCall,
+    LayerSpec,
+    Node,
+    Training,
+    identifier,
+    leaves_of,
+    map_leaves,
+)
+from kerasfx.keras_api import foreign, internals
+from kerasfx.keras_api.builtins import (
+    applies_activation_last,
+    builtin_class,
+    custom_parts,
+    how_to_save,
+    is_plain_leaf,
+)
+from kerasfx.runtime.modes import BOTH
+from kerasfx.tracing import inference
+from kerasfx.tracing import native as raw
+from kerasfx.tracing.control.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
+from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
+from kerasfx.tracing.layers.frames import Frame, ModelCall
+from kerasfx.tracing.layers.reading import identity_test_of_training, values_branched_on
+from kerasfx.tracing.native import memory
+from kerasfx.tracing.sizes.examples import Refusal
+from kerasfx.tracing.state.leftovers import forget
+from kerasfx.tracing.state.randomness import refusing_draws
+from kerasfx.tracing.state.unused import regularizers_that_count
+from kerasfx.tracing.tensor import TracedTensor
+from kerasfx.tracing.where import failing_line, fault_of_ours, source_line
+
+if TYPE_CHECKING:
+    from kerasfx.tracing.session import Session
+
+NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
+
+
+def call_layer(session: Session, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
+    """Run `Layer.__call__` inside a frame; a custom layer that cannot be opened is kept whole."""
+    parent = session.frames[-1].path if session.frames else ""
+    path = session.paths.of_layer(layer, parent) if session.frames else ""
+    is_kept = id(layer) in session.policy.kept
+    is_leaf = session.policy.is_leaf(layer, path) if session.frames else is_kept or is_plain_leaf(layer)
+    is_leaf = is_leaf and not session.in_body
+    frame = _frame(session, layer, path, is_leaf, args, kwargs)
+    found = internals.training_of_context()
+    _settle_training(session, layer, args, kwargs)
+    try:
+        with session.framed(frame):
+            if internals.is_recomputed(layer):
+                session.note("dropped", f"RematScope: {NOT_RECOMPUTED}")
+            outputs = original(layer, *args, **kwargs)
+            if is_leaf:
+                _note_masks(session, frame, outputs)
+            _note_call_of_model(session, frame)
+            return outputs
+    except Exception as error:
+        _attach_note(session, frame, error)
+        may_fork = isinstance(error, TrainingBranchError) and not is_leaf
+        if not may_fork and not _may_keep(session, frame, error):
+            raise
+        failure = error
+    _take_back(session, frame)
+    internals.set_training_of_context(found)
+    if isinstance(failure, TrainingBranchError):
+        try:
+            with session.forking(layer):
+                again = partial(call_layer, session, original, layer, args, kwargs)
+                outputs = trace_both_modes(session, again)
+            return _regularized(session, frame, outputs)
+        except Exception as error:
+            failure = error
+            _take_back(session, frame)
+            internals.set_training_of_context(found)
+        if isinstance(failure, UnlikeStructuresError) and session.frames:
+            # What the layer around it makes of them in each mode may be alike.
+            raise TrainingBranchError(str(failure)) from failure
+        if not _may_keep(session, frame, failure):
+            raise failure
+    return _call_kept(session, original, frame, failure)
+
+
+def _settle_training(session: Session, layer: Any, args: Any, kwargs: Any) -> None:
+    """Let the call context hold what `layer` finds there, as far as the mode is not known while tracing.
+
+    Keras passes on what the context holds, and takes the default of `call` if that is None. While tracing it
+    holds a flag and never None, so that the flag has to know of the default.
+    """
+    found = internals.training_of_context()
+    if _is_left_for_a_while(session, found) and not says_training(layer, args, kwargs):
+        found = TrainingFlag(session, from_context=True, fixed=found)
+    if not is_flag(found):
+        return
+    if len(session.frames) == 1:
+        # What was handed to one layer does not reach the next one by itself.
+        found = found.left_to_next()
+    if internals.takes_training(layer) and not says_training(layer, args, kwargs):
+        found = found.or_default(internals.default_of_training(layer))
+    internals.set_training_of_context(found)
+
+
+def _is_left_for_a_while(session: Session, found: Any) -> bool:
+    """Whether a layer before, called with a fixed `training`, left it for the layer that `call` calls next.
+
+    On JAX `fit` and `predict` run `call` of a model outside of a call context, where nothing is left.
+    """
+    is_direct = isinstance(found, bool) and len(session.frames) == 1 and session.graph.mode == BOTH
+    return is_direct and keras.backend.backend() == "jax" and isinstance(session.root, keras.Model)
+
+
+def says_training(layer: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a call of `layer` with these arguments names `training` itself."""
+    names = list(layer._call_signature.parameters)
+    return "training" in kwargs or "training" in names[: len(args)]
+
+
+def operation_of_graph(operation: Any, training: Any) -> Any:
+    """What a Functional model hands to one of its calls: in a bare call, what Keras recorded for the call."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        found = internals.training_of_context()
+        if "training" in kwargs:
+            unsaid = kwargs["training"]
+        elif is_flag(found):
+            unsaid = found.rule.bare
+        else:
+            unsaid = found
+        if unsaid is None and "training" not in kwargs:
+            unsaid = internals.default_of_training(operation)
+        return operation(*args, **{**kwargs, "training": training.or_default(unsaid)})
+
+    return call
+
+
+def _note_call_of_model(session: Session, frame: Frame) -> None:
+    is_traced_again = frame.layer is session.forked_layer and session.mode_decided
+    if len(session.frames) == 2 and not is_traced_again:
+        session.calls_of_model.append(ModelCall(frame.layer, frame.path, source_line()))
+
+
+def run_call(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
+    """Stand in for `Operation.__call__` of a layer: record a leaf, run the `call` of any other."""
+    frame = session.frame
+    if frame.layer is not layer:
+        return layer.call(*args, **kwargs)
+    if frame.is_leaf:
+        return _record_leaf(session, frame, kwargs)
+    if len(session.frames) == 1:
+        args = tuple(map(_as_argument_of_model, args))
+        kwargs = {k: _as_argument_of_model(v) for k, v in kwargs.items()}
+    outputs = _run(session, frame, inference.call_of(layer), args, kwargs)
+    # Of a layer that is traced for each mode, the chosen result is regularized.
+    return outputs if layer is session.forked_layer else _regularized(session, frame, outputs)
+
+
+def run_inside(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
+    """Run the `call` of a layer which the layer around it calls directly, without `Layer.__call__`."""
+    path = session.paths.of_layer(layer, session.frame.path)
+    frame = _frame(session, layer, path, False, args, kwargs)
+    with session.framed(frame):
+        return _run(session, frame, layer.call, args, kwargs)
+
+
+def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    _require_readable(session, frame)
+    if len(session.frames) == 1:
+        session.calls_of_model.clear()
+    kind = type(frame.layer).__name__
+    session.opened.setdefault(frame.path, kind)
+    session.read += values_branched_on(frame.layer, frame.path)
+    with (
+        session.mode(in_user_code=True),
+        raw.following_attributes(frame.layer),
+        _naming_numpy(session),
+        refusing_draws(session, frame.layer),
+    ):
+        return _checked_outputs(session, call(*args, **kwargs))
+
+
+def _frame(session: Session, layer: Any, path: str, is_leaf: bool, args: Any, kwargs: Any) -> Frame:
+    start, effects = len(session.graph.nodes), session.effects.copy()
+    return Frame(layer, path, is_leaf, start, effects, tuple(session.findings), args, kwargs)
+
+
+def _require_readable(session: Session, frame: Frame) -> None:
+    """Refuse a `call` to which a `training` that is not known yet means something else than a known one.
+
+    Raises:
+        UnsupportedOperationError: It asks `training is True`.
+    """
+    line = identity_test_of_training(type(frame.layer))
+    if line is not None:
+        raise UnsupportedOperationError(
+            describe(
+                "`call` asks whether `training` is True, by identity.",
+                where=session.locate(line),
+                why="Python cannot be asked that about a value that is not known yet",
+                hint="write `if training:`",
+            )
+        )
+
+
+def _as_argument_of_model(x: Any) -> Any:
+    """From the `call` of the model on, who gets `training` got it by hand."""
+    return x.handed_to_model() if is_flag(x) else x
+
+
+@contextmanager
+def _naming_numpy(session: Session) -> Iterator[None]:
+    """Say it plainly where NumPy refuses a tensor."""
+    try:
+        yield
+    except TypeError as error:
+        if "__array_ufunc__" not in str(error):
+            raise
+        raise TensorAsPythonValueError(
+            describe(
+                "A function of NumPy is called on a tensor of the model.",
+                where=session.locate(failing_line(error)),
+                why="NumPy computes it outside of the backend: no gradient, and no compiled model",
+                hint="call the function of the same name in keras.ops",
+            )
+        ) from error
+
+
+def _may_keep(session: Session, frame: Frame, error: Exception) -> bool:
+    """Whether the failing layer of `frame` can stay whole instead."""
+    is_root = not session.frames and builtin_class(type(frame.layer)) is None
+    is_forked = frame.layer is session.forked_layer
+    is_final = getattr(error, "kerasfx_final", False) or _cannot_train(session, error)
+    made = {v for node in session.graph.nodes[frame.start :] for v in node.results}
+    changes_outside = set(session.effects.overwritten) - set(frame.effects.overwritten) - made
+    # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
+    return not (frame.is_leaf or is_root or is_forked or is_final or session.in_body or changes_outside)
+
+
+def _cannot_train(session: Session, error: Exception) -> bool:
+    """Whether `error` tells that what is traced for training raises in the original as well."""
+    return session.mode_decided is not None and raises_in_the_original(error)
+
+
+def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
+    if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
+        return
+    line = failing_line(error)
+    where = f"{frame.path or session.root.name} ({type(frame.layer).__name__})"
+    error.add_note(
+        describe(
+            "kerasfx was tracing the model when this was raised.",
+            where=f"{where}, {line.in_full}" if line else where,
+            hint="check that the same call works on real tensors of these shapes and dtypes",
+        )
+    )
+    error.kerasfx_noted = True  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _take_back(session: Session, frame: Frame) -> None:
+    """Forget what was recorded since the call of the layer of `frame` began."""
+    forget(internals.all_layers(frame.layer), session.attributes_before, session.graph.nodes[frame.start :])
+    session.graph.truncate(frame.start)
+    session.effects = frame.effects.copy()
+    session.opened = {p: c for p, c in session.opened.items() if not _is_below(p, frame.path)}
+    session.findings = list(frame.findings)
+
+
+def _call_kept(session: Session, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
+    session.policy.keep(frame.layer, _reason(failure))
+    try:
+        return call_layer(session, original, frame.layer, frame.args, frame.kwargs)
+    except Exception as error:  # whatever Keras or the user's code raises where it infers the result
+        # Keras cannot infer the whole layer either, so no enclosing layer would do better, and what the
+        # user should see first is the first failure.
+        if _says(failure) not in _says(error):
+            failure.add_note(_kept_neither(session, frame, error))
+        failure.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
+        raise failure from None
+
+
+def _kept_neither(session: Session, frame: Frame, error: Exception) -> str:
+    kind = f"{frame.path or session.root.name} ({type(frame.layer).__name__})"
+    return describe(f"{kind} could not be kept whole either.", why=f"asked for its result: {_says(error)}")
+
+
+def _says(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _reason(failure: Exception) -> str:
+    """Why a layer cannot be opened: what its own code does, or a fault of ours."""
+    what = str(failure).strip() or type(failure).__name__
+    line = None if isinstance(failure, KerasFxError) else fault_of_ours(failure)
+    if line is None:
+        return what
+    kind = type(failure).__name__
+    return f"kerasfx itself failed on it, which is a fault to report: {kind}: {what} ({line}: {line.text})"
+
+
+def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:
+    layer = frame.layer
+    user_args, user_kwargs = _leaf_arguments(session, frame, populated)
+    args, kwargs = map_leaves(session.as_layer_argument, (user_args, user_kwargs))
+    with session.pause():
+        plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
+        masks = map_leaves(session.as_layer_argument, _without_flag(plain))
+        _require_tensors(session, layer, args, {**masks, **_without_flag(kwargs)})
+        all_kwargs = {**masks, **_without_flag(kwargs)}
+        try:
+            specs = inference.infer_layer(layer, args, all_kwargs)
+        except Exception:
+            infer = partial(inference.specs_of_layer, layer, args, all_kwargs)
+            session.clashes.note_refused(_refusal(layer, args, kwargs, infer))
+            raise
+    activation = _split_activation(session, frame)
+    config: dict[str, Any] = {"activation": "linear"} if activation else {}
+    config |= regularizers_that_count(layer, session.is_tracked(layer))
+    if activation and layer.activity_regularizer is not None:
+        config["activity_regularizer"] = None  # it is about what the activation gives
+    target = LayerCall(layer, _why_kept(session, frame), config)
+    node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
+    node.training = _rule(layer)
+    for tensor in leaves_of((user_args, user_kwargs)):
+        if isinstance(tensor, TracedTensor):
+            node.implicit_masks[tensor.value] = session.mask_value(tensor)
+    frame.node = node
+    outputs = session.finish(node, specs)
+    if activation is None:
+        return outputs
+    with session.mode(in_user_code=True):
+        outputs = raw.followed(activation)(outputs)
+    return _regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
+
+
+def _refusal(layer: Any, args: Any, kwargs: Any, infer: Callable[..., Any]) -> Refusal:
+    """What met in the call: its operands, the weights, and the sizes that the layer was made with."""
+    wanted = [(args[0].shape[0], *layer.target_shape)] if isinstance(layer, keras.layers.Reshape) else []
+    return Refusal(((*args, *wanted), kwargs), infer, [tuple(v.shape) for v in layer.variables])
+
+
+def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> None:
+    """Refuse to keep a custom layer whole that returns numbers: a flat model would hand tensors on."""
+    if builtin_class(type(layer)) is not None:
+        return
+    values = inference.python_values_of(layer, args, kwargs)
+    if values:
+        raise OutputNotTensorError(
+            describe(
+                f"{type(layer).__name__} stays whole and returns {values[0]!r}, which is no tensor.",
+                where=session.locate(source_line()),
+                why="a layer of a Functional model gives tensors alone",
+                hint="let its `call` return tensors alone, or keep the layer around it whole",
+            )
+        )
+
+
+def _rule(layer: Any) -> Training:
+    """Which `training` the call of a leaf gets, from what the context holds inside of it."""
+    found = internals.training_of_context()
+    if is_flag(found):
+        return found.rule
+    hides_layers = not internals.takes_training(layer) and internals.sublayers(layer)
+    return Training(fixed=bool(found)) if hides_layers else FOLLOWS
+
+
+def _split_activation(session: Session, frame: Frame) -> Any:
+    """The activation that becomes nodes of its own, because it is a function of other code."""
+    layer = frame.layer
+    is_free = builtin_class(type(layer)) is not None and not session.policy.is_kept(layer, frame.path)
+    return foreign.activation_of(layer) if is_free and applies_activation_last(layer) else None
+
+
+def _leaf_arguments(session: Session, frame: Frame, populated: dict[str, Any]) -> tuple[Any, Any]:
+    """What the user passed; plus `training` where an enclosing call fixed it."""
+    kwargs = {
+        k: v
+        for k, v in frame.kwargs.items()
+        # Keras puts the implicit mask in the place of a mask that is None.
+        if not is_flag(v) and not (v is None and k.endswith("mask"))
+    }
+    args = tuple(a for a in frame.args if not is_flag(a))
+    given = populated.get("training", kwargs.get("training"))
+    if internals.takes_training(frame.layer) and not is_flag(given):
+        if not any(map(is_flag, frame.args)):
+            kwargs["training"] = bool(given)
+    elif "training" in kwargs and not internals.takes_training(frame.layer):
+        del kwargs["training"]
+    return args, kwargs
+
+
+def _why_kept(session: Session, frame: Frame) -> str | None:
+    layer = frame.layer
+    if session.policy.is_requested(layer, frame.path):
+        session.note("kept", f"{type(layer).__name__} stays whole on request")
+        return None
+    reason = session.policy.kept.get(id(layer))
+    if builtin_class(type(layer)) is not None:
+        part = _foreign_part(session, frame)
+        if part is None:
+            return None
+        reason = f"{part}, and it could not be opened: {reason}" if reason else part
+    reason = reason or "it is a custom layer"
+    session.note("opaque", f"{type(layer).__name__} is kept whole: {reason}", hint=how_to_save(layer))
+    return reason
+
+
+def _foreign_part(session: Session, frame: Frame) -> str | None:
+    """What keeps a built-in layer from being loaded without the user's code, or None."""
+    parts = custom_parts(frame.layer)
+    if parts:
+        names = ", ".join(sorted({type(p).__name__ for p in parts}))
+        return f"it holds layers that need code of other modules: {names}"
+    activation = foreign.activation_of(frame.layer)
+    if activation is not None and not _split_activation(session, frame):
+        return f"a file does not give its activation {foreign.shown(activation)} back"
+    functions = foreign.functions_of(frame.layer)
+    return f"it holds {foreign.shown(functions[0])}, a function of other code" if functions else None
+
+
+def _note_masks(session: Session, frame: Frame, outputs: Any) -> None:
+    """Remember the masks that a leaf attached to its results."""
+    for tensor in leaves_of(outputs):
+        if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
+            tensor.value.mask = session.mask_value(tensor)
+
+
+def _checked_outputs(session: Session, outputs: Any) -> Any:
+    """What `call` of an opened layer returned: tensors that are current, and whatever else it likes."""
+    for leaf in leaves_of(outputs):
+        if isinstance(leaf, TracedTensor):
+            memory.require_current(session, leaf.value)
+    return outputs
+
+
+def _regularized(session: Session, frame: Frame, outputs: Any) -> Any:
+    """`outputs` through layers that only bear the activity regularizer of an opened one."""
+    regularizer = frame.layer.activity_regularizer
+    if regularizer is None:
+        return outputs
+    config = {"activity_regularizer": regularizer}
+    return map_leaves(lambda x: _through_identity(session, x, config, frame.path), outputs)
+
+
+def _through_identity(session: Session, x: Any, config: dict[str, Any], path: str) -> Any:
+    if not isinstance(x, TracedTensor):
+        return x
+    config = {**config, "dtype": x.value.dtype}
+    target = LayerSpec("keras.layers.Identity", config)
+    node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
+    result = session.finish(node, inference.specs_like(x.value))
+    result.value.mask = x.value.mask
+    internals.set_mask(result, internals.mask_of(x))
+    return result
+
+
+def _without_flag(structure: Any) -> Any:
+    return map_leaves(lambda x: False if is_flag(x) else x, structure)
+
+
+def _is_below(path: str, parent: str) -> bool:
+    return path == parent or path.startswith((f"{parent}.", f"{parent}["))

@@ -1,0 +1,566 @@
+"""JAX: twins of its functions in `keras.ops`, methods of its arrays, and calls that are no op."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasfx.ir import (
+    Node,
+    Value,
+    leaves_of,
+    map_leaves,
+    values_in,
+)
+from kerasfx.ir.dims import Dim
+from kerasfx.runtime.functions import backend_functions
+from kerasfx.tracing import native as raw
+from kerasfx.tracing.native import jax_control_flow, jax_vmap
+from kerasfx.tracing.native.twins import (
+    Twin,
+    arguments_of,
+    parse,
+    same_named,
+)
+from kerasfx.tracing.tensor import TracedTensor
+from kerasfx.tracing.where import source_line
+
+if TYPE_CHECKING:
+    from kerasfx.tracing.session import Session
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TWINS = parse("""
+    jax.numpy.abs = absolute x
+    jax.numpy.acos = arccos x
+    jax.numpy.acosh = arccosh x
+    jax.numpy.amax = max a:x axis keepdims
+    jax.numpy.amin = min a:x axis keepdims
+    jax.numpy.asin = arcsin x
+    jax.numpy.asinh = arcsinh x
+    jax.numpy.atan = arctan x
+    jax.numpy.atanh = arctanh x
+    jax.numpy.clip = clip arr:x min:x_min max:x_max
+    jax.numpy.concat = concatenate arrays:xs axis
+    jax.numpy.empty = zeros shape dtype
+    jax.numpy.empty_like = zeros_like prototype:x dtype
+    jax.numpy.permute_dims = transpose a:x axes
+    jax.numpy.pow = power x1 x2
+    jax.numpy.round jax.numpy.around = round a:x decimals
+    jax.lax.stop_gradient = * x:variable
+    jax.lax.rsqrt jax.lax.erf = * x
+    jax.lax.top_k = * operand:x k
+""")
+
+NOT_TWINS = {
+    "take": "an index outside gives NaN on JAX",
+    "take_along_axis": "an index outside gives NaN on JAX",
+    "identity": "keras.ops.identity makes a matrix",
+}
+"""Functions that `keras.ops` has by the same name with another meaning."""
+
+DRAWS: frozenset[str] = frozenset()
+"""None: a draw is a function of its key."""
+
+SAME_NAMED = ("jax.numpy.", "jax.nn.")
+
+TRANSFORMS = _words("pmap grad value_and_grad jacfwd jacrev hessian")
+"""Functions of `jax` that take functions."""
+
+TAKE_FUNCTIONS = _words(
+    """cond switch scan while_loop fori_loop map associative_scan custom_root custom_linear_solve reduce
+    reduce_window platform_dependent"""
+)
+"""Functions of `jax.lax` that take functions."""
+
+METHODS = _words(
+    """all any argmax argmin argpartition argsort astype choose clip compress conj conjugate copy cumprod
+    cumsum diagonal dot max mean min nonzero prod ptp ravel repeat reshape round searchsorted sort squeeze
+    std sum swapaxes take trace transpose var"""
+)
+"""Methods of arrays that are functions of `jax.numpy`."""
+
+PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}
+"""Properties of arrays that are functions of `jax.numpy`."""
+
+
+def shape(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What `x.shape` is."""
+    return sizes
+
+
+def dtype(name: str) -> Any:
+    """What `x.dtype` is."""
+    import jax
+
+    return jax.dtypes.canonicalize_dtype(name)
+
+
+def twin(name: str, function: Callable[..., Any]) -> Twin | None:
+    """How to say `function` with `keras.ops`, or None."""
+    space, _, short = name.rpartition(".")
+    if name in TWINS or f"{space}." not in SAME_NAMED or short in NOT_TWINS:
+        return TWINS.get(name)
+    return same_named(function, f"keras.ops.{short}")
+
+
+# Attributes of arrays
+
+
+def attribute(tensor: TracedTensor, name: str) -> Any:
+    """What an attribute of `jax.Array` is for a tensor of the trace."""
+    if name in METHODS:
+        return functools.partial(_method, name, tensor)
+    if name in PROPERTIES:
+        return _call(f"jax.numpy.{PROPERTIES[name]}", tensor)
+    if name in OWN_ATTRIBUTES:
+        return OWN_ATTRIBUTES[name](tensor)
+    raise AttributeError(f"'Array' object has no attribute '{name}' while it is traced")
+
+
+def _call(name: str, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+    """Call the function `name` as the user's code would."""
+    canonical, function = backend_functions.functions()[name]
+    return raw.call(canonical, tensor.session, function, (tensor, *args), kwargs)
+
+
+def _method(name: str, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+    if name == "transpose" and args:
+        args = (_one_tuple(args),)
+    return _call(f"jax.numpy.{name}", tensor, *args, **kwargs)
+
+
+def _one_tuple(args: tuple[Any, ...]) -> Any:
+    return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+
+
+@dataclass(frozen=True)
+class _At:
+    """`x.at`, and with an index `x.at[index]`."""
+
+    tensor: TracedTensor
+    index: tuple[Any, ...] = ()
+
+    def __getitem__(self, index: Any) -> _At:
+        return _At(self.tensor, (index,))
+
+    def __getattr__(self, name: str) -> Any:
+        if f"jax.Array.at.{name}" not in backend_functions.functions() or not self.index:
+            raise AttributeError(name)
+        return functools.partial(_call, f"jax.Array.at.{name}", self.tensor, *self.index)
+
+
+def _refused(wanted: str) -> Callable[[TracedTensor], Any]:
+    def refuse(tensor: TracedTensor) -> Any:
+        raise tensor.no_python_value(wanted)
+
+    return lambda tensor: lambda *args: refuse(tensor)
+
+
+OWN_ATTRIBUTES: dict[str, Callable[[TracedTensor], Any]] = {
+    "at": _At,
+    "size": lambda x: math.prod(x.shape),
+    "flatten": lambda x: functools.partial(_call, "jax.numpy.ravel", x),
+    "weak_type": lambda x: False,
+    "itemsize": lambda x: x.dtype.itemsize,
+    "block_until_ready": lambda x: lambda: x,
+    "item": _refused("item()"),
+    "tolist": _refused("tolist()"),
+}
+
+
+# Functions that are no op, or whose arguments have to be said otherwise
+
+
+def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The result of a call that is no op, or NotImplemented."""
+    plain_args, plain_kwargs = map_leaves(functools.partial(_plain, session), (args, kwargs))
+    _refuse_weak(session, (plain_args, plain_kwargs))
+    if any(
+        a is not b
+        for a, b in zip(leaves_of((args, kwargs)), leaves_of((plain_args, plain_kwargs)), strict=True)
+    ):
+        return raw.call(name, session, original, plain_args, plain_kwargs)
+    if isinstance(original, _ufunc_class()):
+        return raw.call(name, session, _with_signature(original), args, kwargs)
+    given = arguments_of(original, args, kwargs) if name in SPECIAL else None
+    return SPECIAL[name](session, {k: v for k, (v, _) in given.items()}) if given else NotImplemented
+
+
+def operand(x: Any) -> Any:
+    """The other side of an operator. Unlike a Python number, a NumPy scalar has a dtype on JAX."""
+    return _number_of(x)
+
+
+def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
+    """None: the operators mean what `keras.ops` means, but for weakly typed tensors, which are refused."""
+    tensor = next(x for x in args if isinstance(x, TracedTensor))
+    _refuse_weak(tensor.session, args)
+    return None
+
+
+def exact(call: Any) -> Any:
+    """A call of a twin that means what the function means for every size, or None."""
+    return call
+
+
+def argument(x: Any) -> Any:
+    """What is recorded for an argument of a function."""
+    return x
+
+
+def recorded(session: Session, result: Any) -> None:
+    """Remember the results of functions of JAX, which may be weakly typed."""
+    for tensor in leaves_of(result):
+        if isinstance(tensor, TracedTensor):
+            session.may_be_weak[id(tensor.value)] = tensor.value
+
+
+STRONGER = {"float32": ("float16", "bfloat16"), "int32": ("int8", "int16", "uint8", "uint16", "uint32")}
+"""Dtypes that win against a weakly typed tensor of this dtype, and lose against any other."""
+
+
+def _refuse_weak(session: Session, structure: Any) -> None:
+    """Refuse to mix dtypes where JAX may look at more than the dtypes.
+
+    `jnp.where(x > 0, 1.0, 0.0)` is a weakly typed float32: times a float16 it gives float16.
+    """
+    tensors = [x for x in leaves_of(structure) if isinstance(x, TracedTensor)]
+    dtypes = {str(getattr(x, "dtype", "")) for x in leaves_of(structure)}
+    for tensor in tensors:
+        stronger = STRONGER.get(tensor.value.dtype, ())
+        if dtypes.intersection(stronger) and _may_be_weak(session, tensor.value):
+            raise session.unsupported(
+                f"A tensor made from Python numbers, {tensor.value.name} ({tensor.value.dtype}), meets "
+                "another dtype: its own does not count on JAX.",
+            )
+
+
+def _may_be_weak(session: Session, value: Value) -> bool:
+    """Whether `value` comes from functions of JAX and from no tensor of its own dtype."""
+    node = value.producer
+    if not isinstance(node, Node) or not isinstance(node.target, str) or node.target == "keras.ops.cast":
+        return False
+    inputs = [v for v in values_in((node.args, node.kwargs)) if v.dtype == value.dtype]
+    from_jax = id(value) in session.may_be_weak or bool(inputs)
+    return from_jax and all(_may_be_weak(session, v) for v in inputs)
+
+
+@functools.cache
+def tensor_class() -> type | None:
+    """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""
+    import jax.numpy as jnp
+
+    return type(jnp.zeros(()))
+
+
+def _ufunc_class() -> Any:
+    import jax.numpy as jnp
+
+    return jnp.ufunc
+
+
+def _with_signature(function: Any) -> Callable[..., Any]:
+    """The call of a `jnp.ufunc`, whose own signature is `*args`."""
+    if function.nin == 1:
+        return lambda x: function(x)
+    return lambda x1, x2: function(x1, x2)
+
+
+def _plain(session: Session, x: Any) -> Any:
+    """An argument as a saved model can hold it."""
+    if isinstance(x, (type, np.dtype)):
+        return _dtype_name(x)
+    if not isinstance(x, _array_class()) or isinstance(x, TracedTensor):
+        return x
+    return _raw_key(session, x) if _is_typed_key(x) else _number_of(x)
+
+
+def _dtype_name(x: Any) -> Any:
+    import jax
+
+    try:
+        return jax.dtypes.canonicalize_dtype(x).name
+    except TypeError:
+        return x
+
+
+def _number_of(x: Any) -> Any:
+    """A number that was made an array keeps to the dtype of the other side, as the number does."""
+    is_number = isinstance(x, _array_class()) and getattr(x, "weak_type", False) and x.ndim == 0
+    return x.item() if is_number and not isinstance(x, (TracedTensor, _tracer_class())) else x
+
+
+def _is_typed_key(x: Any) -> bool:
+    import jax
+    import jax.numpy as jnp
+
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _raw_key(session: Session, key: Any) -> Any:
+    """The numbers of a key, which draw as the key does where its algorithm is the default one."""
+    import jax
+
+    if isinstance(key, _tracer_class()) or key.dtype != jax.random.key(0).dtype:
+        raise session.unsupported(f"A random key of dtype {key.dtype} cannot be held by a saved model.")
+    return jax.random.key_data(key)
+
+
+def _array_class() -> Any:
+    import jax
+
+    return jax.Array
+
+
+def _tracer_class() -> Any:
+    import jax.core
+
+    return jax.core.Tracer
+
+
+def _shape_of(session: Session, given: dict[str, Any]) -> Any:
+    x = given["a"]
+    return x.shape if isinstance(x, TracedTensor) and given.get("axis") is None else NotImplemented
+
+
+def _size_of(session: Session, given: dict[str, Any]) -> Any:
+    x, axis = given["a"], given.get("axis")
+    if not isinstance(x, TracedTensor):
+        return NotImplemented
+    return math.prod(x.shape) if axis is None else math.prod(x.shape[a] for a in _axes(axis))
+
+
+def _axes(axis: Any) -> tuple[int, ...]:
+    return tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+
+
+def _ndim_of(session: Session, given: dict[str, Any]) -> Any:
+    x = given["a"]
+    return x.ndim if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _converted(session: Session, given: dict[str, Any]) -> Any:
+    x, *_ = given.values()
+    wanted = given.get("dtype", given.get("new_dtype"))
+    if isinstance(x, Dim) and wanted is None:
+        return x
+    if not isinstance(x, TracedTensor) or given.get("ndmin"):
+        return NotImplemented
+    dtype = x.dtype.name if wanted is None else _dtype_name(wanted)
+    if np.issubdtype(x.dtype, np.complexfloating):
+        return NotImplemented
+    return session.record_op("keras.ops.cast", (x, dtype), {})
+
+
+def _copied(session: Session, given: dict[str, Any]) -> Any:
+    """`jnp.array` gives another array, without the mask, unless it is told not to copy."""
+    result = _converted(session, given)
+    is_same = isinstance(result, TracedTensor) and result is given["object"]
+    return session.tensor_of(result.value) if is_same and given.get("copy") is not False else result
+
+
+def _result_type(session: Session, given: dict[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.result_type(*(x.dtype if isinstance(x, TracedTensor) else x for x in given["args"]))
+
+
+def _is_complex(session: Session, given: dict[str, Any]) -> Any:
+    x, *_ = given.values()
+    return np.issubdtype(x.dtype, np.complexfloating) if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _is_real(session: Session, given: dict[str, Any]) -> Any:
+    answer = _is_complex(session, given)
+    return answer if answer is NotImplemented else not answer
+
+
+def _is_scalar(session: Session, given: dict[str, Any]) -> Any:
+    x = given["element"]
+    return x.ndim == 0 if isinstance(x, TracedTensor) else NotImplemented
+
+
+SPECIAL: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "jax.numpy.shape": _shape_of,
+    "jax.numpy.size": _size_of,
+    "jax.numpy.ndim": _ndim_of,
+    "jax.numpy.array": _copied,
+    "jax.numpy.asarray": _converted,
+    "jax.numpy.astype": _converted,
+    "jax.lax.convert_element_type": _converted,
+    "jax.numpy.result_type": _result_type,
+    "jax.numpy.iscomplexobj": _is_complex,
+    "jax.numpy.isrealobj": _is_real,
+    "jax.numpy.isscalar": _is_scalar,
+}
+
+
+# What is replaced while tracing beside the functions of the namespaces
+
+
+def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    import jax
+    import jax.numpy as jnp
+
+    yield from _jit_patches()
+    for cls in (jax.custom_jvp, jax.custom_vjp):
+        yield cls, "__call__", functools.partial(_custom_gradient, cls.__name__)
+    yield jnp.ufunc, "__call__", _ufunc
+    yield type(jnp.float32), "__call__", _scalar_type
+    yield type(jnp.ones(())), "__getitem__", _item_of_constant
+    yield jnp, "broadcast_shapes", _broadcast_shapes
+    for owner, name in ((jax, "device_put"), (jax, "block_until_ready")):
+        yield owner, name, _same
+    yield jax.debug, "print", _dropped
+    for name in ("checkpoint", "remat"):
+        yield jax, name, _checkpoint
+    for name in sorted(TRANSFORMS):
+        yield jax, name, functools.partial(_transform, f"jax.{name}")
+    for name in sorted(TAKE_FUNCTIONS):
+        yield jax.lax, name, functools.partial(_refuse_traced, f"jax.lax.{name}")
+    yield from jax_control_flow.patches()
+    yield from jax_vmap.patches()
+
+
+@dataclass(frozen=True)
+class _Inlined:
+    outputs: Any
+
+
+def _jit_patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """The two steps of a call of a jitted function on arguments that are new to it.
+
+    They are private to JAX. Without them a layer that calls jitted functions on tensors stays whole.
+    """
+    from jax._src import pjit
+
+    if "_infer_params" in vars(pjit) and "_run_python_pjit" in vars(pjit):
+        yield pjit, "_infer_params", _infer_or_inline
+        yield pjit, "_run_python_pjit", _run_unless_inlined
+
+
+def _infer_or_inline(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    function, _, call_args, call_kwargs = args
+    if not session.in_user_code or not session.is_traced((call_args, call_kwargs)):
+        return original(*args, **kwargs)
+    known = _jitted_functions().get(id(function))
+    if known:
+        name, jitted = known
+        return _Inlined(raw.call(name, session, jitted, call_args, call_kwargs)), []
+    if _is_of_jax(function):
+        return original(*args, **kwargs)
+    return _Inlined(function(*call_args, **call_kwargs)), []
+
+
+def _run_unless_inlined(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not isinstance(args[0], _Inlined):
+        return original(*args, **kwargs)
+    jaxpr = SimpleNamespace(effects=(), consts=())
+    return args[0].outputs, [], None, [], jaxpr, None, None, []
+
+
+@functools.cache
+def _jitted_functions() -> dict[int, tuple[str, Any]]:
+    """What `jax.jit` was applied to (its id) -> name and function, of the functions of JAX."""
+    functions = backend_functions.functions().values()
+    return {id(f.__wrapped__): (name, f) for name, f in functions if hasattr(f, "_fun")}  # pyright: ignore
+
+
+def _is_of_jax(function: Any) -> bool:
+    return (getattr(function, "__module__", None) or "").partition(".")[0] == "jax"
+
+
+def _custom_gradient(kind: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    function, *rest = args
+    if not session.in_user_code or not session.is_traced((rest, kwargs)):
+        return original(*args, **kwargs)
+    name = raw.name_of(function)
+    if name:
+        return raw.call(name, session, function, tuple(rest), kwargs)
+    raise session.unsupported(f"{_title(function)} has a gradient of its own (jax.{kind}).")
+
+
+def _ufunc(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    function, *rest = args
+    name = raw.name_of(function)
+    if name is None or not session.in_user_code or not session.is_traced((rest, kwargs)):
+        return original(*args, **kwargs)
+    return raw.call(name, session, function, tuple(rest), kwargs)
+
+
+def _scalar_type(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    cls, *rest = args
+    if not session.in_user_code or not rest or not isinstance(rest[0], TracedTensor):
+        return original(*args, **kwargs)
+    return _call("jax.numpy.asarray", rest[0], dtype=cls.dtype.name)
+
+
+def _item_of_constant(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    array, key = args
+    if not session.in_user_code or not session.is_traced(key):
+        return original(*args, **kwargs)
+    return session.traced(array)[key]
+
+
+def _broadcast_shapes(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not any(isinstance(d, Dim) for d in leaves_of(args)):
+        return original(*args, **kwargs)
+    rank = max(map(len, args))
+    padded = [(1,) * (rank - len(s)) + tuple(s) for s in args]
+    return tuple(functools.reduce(_broadcast, sizes) for sizes in zip(*padded, strict=True))
+
+
+def _broadcast(a: Any, b: Any) -> Any:
+    if isinstance(a, int) and a == 1:
+        return b
+    if (isinstance(b, int) and b == 1) or a == b:
+        return a
+    raise ValueError(f"Incompatible sizes for broadcasting: {a} and {b}")
+
+
+def _same(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    is_ours = session.in_user_code and session.is_traced(args[:1])
+    return args[0] if is_ours else original(*args, **kwargs)
+
+
+def _dropped(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not session.in_user_code or not session.is_traced((args, kwargs)):
+        return original(*args, **kwargs)
+    session.note("dropped", "jax.debug.print is left out of the prepared model", source_line())
+    return None
+
+
+def _checkpoint(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """What `call` checkpoints is recorded as it is: the values and gradients are the same."""
+    made = original(*args, **kwargs)
+    if not session.in_user_code or not args:
+        return made
+    return lambda *a, **k: (args[0] if session.is_traced((a, k)) else made)(*a, **k)
+
+
+def _transform(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    made = original(*args, **kwargs)
+    if not session.in_user_code:
+        return made
+    return lambda *a, **k: _refuse_traced(f"A function made by {name}", session, made, a, k)
+
+
+def _refuse_traced(what: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if session.in_user_code and session.is_traced((args, kwargs)):
+        raise session.unsupported(f"{what} is called on a tensor, and takes functions that are not recorded.")
+    return original(*args, **kwargs)
+
+
+def _title(function: Any) -> str:
+    return getattr(function, "__name__", None) or str(function)

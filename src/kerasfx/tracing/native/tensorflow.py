@@ -1,0 +1,521 @@
+"""TensorFlow: twins of its functions in `keras.ops`, and calls that are no op."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import math
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from kerasfx.errors import StateUpdateError, describe
+from kerasfx.ir import leaves_of, map_leaves
+from kerasfx.ir.dims import Dim
+from kerasfx.runtime.functions import backend_functions
+from kerasfx.runtime.functions.public_calls import PublicCall
+from kerasfx.tracing import native as raw
+from kerasfx.tracing.native import tensorflow_control_flow
+from kerasfx.tracing.native.sizes import (
+    KnownSize,
+    SizeVector,
+    TensorShape,
+    are_sizes,
+    is_size,
+)
+from kerasfx.tracing.native.twins import (
+    Twin,
+    arguments_of,
+    parse,
+    same_named,
+)
+from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
+from kerasfx.tracing.where import source_line
+
+if TYPE_CHECKING:
+    from kerasfx.tracing.session import Session
+
+_TABLE = parse("""
+    tf.abs = absolute x
+    tf.acos = arccos x
+    tf.acosh = arccosh x
+    tf.asin = arcsin x
+    tf.asinh = arcsinh x
+    tf.atan = arctan x
+    tf.atanh = arctanh x
+    tf.cos tf.cosh tf.exp tf.floor tf.negative tf.sigmoid tf.sign tf.sin tf.sinh tf.sqrt tf.square = * x
+    tf.tan tf.tanh = * x
+    tf.math.erf tf.math.expm1 tf.math.log tf.math.log1p tf.math.reciprocal tf.math.rsqrt = * x
+    tf.math.ceil tf.math.conj = * x
+    tf.math.imag tf.math.real = * input:x
+    tf.math.is_finite = isfinite x
+    tf.math.is_inf = isinf x
+    tf.math.is_nan = isnan x
+    tf.add tf.divide tf.equal tf.greater tf.greater_equal tf.less tf.less_equal tf.logical_and = * x:x1 y:x2
+    tf.logical_or tf.maximum tf.minimum tf.multiply tf.not_equal tf.subtract = * x:x1 y:x2
+    tf.math.logical_xor = * x:x1 y:x2
+    tf.logical_not = * x
+    tf.pow = power x:x1 y:x2
+    tf.truediv tf.realdiv = true_divide x:x1 y:x2
+    tf.math.floordiv = floor_divide x:x1 y:x2
+    tf.math.floormod = mod x:x1 y:x2
+    tf.atan2 = arctan2 y:x1 x:x2
+    tf.matmul = matmul a:x1 b:x2
+    tf.einsum = einsum equation:subscripts inputs:operands
+    tf.tensordot = tensordot a:x1 b:x2 axes
+    tf.reduce_all = all input_tensor:x axis keepdims
+    tf.reduce_any = any input_tensor:x axis keepdims
+    tf.reduce_logsumexp = logsumexp input_tensor:x axis keepdims
+    tf.reduce_max = max input_tensor:x axis keepdims
+    tf.reduce_mean = mean input_tensor:x axis keepdims
+    tf.reduce_min = min input_tensor:x axis keepdims
+    tf.reduce_prod = prod input_tensor:x axis keepdims
+    tf.reduce_sum = sum input_tensor:x axis keepdims
+    tf.math.reduce_std = std input_tensor:x axis keepdims
+    tf.math.reduce_variance = var input_tensor:x axis keepdims
+    tf.cumsum tf.math.cumprod = * x axis
+    tf.argmax tf.argmin = * input:x axis:axis=0 output_type:-
+    tf.cast = * x dtype
+    tf.clip_by_value = clip t:x clip_value_min:x_min clip_value_max:x_max
+    tf.convert_to_tensor = * value:x dtype
+    tf.identity = copy input:x
+    tf.stop_gradient = * input:variable
+    tf.broadcast_to = * input:x shape
+    tf.concat = concatenate values:xs axis
+    tf.expand_dims tf.squeeze = * input:x axis
+    tf.repeat = * input:x repeats axis
+    tf.reshape = * tensor:x shape:newshape
+    tf.reverse = flip tensor:x axis
+    tf.roll = * input:x shift axis
+    tf.stack = * values:x axis
+    tf.tile = * input:x multiples:repeats
+    tf.transpose = * a:x perm:axes
+    tf.unstack = * value:x num axis
+    tf.where = * condition x:x1 y:x2
+    tf.gather = take params:x indices axis:axis=0
+    tf.one_hot = * indices:x depth:num_classes axis:axis=-1 dtype
+    tf.eye = * num_rows:N num_columns:M dtype
+    tf.fill = full dims:shape value:fill_value
+    tf.linspace = * start stop num axis
+    tf.ones tf.zeros = * shape dtype
+    tf.ones_like tf.zeros_like = * input:x dtype
+    tf.range = arange start limit:stop delta:step dtype
+    tf.linalg.cholesky tf.linalg.det tf.linalg.inv = * input:x
+    tf.linalg.trace = * x
+    tf.nn.elu tf.nn.relu tf.nn.selu tf.nn.softsign = * features:x
+    tf.nn.relu6 tf.nn.softplus = * features:x
+    tf.nn.gelu = * features:x approximate
+    tf.nn.leaky_relu tf.compat.v1.nn.leaky_relu = * features:x alpha:negative_slope
+    tf.nn.log_softmax tf.nn.softmax = * logits:x axis:axis=-1
+    tf.nn.moments = * x axes keepdims
+    tf.nn.silu = silu features:x
+    tf.math.top_k = * input:x k sorted
+    tf.nn.embedding_lookup = take params:x ids:indices +axis=0
+""")
+
+
+@functools.cache
+def _twins() -> dict[str, Twin]:
+    """The twins by the names that functions are recorded under, of which a function has one."""
+    return {backend_functions.functions()[name][0]: twin for name, twin in _TABLE.items()}
+
+
+DRAWS = frozenset(name for name, _ in backend_functions.functions().values() if backend_functions.draws(name))
+"""Functions that draw anew at each call, whatever their arguments are."""
+
+SIZE_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "tf.add": operator.add,
+    "tf.subtract": operator.sub,
+    "tf.multiply": operator.mul,
+    "tf.math.floordiv": operator.floordiv,
+    "tf.math.floormod": operator.mod,
+    "tf.maximum": max,
+    "tf.minimum": min,
+    "tf.equal": operator.eq,
+    "tf.not_equal": operator.ne,
+    "tf.less": operator.lt,
+    "tf.less_equal": operator.le,
+    "tf.greater": operator.gt,
+    "tf.greater_equal": operator.ge,
+    "tf.reduce_prod": math.prod,
+    "tf.reduce_sum": sum,
+}
+"""What functions of sizes give, as functions of Python: a size stays a size."""
+
+CHECKS = {
+    "tf.debugging.assert_equal": operator.eq,
+    "tf.debugging.assert_none_equal": operator.ne,
+    "tf.debugging.assert_less": operator.lt,
+    "tf.debugging.assert_less_equal": operator.le,
+    "tf.debugging.assert_greater": operator.gt,
+    "tf.debugging.assert_greater_equal": operator.ge,
+}
+
+
+COMPUTED_IN_FLOAT32 = frozenset(f"keras.ops.{name}" for name in ("mean", "moments", "std", "var"))
+"""Functions that Keras computes in float32 where its arguments have 16 bits, as TensorFlow does not."""
+
+
+def shape(sizes: tuple[Any, ...]) -> TensorShape:
+    """What `x.shape` is."""
+    return TensorShape(sizes)
+
+
+def dtype(name: str) -> Any:
+    """What `x.dtype` is."""
+    import tensorflow as tf
+
+    return tf.as_dtype(name)
+
+
+def tensor_class() -> type:
+    """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""
+    import tensorflow as tf
+
+    return tf.Tensor
+
+
+def argument(x: Any) -> Any:
+    """What is recorded for an argument of a function."""
+    import tensorflow as tf
+
+    if isinstance(x, KnownSize):
+        return int(x)
+    return x.as_list() if isinstance(x, tf.TensorShape) else x
+
+
+def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
+    """The function for an operator that does not mean `keras.ops.<op>`, or None."""
+    if op == "true_divide" and not any("float" in _dtype_of(x) or "complex" in _dtype_of(x) for x in args):
+        return "tf.truediv"
+    if op == "add" and not _is_sum(*map(_sizes_of, args)):
+        return "tf.add"
+    return None
+
+
+def exact(call: PublicCall) -> PublicCall | None:
+    """A call of a twin that means what the function means for every size, or None."""
+    x, *others = call.args
+    if call.name in COMPUTED_IN_FLOAT32 and _dtype_of(x) in ("float16", "bfloat16"):
+        return None
+    if call.name != "keras.ops.add":
+        return call
+    [y] = others
+    if _is_sum(_sizes_of(x), _sizes_of(y)):
+        return call
+    return PublicCall(call.name, (y, x), call.kwargs) if _is_sum(_sizes_of(y), _sizes_of(x)) else None
+
+
+def _is_sum(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Whether `keras.ops.add` of these shapes is their sum whatever the free sizes are.
+
+    On TensorFlow it calls `tf.nn.bias_add` where all sizes of `b` but one are 1 and that one is the size
+    of axis 1 or -1 of `a`, even if broadcasting would put it at another axis.
+    """
+    if len(a) < 2:
+        return True
+    for axis, size in enumerate(b):
+        others = b[:axis] + b[axis + 1 :]
+        is_vector = all(isinstance(n, Dim) or n == 1 for n in others) and not _is_one(size, others)
+        if is_vector and not _is_bias_where_it_is_added(a, size, others, len(b), len(b) - axis):
+            return False
+    return True
+
+
+def _is_bias_where_it_is_added(
+    a: tuple[Any, ...], size: Any, ones: tuple[Any, ...], rank: int, from_end: int
+) -> bool:
+    def may_equal(n: Any) -> bool:
+        return not _is_one(n, ones) and (_same_size(size, n) or isinstance(size, Dim) or isinstance(n, Dim))
+
+    if rank > len(a):
+        return not (may_equal(a[1]) or may_equal(a[-1]))
+    if from_end == 1:
+        return len(a) == 2 or _same_size(size, a[-1]) or not may_equal(a[1])
+    return not may_equal(a[-1]) and (from_end == len(a) - 1 or not may_equal(a[1]))
+
+
+def _is_one(size: Any, ones: Any) -> bool:
+    return (isinstance(size, int) and size == 1) or any(_same_size(size, n) for n in ones)
+
+
+def _same_size(m: Any, n: Any) -> bool:
+    if isinstance(m, Dim) and isinstance(n, Dim):
+        return m.hints == n.hints  # for both sets of example sizes
+    return isinstance(m, int) and isinstance(n, int) and m == n
+
+
+def _sizes_of(x: Any) -> tuple[Any, ...]:
+    if isinstance(x, TracedTensor):
+        return x.value.shape
+    return () if is_size(x) else tuple(x.shape if hasattr(x, "shape") else np.shape(x))
+
+
+def _dtype_of(x: Any) -> str:
+    if isinstance(x, TracedTensor):
+        return x.value.dtype
+    return keras.backend.standardize_dtype(x.dtype) if hasattr(x, "dtype") else type(x).__name__
+
+
+def attribute(tensor: TracedTensor, name: str) -> Any:
+    """What an attribute of `tf.Tensor` is for a tensor of the trace."""
+    if name == "get_shape":
+        return lambda: tensor.shape
+    if name == "set_shape":
+        return tensor.shape.merge_with  # pyright: ignore[reportAttributeAccessIssue]
+    if name == "numpy":
+        return tensor.__array__
+    raise AttributeError(f"'Tensor' object has no attribute '{name}'")
+
+
+def twin(name: str, function: Callable[..., Any]) -> Twin | None:
+    """How to say `function` with `keras.ops`, or None."""
+    if name.startswith("tf.experimental.numpy."):
+        return same_named(function, f"keras.ops.{name.rpartition('.')[2]}")
+    return _twins().get(name)
+
+
+def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The result of a call that is no op, or NotImplemented."""
+    given = arguments_of(original, args, kwargs)
+    values = {k: v for k, (v, _) in given.items()} if given else {}
+    result = SPECIAL[name](session, original, values) if name in SPECIAL and values else NotImplemented
+    if result is not NotImplemented:
+        return result
+    sizes = {k: v for k, v in values.items() if k != "name" and v is not None}
+    if name in SIZE_FUNCTIONS and are_sizes(list(sizes.values())):
+        return SIZE_FUNCTIONS[name](*sizes.values())
+    return NotImplemented
+
+
+def _shape(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    x = given["input"]
+    return SizeVector(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _size(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    x = given["input"]
+    return math.prod(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _rank(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    x = given["input"]
+    return x.ndim if isinstance(x, TracedTensor) else NotImplemented
+
+
+def _same_sizes(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    """Conversions of sizes to integers, which keep them sizes."""
+    x, *_ = given.values()
+    dtype = given.get("dtype")
+    is_integer = dtype is None or keras.backend.standardize_dtype(dtype) in ("int32", "int64")
+    if not (are_sizes(x) and is_integer):
+        return NotImplemented
+    return x if is_size(x) else SizeVector(x)
+
+
+def _concat(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    values = given["values"]
+    if not isinstance(values, (list, tuple)):
+        return NotImplemented
+    parts = [_size_list(v) for v in values]
+    return SizeVector(leaves_of(parts)) if None not in parts and are_sizes(parts) else NotImplemented
+
+
+def _size_list(x: Any) -> list[Any] | None:
+    """The sizes in a vector of them, or None; a tensor that is no part of the trace has a value."""
+    if isinstance(x, (list, tuple)):
+        return list(x) if all(map(is_size, x)) else None
+    if type(x) is TracedTensor or not isinstance(x, tensor_class()):
+        return None
+    array = np.asarray(x)
+    return array.tolist() if array.ndim == 1 and array.dtype.kind == "i" else None
+
+
+def _expand_dims(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    size, axis = given["input"], given["axis"]
+    return SizeVector([size]) if isinstance(size, Dim) and axis in (0, -1) else NotImplemented
+
+
+def _stack(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    values = given["values"]
+    is_list = isinstance(values, (list, tuple)) and all(map(is_size, values))
+    return SizeVector(values) if is_list and are_sizes(values) else NotImplemented
+
+
+def _unstack(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    return list(given["value"]) if isinstance(given["value"], SizeVector) else NotImplemented
+
+
+def _gather(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    sizes, i = given["params"], given["indices"]
+    return sizes[i] if isinstance(sizes, SizeVector) and isinstance(i, int) else NotImplemented
+
+
+def _split(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    sections = given["num_or_size_splits"]
+    if isinstance(sections, (list, tuple)):
+        if not all(is_size(n) for n in sections) or any(n == -1 for n in sections if isinstance(n, int)):
+            return NotImplemented
+        sections = list(accumulate(sections))[:-1]
+    elif not isinstance(sections, int):
+        return NotImplemented
+    return session.record_op("keras.ops.split", (given["value"], sections), {"axis": given["axis"]})
+
+
+def _pad(session: Session, original: Any, given: dict[str, Any]) -> Any:
+    paddings, mode = given["paddings"], given["mode"].lower()
+    if not isinstance(paddings, (list, tuple)) or not isinstance(given["constant_values"], (int, float)):
+        return NotImplemented
+    options = {"constant_values": given["constant_values"]} if mode == "constant" else {}
+    pairs = [tuple(p) for p in paddings]
+    return session.record_op("keras.ops.pad", (given["tensor"], pairs), {"mode": mode, **options})
+
+
+SPECIAL: dict[str, Callable[..., Any]] = {
+    "tf.shape": _shape,
+    "tf.size": _size,
+    "tf.rank": _rank,
+    "tf.cast": _same_sizes,
+    "tf.convert_to_tensor": _same_sizes,
+    "tf.identity": _same_sizes,
+    "tf.concat": _concat,
+    "tf.expand_dims": _expand_dims,
+    "tf.stack": _stack,
+    "tf.unstack": _unstack,
+    "tf.gather": _gather,
+    "tf.split": _split,
+    "tf.pad": _pad,
+}
+
+
+def recorded(session: Any, result: Any) -> None:
+    """What else to do when a function was recorded."""
+
+
+def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    import tensorflow as tf
+
+    for owner in (tf, tf.compat.v1):
+        yield owner, "is_tensor", _is_tensor
+        yield owner, "control_dependencies", _no_control_dependencies
+        for name in ("Assert", "print"):
+            yield owner, name, functools.partial(_dropped, f"tf.{name}")
+    for owner in (tf.debugging, tf, tf.compat.v1, tf.compat.v1.debugging):
+        for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "Assert"))):
+            yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
+    yield type(tf.function(lambda: None)), "__call__", _inlined
+    variable_classes = type(tf.Variable(tf.zeros(()))).__mro__[:-1]
+    operators = {name: functools.partial(_operator, name) for name in sorted(OPERATOR_NAMES)}
+    methods = {**operators, **dict.fromkeys(("value", "read_value"), _read)}
+    methods |= dict.fromkeys(("assign", "assign_add", "assign_sub"), _refuse_assign)
+    for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in variable_classes)):
+        for name in replacements.keys() & vars(owner).keys():
+            yield owner, name, replacements[name]
+    yield from tensorflow_control_flow.patches()
+    yield from _patches_below_the_api()
+
+
+def _patches_below_the_api() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """What sees calls that no name of the API leads to, in TensorFlow's own modules.
+
+    - `dispatch.dispatch(op, args, kwargs)` is asked when a function fails on arguments that it does not
+      know. (A registered `GlobalOpDispatcher` is asked by it, and cannot be taken off again.)
+    - The generated functions below every draw.
+    - What `tf.custom_gradient` and `tf.recompute_grad` run.
+    """
+    import tensorflow as tf
+
+    yield importlib.import_module("tensorflow.python.util.dispatch"), "dispatch", _dispatched
+    for name in ("gen_random_ops", "gen_stateful_random_ops", "gen_candidate_sampling_ops"):
+        module = importlib.import_module(f"tensorflow.python.ops.{name}")
+        for function in sorted(vars(module)):
+            if inspect.isfunction(vars(module)[function]) and function[0].islower():
+                yield module, function, _refuse_unseen_draw
+    module = importlib.import_module("tensorflow.python.ops.custom_gradient")
+    for name in ("_eager_mode_decorator", "_graph_mode_decorator"):
+        yield module, name, _refuse_own_gradient
+    yield tf.GradientTape, "__enter__", _refuse_own_gradient
+
+
+def _dispatched(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    function, function_args, function_kwargs = args
+    name = raw.name_of(function)
+    if name is None or not session.in_user_code or not session.is_traced((function_args, function_kwargs)):
+        return original(*args, **kwargs)
+    return raw.call(name, session, function, function_args, function_kwargs)
+
+
+def _refuse_unseen_draw(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    raise session.unsupported(f"A draw ({original.__name__}) would be frozen: no recorded function makes it.")
+
+
+def _refuse_own_gradient(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    raise session.unsupported("The code has a gradient of its own, or computes one: a graph would lose it.")
+
+
+def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
+
+
+def _no_control_dependencies(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    # What is recorded runs in the order of the graph, and checks are not recorded.
+    return nullcontext() if session.in_user_code else original(*args, **kwargs)
+
+
+def _dropped(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """Check sizes now (the answer is guarded); leave other checks out, with a line in the report."""
+    if not session.in_user_code or not any(isinstance(x, TracedTensor) for x in leaves_of((args, kwargs))):
+        sizes = [x for x in args if is_size(x)]
+        if name in CHECKS and are_sizes(sizes) and CHECKS[name](*sizes[:2]):
+            return None
+        # TensorFlow takes what can be indexed for a list.
+        args, kwargs = map_leaves(lambda x: int(x) if isinstance(x, KnownSize) else x, (args, kwargs))
+        return original(*args, **kwargs)
+    session.note("dropped", f"{name} is left out of the prepared model", source_line())
+    # The only check that gives something: its tensor.
+    return next(iter((*args, *kwargs.values()))) if name.endswith("assert_all_finite") else None
+
+
+def _inlined(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    function, *rest = args
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    return function.python_function(*rest, **kwargs)
+
+
+def _operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """An operator of a constant or variable, of which one side may be traced."""
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    own, *others = args
+    is_variable = hasattr(own, "assign")
+    if not is_variable and not session.is_traced(others):
+        return original(*args, **kwargs)
+    return getattr(session.traced(own), name)(*others)
+
+
+def _read(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    return session.traced(args[0]) if session.in_user_code else original(*args, **kwargs)
+
+
+def _refuse_assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    raise StateUpdateError(
+        describe(
+            f"The tf.Variable {args[0].name} is assigned, and it is no weight of the model.",
+            where=session.locate(source_line()),
+            hint=f"create it with self.add_weight(...), or {session.keep_hint()}",
+        )
+    )

@@ -1,0 +1,362 @@
+"""The places that see everything while a trace is open, and how they are put back.
+
+Patches are installed when the first session of the process opens and removed when the last one closes
+(`kerasfx.replacing`). Each looks for the session of its own thread and, without one, is the original.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx.errors import WeightAsPythonValueError, describe
+from kerasfx.ir import leaves_of
+from kerasfx.ir.dims import Dim
+from kerasfx.keras_api import internals, replacing
+from kerasfx.keras_api.replacing import MISSING, Replaced, replace
+from kerasfx.runtime.functions import public_calls
+from kerasfx.tracing import native as raw
+from kerasfx.tracing.bindings import Bindings, look_again
+from kerasfx.tracing.control import bodies as control_flow
+from kerasfx.tracing.control import loops as recurrence
+from kerasfx.tracing.control.training_flag import is_flag
+from kerasfx.tracing.layers import calls as layer_calls
+from kerasfx.tracing.layers.calls import NOT_RECOMPUTED
+from kerasfx.tracing.session import Session, current
+from kerasfx.tracing.state import metrics, randomness
+from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
+from kerasfx.tracing.where import source_line
+
+Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+"""`replacement(session, original, args, kwargs)`: what runs in the place of `original`."""
+
+_installed = replacing.installed
+
+
+def patched() -> tuple[str, ...]:
+    """The names that are patched now; empty when no trace is open."""
+    return tuple(f"{getattr(owner, '__name__', owner)}.{name}" for owner, name, _ in _installed)
+
+
+def installed() -> Replaced:
+    """Keep the patches in place while a `with` block runs."""
+    return Replaced(_install)
+
+
+def _install() -> None:
+    look_again()
+    _install_calls()
+    _install_variables()
+    _install_backend()
+    for module in (control_flow, recurrence, raw, randomness, metrics):
+        for owner, name, replacement in module.patches():
+            _patch(owner, name, replacement)
+
+
+def _patch(owner: Any, name: str, replacement: Replacement | property) -> None:
+    kept = vars(owner).get(name, MISSING)
+    if isinstance(replacement, property):
+        replace(owner, name, replacement)
+        return
+    # What a class lacks it inherits; what a module lacks it takes from the builtins.
+    inherited = owner if isinstance(owner, type) else builtins
+    original = getattr(inherited, name) if kept is MISSING else kept
+    original = original.__func__ if isinstance(original, classmethod) else original
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        session = current()
+        if session is None:
+            return original(*args, **kwargs)
+        return replacement(session, original, args, kwargs)
+
+    # Not `functools.wraps`: a trace makes thousands.
+    stand_in.__wrapped__ = original  # pyright: ignore[reportFunctionMemberAccess]
+    stand_in.__name__ = name
+    replace(owner, name, classmethod(stand_in) if isinstance(kept, classmethod) else stand_in)
+
+
+# Calls of layers and operations
+
+
+def _install_calls() -> None:
+    _patch(internals.Layer, "__call__", _layer_call)
+    _patch(internals.Layer, "_maybe_build", _maybe_build)
+    _patch(internals.Layer, "_set_mask_metadata", _set_mask_metadata)
+    _patch(internals.Layer, "add_loss", _add_loss)
+    _patch(internals.functional, "operation_fn", _operation_of_graph)
+    _patch(internals.Operation, "__call__", _operation_call)
+    _patch(internals.Operation, "symbolic_call", _symbolic_call)
+    for module in _modules_of_keras_with(internals.any_symbolic_tensors):
+        # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
+        in_layer = module.__name__ == internals.Layer.__module__
+        _patch(module, "any_symbolic_tensors", _never if in_layer else _any_symbolic)
+    # With filtering on, Keras rebuilds exceptions of the user's code and loses their lines.
+    _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
+
+
+def _modules_of_keras_with(function: Any) -> list[ModuleType]:
+    """The modules of Keras, but for those of the backend, that have imported `function` by its name."""
+    own = f"keras.src.backend.{keras.backend.backend()}"
+    return [
+        b.module
+        for b in _bindings_of(function)
+        if b.module_name.startswith("keras.src")
+        and not b.module_name.startswith(own)
+        and b.name == function.__name__
+    ]
+
+
+@functools.cache
+def _bindings_of(function: Any) -> Bindings:
+    return Bindings({id(function)})
+
+
+def _layer_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    layer, *rest = args
+    return layer_calls.call_layer(session, original, layer, tuple(rest), kwargs)
+
+
+def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    _, call_spec = args
+    with session.pause():
+        # An eager call forgives what cannot be built beforehand: `call` itself will build it.
+        call_spec.eager = True
+        return original(*args, **kwargs)
+
+
+def _set_mask_metadata(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    with session.mode(in_user_code=True):
+        return original(*args, **kwargs)
+
+
+def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> None:
+    session.add_losses(args[0], kwargs.get("loss", args[-1]))
+
+
+def _operation_of_graph(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    (operation,), training = args, kwargs.get("training")
+    if not (is_flag(training) and internals.takes_training(operation)):
+        return original(*args, **kwargs)
+    return layer_calls.operation_of_graph(operation, training)
+
+
+def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    operation, *rest = args
+    if isinstance(operation, internals.Layer):
+        return layer_calls.run_call(session, operation, tuple(rest), kwargs)
+    if not _is_traced((rest, kwargs)):
+        return original(*args, **kwargs)
+    if isinstance(operation, keras.Function):
+        return operation.call(*rest, **kwargs)
+    return _recorded(session, operation, tuple(rest), kwargs)
+
+
+def _symbolic_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    operation, *rest = args
+    return _recorded(session, operation, tuple(rest), kwargs)
+
+
+def _recorded(session: Session, operation: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """One of Keras's own operations is a node; the `call` of any other is traced through, as a layer's is."""
+    if type(operation).__module__.partition(".")[0] == "keras":
+        return session.record_operation(operation, args, kwargs)
+    with session.mode(in_user_code=True), raw.following_attributes(operation):
+        return operation.call(*args, **kwargs)
+
+
+def _any_symbolic(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    return _is_traced((args, kwargs))
+
+
+def _never(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    return False
+
+
+def _is_traced(structure: Any) -> bool:
+    return any(
+        isinstance(x, (keras.KerasTensor, Dim)) or internals.is_variable(x) for x in leaves_of(structure)
+    )
+
+
+# Variables
+
+
+def _install_variables() -> None:
+    for cls in internals.variable_classes():
+        if "value" in vars(cls):
+            _patch_property(cls, "value")
+        for name in OPERATOR_NAMES:
+            if name in vars(cls):
+                _patch(cls, name, functools.partial(_variable_operator, name))
+        for name in ("numpy", "__array__"):
+            if name in vars(cls):
+                _patch(cls, name, _variable_as_array)
+        if "assign" in vars(cls):
+            _patch(cls, "assign", _assign)
+
+
+def _patch_property(cls: type, name: str) -> None:
+    original = vars(cls)[name]
+
+    def value(variable: Any) -> Any:
+        session = current()
+        return original.fget(variable) if session is None else session.parameter(variable)
+
+    replace(cls, name, property(value, original.fset, original.fdel, original.__doc__))
+
+
+def _variable_operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    variable, *rest = args
+    # Keras makes a tensor of an array; a tensor's own operator may do something else with it.
+    rest = [keras.ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x for x in rest]
+    return getattr(session.parameter(variable), name)(*rest, **kwargs)
+
+
+def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    path = session.paths.of_variable(args[0])
+    raise WeightAsPythonValueError(
+        describe(
+            f"The value of the weight {path} is read into NumPy.",
+            where=session.locate(source_line()),
+            why="it would be frozen in the prepared model",
+            hint="use the weight itself, with the functions of keras.ops",
+        )
+    )
+
+
+def _assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    variable, value = (*args, *kwargs.values())
+    return session.assign(variable, value)
+
+
+# Functions of the backend that Keras calls without an Operation
+
+NAMESPACES = ("core", "numpy", "nn", "math", "linalg", "image")
+
+
+def _install_backend() -> None:
+    _install_core()
+    for namespace in NAMESPACES:
+        module = internals.backend_module(namespace)
+        for name in _functions(module):
+            if name not in CORE and public_calls.public_name(name, namespace):
+                _patch(module, name, functools.partial(_backend_function, namespace, name))
+    _patch(keras.random.SeedGenerator, "next", _next_seed)
+    random = internals.backend_module("random")
+    for name in _functions(random):
+        if hasattr(keras.random, name):
+            _patch(random, name, functools.partial(_random_function, name))
+
+
+def _functions(module: Any) -> list[str]:
+    return [
+        name
+        for name, x in vars(module).items()
+        if callable(x) and not isinstance(x, type) and getattr(x, "__module__", "") == module.__name__
+    ]
+
+
+CORE: dict[str, Replacement] = {}
+
+
+def _core(function: Any) -> Any:
+    CORE[function.__name__.lstrip("_")] = function
+    return function
+
+
+@_core
+def _cast(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    args = tuple(map(session.decided, args))
+    if not _is_traced(args[:1]):
+        return original(*args, **kwargs)
+    dtype = kwargs.get("dtype", args[1] if len(args) > 1 else None)
+    return _as_tensor(session, args[0], dtype)
+
+
+@_core
+def _convert_to_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    args = tuple(map(session.decided, args))
+    x = args[0] if args else kwargs["x"]
+    if not _is_traced((x,)):
+        return original(*args, **kwargs)
+    return _as_tensor(session, x, kwargs.get("dtype", args[1] if len(args) > 1 else None))
+
+
+@_core
+def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+    if isinstance(args[0], TracedTensor):
+        # What the code would see at run time; Keras's own code expects a symbolic tensor here.
+        return session.in_user_code
+    return original(*args, **kwargs)
+
+
+@_core
+def _convert_to_numpy(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    if isinstance(args[0], TracedTensor):
+        return args[0].__array__()
+    if internals.is_variable(args[0]):
+        return _variable_as_array(session, original, args, kwargs)
+    return original(*args, **kwargs)
+
+
+@_core
+def _remat(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    """A function that is not computed again in the backward pass: equal numbers, more memory."""
+    if not session.in_user_code:
+        return original(*args, **kwargs)
+    session.note("dropped", f"keras.remat: {NOT_RECOMPUTED}", source_line())
+    return args[0]
+
+
+@_core
+def _shape(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    return args[0].shape if _is_traced(args[:1]) else original(*args, **kwargs)
+
+
+def _install_core() -> None:
+    core = internals.backend_module("core")
+    for name, replacement in CORE.items():
+        original = vars(core).get(name)
+        if original is None:  # `remat` is younger than the oldest Keras that is tried
+            continue
+        for module in (core, *_modules_of_keras_with(original)):
+            _patch(module, name, replacement)
+
+
+def _as_tensor(session: Session, x: Any, dtype: Any) -> Any:
+    if internals.is_variable(x):
+        x = session.parameter(x)
+    return session.record_op("keras.ops.convert_to_tensor", (x,), {"dtype": dtype})
+
+
+def _backend_function(
+    namespace: str, name: str, session: Session, original: Any, args: Any, kwargs: Any
+) -> Any:
+    if not _is_traced((args, kwargs)):
+        return original(*args, **kwargs)
+    public = public_calls.public_name(name, namespace)
+    return session.record_op(public or name, args, kwargs)
+
+
+def _random_function(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    bound = inspect.signature(original).bind(*args, **kwargs).arguments
+    options = bound.pop("kwargs", {})
+    seed = bound.pop("seed", None)
+    if isinstance(seed, keras.random.SeedGenerator):
+        seed = session.draw_seed(seed)
+    return session.record_op(f"keras.random.{name}", (), {**bound, **options, "seed": seed})
+
+
+def _next_seed(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+    generator, ordered = args[0], kwargs.get("ordered", args[1] if len(args) > 1 else True)
+    if not ordered:
+        # The generator that unseeded calls share; it is drawn from at run time.
+        return None
+    return session.draw_seed(generator)

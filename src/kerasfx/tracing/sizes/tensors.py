@@ -1,0 +1,153 @@
+"""Tensors of integers that hold sizes: what they hold is remembered, so that they can be sizes again.
+
+`n = ops.cast(ops.shape(x)[0], "int64")` is a tensor, and `ops.ones((n, 1))` has the batch of `x` still.
+Only what is exact in integers is followed; a size that went through floats is one that depends on data.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasfx.ir import (
+    Node,
+    Value,
+    leaves_of,
+    map_leaves,
+)
+from kerasfx.runtime import functions
+from kerasfx.tracing.native.sizes import are_sizes
+from kerasfx.tracing.tensor import TracedTensor
+
+if TYPE_CHECKING:
+    from kerasfx.tracing.session import Session
+
+_NAMES = """
+    M N begin depth dims indices_or_sections k key length limit maxlen maxlength minlength multiples newshape
+    num num_classes num_cols num_columns num_repeats num_rows num_segments output_shape pad_width paddings
+    repeats reps shape size size_splits sizes slice_sizes start start_indices stop target_shape
+"""
+SIZES = frozenset(_NAMES.split())
+"""Parameters of functions that take sizes."""
+
+RANGES = ("keras.ops.arange", "tf.range", "jax.numpy.arange", "torch.arange")
+"""Functions whose result has the dtype of the tensors that they are given as limits."""
+
+
+def sizes_again(session: Session, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The arguments of a function, where it wants sizes with those that the tensors given hold."""
+    held = [x for x in leaves_of((args, kwargs)) if _held(session, x) is not None]
+    if not held:
+        return args, kwargs
+    try:
+        bound = inspect.signature(functions.resolve(name)).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return args, kwargs
+    given = {k: _again(session, v) if k in SIZES else v for k, v in bound.arguments.items()}
+    bound.arguments.update(given)
+    kwargs = bound.kwargs
+    if name in RANGES and "dtype" not in bound.arguments:
+        kwargs = {**kwargs, "dtype": held[0].value.dtype}
+    return bound.args, kwargs
+
+
+def _held(session: Session, x: Any) -> np.ndarray | None:
+    return session.sizes_held.get(x.value) if type(x) is TracedTensor else None
+
+
+def _again(session: Session, structure: Any) -> Any:
+    def leaf(x: Any) -> Any:
+        held = _held(session, x)
+        return x if held is None else held.tolist()
+
+    return map_leaves(leaf, structure)
+
+
+def note_sizes(session: Session, node: Node) -> None:
+    """Remember what the result of `node` holds, if that is a number of sizes."""
+    result = node.outputs
+    rule = RULES.get(node.target) if isinstance(node.target, str) else None
+    if rule is None or not isinstance(result, Value) or "int" not in result.dtype or len(result.shape) > 1:
+        return
+    try:
+        args, kwargs = map_leaves(lambda x: _as_array(session, x), (node.args, node.kwargs))
+        held = np.asarray(rule(*args, **kwargs), dtype=object)
+    except (KeyError, TypeError, ValueError, IndexError):  # an argument holds no sizes, or has no place
+        return
+    if held.shape == result.shape and are_sizes(held.reshape(-1).tolist()):
+        session.sizes_held[result] = held
+
+
+def _as_array(session: Session, x: Any) -> Any:
+    return session.sizes_held[x] if isinstance(x, Value) else x
+
+
+def _array(x: Any) -> np.ndarray:
+    if isinstance(x, np.ndarray):
+        return x
+    array = np.empty(np.shape(x) if isinstance(x, (list, tuple)) else (), dtype=object)
+    array[...] = x
+    return array
+
+
+def _first(x: Any, *args: Any, **kwargs: Any) -> Any:
+    return _array(x)
+
+
+def _elementwise(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def rule(x1: Any, x2: Any) -> Any:
+        pairs = np.broadcast(_array(x1), _array(x2))
+        values = [function(a, b) for a, b in pairs]
+        return _array(values).reshape(pairs.shape)
+
+    return rule
+
+
+def _reshape(x: Any, newshape: Any) -> Any:
+    return _array(x).reshape(newshape)
+
+
+def _get_item(x: Any, key: Any) -> Any:
+    return _array(x)[key]
+
+
+def _expand_dims(x: Any, axis: Any) -> Any:
+    return np.expand_dims(_array(x), axis)
+
+
+def _squeeze(x: Any, axis: Any = None) -> Any:
+    return np.squeeze(_array(x), axis)
+
+
+def _flip(x: Any, axis: Any = None) -> Any:
+    return np.flip(_array(x), axis)
+
+
+def _stack(x: Any, axis: Any = 0) -> Any:
+    return np.stack([_array(v) for v in x], axis)
+
+
+def _concatenate(xs: Any, axis: Any = -1) -> Any:
+    return np.concatenate([_array(v) for v in xs], axis)
+
+
+RULES: Mapping[str, Callable[..., Any]] = {
+    **{f"keras.ops.{n}": _first for n in ("cast", "convert_to_tensor", "copy", "stop_gradient")},
+    "keras.ops.add": _elementwise(operator.add),
+    "keras.ops.subtract": _elementwise(operator.sub),
+    "keras.ops.multiply": _elementwise(operator.mul),
+    "keras.ops.floor_divide": _elementwise(operator.floordiv),
+    "keras.ops.mod": _elementwise(operator.mod),
+    "keras.ops.reshape": _reshape,
+    "keras.ops.get_item": _get_item,
+    "keras.ops.expand_dims": _expand_dims,
+    "keras.ops.squeeze": _squeeze,
+    "keras.ops.flip": _flip,
+    "keras.ops.stack": _stack,
+    "keras.ops.concatenate": _concatenate,
+}
+"""What a function of sizes gives, as that of NumPy on arrays of objects."""

@@ -1,0 +1,44 @@
+"""Tensors that `call` keeps in attributes of its layer: those of a trace must not stay in the original."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kerasfx.keras_api import internals
+from kerasfx.keras_api.replacing import undone
+from kerasfx.tracing.tensor import TracedTensor
+
+Attributes = dict[int, tuple[Any, dict[str, Any]]]
+"""The attributes of layers, by the ids of the layers, which are kept alive."""
+
+
+@contextmanager
+def tensors_forgotten(model: Any) -> Iterator[Attributes]:
+    """Give attributes that the block makes refer to tensors of a trace back what they were before.
+
+    Yields:
+        What they were.
+    """
+    before = {id(x): (x, dict(vars(x))) for x in internals.all_layers(model)}
+    with undone(lambda: forget(internals.all_layers(model), before)):
+        yield before
+
+
+def forget(layers: Iterable[Any], before: Attributes, made_by: Container[Any] | None = None) -> None:
+    """Do so for the tensors that certain nodes made, or for all."""
+    for layer in layers:
+        now, attributes = vars(layer), before.get(id(layer), (layer, {}))[1]
+        for name in [name for name, value in now.items() if _holds_traced(value, made_by)]:
+            if name in attributes:
+                now[name] = attributes[name]
+            else:
+                del now[name]
+
+
+def _holds_traced(value: Any, made_by: Container[Any] | None) -> bool:
+    items = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+    )
+    return any(type(x) is TracedTensor and (made_by is None or x.value.producer in made_by) for x in items)

@@ -1,0 +1,168 @@
+"""What no output depends on and acts all the same: it waits on the way to an output, or it would be lost.
+
+Keras counts the regularizers of every trained weight that a model has, also of layers whose result is
+unused or that `call` never calls. A call with an unused result adds its losses, and moves statistics and
+seeds, which a later call or a method of the class may use. So does one that is made in both modes and whose
+result only one side of an `if training:` uses, of which the result runs one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kerasfx.ir import (
+    FOLLOWS,
+    Graph,
+    LayerCall,
+    LayerSpec,
+    MetricUpdate,
+    Node,
+    SeedDraw,
+    Training,
+    Value,
+    values_in,
+)
+from kerasfx.keras_api import internals
+from kerasfx.reporting import Finding
+from kerasfx.runtime.functions.backend_functions import draws
+from kerasfx.tracing.inference import specs_like
+from kerasfx.tracing.state.effects import (
+    ADD_LOSS,
+    SELECT,
+    adds_losses,
+    tie_instead,
+)
+
+if TYPE_CHECKING:
+    from kerasfx.tracing.session import Session
+
+AFTER = "kerasfx.layers.After"
+
+
+def tie_unused(session: Session) -> None:
+    """Let an output wait for the calls and the weights that count without one; the report says which."""
+    graph = session.graph
+    output = next(iter(values_in(graph.outputs)), None)
+    if output is None:
+        return
+    calls = _acting(graph)
+    session.findings.extend(_about_call(n) for n in calls if isinstance(n.target, (LayerCall, LayerSpec)))
+    calls += _acting_in_vain(graph)
+    groups: dict[tuple[bool | None, Training], list[Value]] = {}
+    for node in calls:
+        groups.setdefault(node.only_in or (None, FOLLOWS), []).append(node.results[0])
+    waited_for = [v for values in groups.values() for v in values]
+    lost = [_regularized(session, v) for v in _lost_weights(session, waited_for)]
+    if lost:
+        groups.setdefault((None, FOLLOWS), []).extend(lost)
+    tied = output
+    for (mode, training), values in groups.items():
+        tied = _waiting(session, tied, values, mode, training)
+    tie_instead(graph, output, tied)
+
+
+def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None, training: Training) -> Value:
+    """`x`, once `values` are computed, which they are in `mode` alone, if any."""
+    config = {} if mode is None else {"when": [mode] * len(values)}
+    node = Node("counted", LayerSpec(AFTER, config), ([x, *values],), {})
+    tied: Any = session.finish(node, specs_like(x))
+    node.training = training
+    tied.value.mask = x.mask
+    return tied.value
+
+
+def regularizers_that_count(layer: Any, is_tracked: bool) -> dict[str, Any]:
+    """The regularizers of a leaf, by their names in its config, where Keras counts others than it says.
+
+    Keras counts those that the variables have, if the layer is tracked. One that is set later on a layer
+    that is built is in its config all the same, and one that is set on a variable is not.
+    """
+    expected = {f"{v.name}_regularizer": v.regularizer for v in internals.own_state(layer)}
+    if not is_tracked:
+        expected = {**dict.fromkeys(expected), "activity_regularizer": None}
+    said = {key: getattr(layer, key) for key in expected if hasattr(layer, key)}
+    return {key: expected[key] for key in said if said[key] is not expected[key]}
+
+
+def counted_alone(graph: Graph) -> dict[int, Value]:
+    """The parameters that no output depends on, by the id of their variable."""
+    found = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
+    return {key: v for key, v in found.items() if all(_only_waits(node, v) for node in v.users)}
+
+
+def _only_waits(node: Node, value: Value) -> bool:
+    is_after = isinstance(node.target, LayerSpec) and node.target.class_name == AFTER
+    return is_after and node.args[0][0] is not value
+
+
+def _acting(graph: Graph) -> list[Node]:
+    """The calls that no output needs, and that do more than to return a result."""
+    needed = graph.needed()
+    return [n for n in graph.nodes if n.results and needed.isdisjoint(n.results) and _acts(n)]
+
+
+def _acting_in_vain(graph: Graph) -> list[Node]:
+    """The calls made in both modes, of which only one uses the result, that do more than to return it."""
+    every = graph.needed()
+    in_one = every - (_needed_in(graph, False) & _needed_in(graph, True))
+    return [n for n in graph.nodes if not in_one.isdisjoint(n.results) and n.only_in is None and _acts(n)]
+
+
+def _needed_in(graph: Graph, training: bool) -> set[Value]:
+    return graph.needed(takes=lambda node: _taken_in(node, training))
+
+
+def _taken_in(node: Node, training: bool) -> list[Value]:
+    """The inputs that `node` needs in one mode; one that is not needed as a tensor may be for its size."""
+    target, left_out = node.target, []
+    if isinstance(target, LayerSpec) and target.class_name == SELECT:
+        left_out = [node.args[0][0 if training else 1]]
+    elif isinstance(target, LayerSpec) and target.class_name == ADD_LOSS:
+        losses = zip(node.args[0][1:], target.config["when"], strict=True)
+        left_out = [value for value, when in losses if when is not None and when != training]
+    elif isinstance(target, MetricUpdate) and target.when not in (None, training):
+        left_out = list(values_in((node.args[1:], node.kwargs)))
+    return [v for v in node.inputs if v not in left_out]
+
+
+def _acts(node: Node) -> bool:
+    return _counts(node) or _moves_state(node)
+
+
+def _counts(node: Node) -> bool:
+    """Whether the call of `node` adds a loss, or its layer has a weight that is one."""
+    variables = node.target.layer.variables if isinstance(node.target, LayerCall) else []
+    return adds_losses(node) or any(v.regularizer for v in variables)
+
+
+def _moves_state(node: Node) -> bool:
+    """Whether the call of `node` draws, or its layer has statistics or draws."""
+    target = node.target
+    if not isinstance(target, LayerCall):
+        return isinstance(target, SeedDraw) or (isinstance(target, str) and draws(target))
+    layers = internals.all_layers(target.layer)
+    return any(internals.seeds(x) or internals.state_but_seeds(x) for x in layers)
+
+
+def _lost_weights(session: Session, waited_for: list[Value]) -> list[Any]:
+    """The variables with a regularizer that the graph has nowhere."""
+    graph = session.graph
+    needed = graph.needed(waited_for)
+    present = {id(v.producer.variable) for v in graph.parameters if v in needed}  # pyright: ignore
+    for node in graph.nodes:
+        if isinstance(node.target, LayerCall) and not needed.isdisjoint(node.results):
+            present.update(map(id, node.target.layer.variables))
+    return [v for v in session.root.variables if v.regularizer is not None and id(v) not in present]
+
+
+def _regularized(session: Session, variable: Any) -> Value:
+    what = "no output depends on it; the result has it, because its regularizer is a loss"
+    session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
+    return session.parameter_value(variable)
+
+
+def _about_call(node: Node) -> Finding:
+    kind = type(node.target.layer).__name__ if isinstance(node.target, LayerCall) else "the layer"
+    reason = "losses" if _counts(node) else "state"
+    what = f"no output depends on this call of {kind}; the result makes it, for the {reason}"
+    return Finding("unused", node.path, what, node.source)
