@@ -226,7 +226,7 @@ def serve_one(keras_file: str, inputs_npz: str, outputs_npz: str) -> None:
     """Loads a model, runs it on the stored inputs, stores its flat outputs."""
     import keras
 
-    from kerasfx.comparing.run import plain_tensorflow
+    from kerasfx.keras_api.running import plain_tensorflow
 
     model = keras.models.load_model(keras_file)
     inputs = keras.tree.map_structure(

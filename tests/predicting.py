@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
-from kerasfx.comparing.run import plain_tensorflow
+from kerasfx.keras_api.running import plain_tensorflow
 
 
 @contextlib.contextmanager

@@ -16,10 +16,10 @@ from keras import ops
 
 import kerasfx
 from kerasfx.comparing.locate import observed_calls
-from kerasfx.comparing.run import plain_tensorflow
 from kerasfx.comparing.stand_ins import stand_ins
 from kerasfx.ir import MetricUpdate
 from kerasfx.keras_api import internals, replacing
+from kerasfx.keras_api.running import plain_tensorflow
 from kerasfx.runtime.layers import UpdateMetric
 from kerasfx.tracing import patches
 

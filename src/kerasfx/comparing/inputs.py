@@ -1,10 +1,4 @@
-"""Random inputs that a model accepts: its own names, shapes and dtypes, sensible ranges.
-
-Private Keras API used here besides `keras_api.internals`, and what is relied on:
-
-- `KerasTensor._keras_history.operation`, `Operation._outbound_nodes`, and a node's `operation`,
-  `arguments.keras_tensors` and `outputs`: which operations read a symbolic tensor.
-"""
+"""Random inputs that a model accepts: its own names, shapes and dtypes, sensible ranges."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +9,7 @@ import numpy as np
 
 from kerasfx.comparing.measure import leaves, skeleton
 from kerasfx.keras_api.arrays import to_numpy
-from kerasfx.keras_api.internals import all_layers
+from kerasfx.keras_api.internals import all_layers, calls_that_take
 
 Range = tuple[int, int]
 
@@ -134,16 +128,11 @@ def _limits(start: Any) -> Iterator[int]:
     waiting, seen = [start], {id(start)}
     while waiting:
         tensor = waiting.pop()
-        for node in _readers(tensor):
+        for node in calls_that_take(tensor):
             yield from _limits_of_node(node)
             fresh = [t for t in node.outputs if _is_integer(t.dtype) and id(t) not in seen]
             seen |= {id(t) for t in fresh}
             waiting += fresh
-
-
-def _readers(tensor: Any) -> list[Any]:
-    nodes = tensor._keras_history.operation._outbound_nodes
-    return [n for n in nodes if any(t is tensor for t in n.arguments.keras_tensors)]
 
 
 def _limits_of_node(node: Any) -> Iterator[int]:

@@ -1,15 +1,4 @@
-"""Running a model on given values of its variables without leaving a trace in it.
-
-Private Keras API used here besides `keras_api.internals`, and what is relied on:
-
-- `Layer._losses`, `Layer._loss_ids`: what `add_loss` left from earlier calls. The ids of freed
-  losses can match new ones, so they are emptied before a run and put back after it.
-- the global attribute `"global_seed_generator"`: the seed that random ops without one draw from.
-
-Private API of PyTorch: `_reparametrize_module`, the inside of `torch.func.functional_call`.
-
-Private API of TensorFlow: `_seed` and `_rng` of its context, what draws without a seed start from.
-"""
+"""Running a model on given values of its variables without leaving a trace in it."""
 
 import contextlib
 import functools
@@ -21,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
 from kerasfx.comparing.gradients import without_gradients
 from kerasfx.comparing.measure import leaves
@@ -31,27 +19,26 @@ from kerasfx.keras_api.internals import (
     all_layers,
     backend_random_state,
     call_context,
-    forget_losses,
     generators_are_seeded,
     holding,
     mask_of,
-    module_of,
     no_call_context,
     nothing_is_recomputed,
-    raw_value,
     requires_training,
-    set_losses,
     takes_training,
 )
-from kerasfx.keras_api.replacing import Replaced, replace, undone
+from kerasfx.keras_api.replacing import undone
+from kerasfx.keras_api.running import (
+    plain_tensorflow,
+    seed_of_process,
+    torch_modules_have,
+    torch_values,
+    undisturbed,
+)
 
 Call = Callable[[keras.Layer, Any], Any]
 State = dict[int, tuple[keras.Variable, Any]]
 """Values (tensors of the variable's shape) by `id(variable)`, with the variable."""
-
-_GLOBAL_SEED = "global_seed_generator"
-
-_thread = threading.local()
 
 _one_at_a_time = threading.RLock()
 """The random states of Python, NumPy and the backend are those of the process."""
@@ -122,7 +109,7 @@ def run(
         undisturbed(model),
         _equal_randomness(model) as seed,
         plain_tensorflow(),
-        _torch_modules_have(model, state) if stateless else contextlib.nullcontext(),
+        torch_modules_have(model, torch_values(state)) if stateless else contextlib.nullcontext(),
         nothing_is_recomputed(all_layers(model)),
     ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
@@ -173,55 +160,13 @@ def _value_of(leaf: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _torch_modules_have(model: keras.Layer, state: State) -> Iterator[None]:
-    """Let the modules of PyTorch inside `model` use the values of `state`: they know no StatelessScope."""
-    wrappers = [x for x in all_layers(model) if isinstance(x, keras.layers.TorchModuleWrapper)]
-    if not wrappers:
-        yield
-        return
-    from torch.nn.utils.stateless import _reparametrize_module
-
-    values = {id(raw_value(variable)): value for variable, value in state.values()}
-    with contextlib.ExitStack() as stack:
-        for module in (x.module for x in wrappers):
-            own = {name: values[id(p)] for name, p in module.named_parameters() if id(p) in values}
-            stack.enter_context(_reparametrize_module(module, own))
-        yield
-
-
-@contextlib.contextmanager
-def undisturbed(model: keras.Layer) -> Iterator[None]:
-    """Puts back every attribute of every layer that a call sets: losses, paths, user's own."""
-    layers = all_layers(model)
-    before = [(layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers]
-
-    def put_back() -> None:
-        for layer, attributes, losses, loss_ids in before:
-            _restore(vars(layer), attributes)
-            set_losses(layer, losses, loss_ids)
-
-    with undone(put_back):
-        forget_losses(model)
-        yield
-
-
-def _restore(now: dict[str, Any], before: dict[str, Any]) -> None:
-    """Works on the dicts, past `Layer.__setattr__`, which would track what is set."""
-    for name in now.keys() - before.keys():
-        del now[name]
-    for name, value in before.items():
-        if name not in now or now[name] is not value:
-            now[name] = value
-
-
-@contextlib.contextmanager
 def with_stand_ins(model: keras.Layer, state: State, trained: Iterable[keras.Variable]) -> Iterator[None]:
     """Lets the variables hold others of the backend, with the values of `state`, which may be written to.
 
     There are gradients by those that are `trained`, whether or not `fit` would train them.
     """
     held = stand_ins(state.values(), set(map(id, trained)))
-    with _torch_modules_have(model, {id(v): (v, raw) for v, raw in held}), holding(held):
+    with torch_modules_have(model, torch_values({id(v): (v, raw) for v, raw in held})), holding(held):
         yield
 
 
@@ -233,57 +178,13 @@ def _equal_randomness(model: keras.Layer) -> Iterator[keras.Variable]:
         The state of the generator that draws where no seed is given.
     """
     python, numpy_state = random.getstate(), np.random.get_state()
-    generator = global_state.get_global_attribute(_GLOBAL_SEED)
     with (
         undone(lambda: random.setstate(python)),
         undone(lambda: np.random.set_state(numpy_state)),
-        undone(lambda: global_state.set_global_attribute(_GLOBAL_SEED, generator)),
         backend_random_state(0),
         generators_are_seeded(all_layers(model)),
+        seed_of_process(0) as seed,
     ):
         random.seed(0)
         np.random.seed(0)
-        fresh = keras.random.SeedGenerator(0, name="kerasfx_compare_seed")
-        global_state.set_global_attribute(_GLOBAL_SEED, fresh)
-        yield fresh.state
-
-
-@contextlib.contextmanager
-def plain_tensorflow(seed: int = 0) -> Iterator[None]:
-    """On TensorFlow, start its own draws from `seed`, and run the inside of each `tf.function`.
-
-    A `tf.function` that is compiled here would keep the values of this run's variables.
-    """
-    if keras.backend.backend() != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-    from tensorflow.python.eager.context import context
-
-    saved = {name: vars(context())[name] for name in ("_seed", "_rng") if name in vars(context())}
-    before = getattr(_thread, "runs_inside", False)
-    with (
-        Replaced(_replace_tf_functions),
-        undone(lambda: setattr(_thread, "runs_inside", before)),
-        undone(lambda: vars(context()).update(saved)),
-    ):
-        tf.random.set_seed(seed)
-        _thread.runs_inside = True
-        yield
-
-
-def _replace_tf_functions() -> None:
-    import tensorflow as tf
-
-    cls = type(tf.function(lambda: None))
-    original = cls.__call__
-
-    def stand_in(function: Any, *args: Any, **kwargs: Any) -> Any:
-        # Not `run_functions_eagerly`, which is heard by all threads. TensorFlow's own, as that of
-        # `vectorized_map`, are made anew at each call and need to be functions.
-        is_own = module_of(function.python_function).startswith("tensorflow.")
-        if getattr(_thread, "runs_inside", False) and not is_own:
-            return function.python_function(*args, **kwargs)
-        return original(function, *args, **kwargs)
-
-    replace(cls, "__call__", stand_in)
+        yield seed

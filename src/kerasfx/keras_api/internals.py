@@ -444,6 +444,13 @@ def _is_alike(a: Any, b: Any) -> bool:
     return _is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and a == b
 
 
+def calls_that_take(tensor: keras.KerasTensor) -> list[Any]:
+    """Keras's nodes that take a symbolic tensor; each has an `operation`, `arguments` and `outputs`."""
+    history: Any = tensor._keras_history  # pyright: ignore[reportAttributeAccessIssue]
+    nodes = history.operation._outbound_nodes
+    return [n for n in nodes if any(t is tensor for t in n.arguments.keras_tensors)]
+
+
 def operations_of_keras(tensors: list[Any]) -> list[Any]:
     """The operations that symbolic tensors come from and that are no layers: Keras makes masks with them."""
     operations = [node.operation for node in _calls_behind(tensors)]
