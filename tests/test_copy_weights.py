@@ -13,6 +13,7 @@ from snapshots import bits, differences, snapshot_of_model
 
 import kerasfx
 from kerasfx.errors import WeightsMismatchError
+from kerasfx.handover.provenance import provenance_of
 
 
 class Block(keras.layers.Layer):
@@ -97,7 +98,7 @@ def test_training_comes_home(net, prepared):
     assert [v.path for v in result.left_in_target] == [net.spare.path]
     assert len(result.left_in_source) == 1  # the table
     assert not result.merged
-    for v, w in kerasfx.provenance.provenance_of(prepared).variables:
+    for v, w in provenance_of(prepared).variables:
         assert bits(v) == bits(w), v.path
     assert bits(net.spare) == spare
     assert_same(net, prepared)

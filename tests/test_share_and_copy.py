@@ -8,6 +8,7 @@ from predicting import predicted, predicting
 from snapshots import bits
 
 import kerasfx
+from kerasfx.handover.provenance import provenance_of
 
 
 class Block(keras.layers.Layer):
@@ -95,7 +96,7 @@ def test_a_copy_trains_alone(first, net, data):
     assert {id(v): bits(v) for v in other.variables} == start
     fit(other, data)
     assert {id(v): bits(v) for v in other.variables} != start
-    for v, w in kerasfx.provenance.provenance_of(prepared).variables:
+    for v, w in provenance_of(prepared).variables:
         np.testing.assert_allclose(*map(ops.convert_to_numpy, (v, w)), rtol=1e-4, atol=1e-5, err_msg=v.path)
     np.testing.assert_allclose(predicted(one, data[0]), predicted(other, data[0]), rtol=1e-4, atol=1e-4)
 
@@ -223,7 +224,7 @@ def test_frozen_parts_stay_frozen(what, weights, data):
     model = frozen_net(what, data)
     expected = {v.path for v in model.trainable_variables}
     prepared = kerasfx.prepare_model(model, data[0], weights=weights)
-    pairs = kerasfx.provenance.provenance_of(prepared).variables
+    pairs = provenance_of(prepared).variables
     trained = {id(w) for w in prepared.trainable_variables}
     assert {v.path for v, w in pairs if id(w) in trained} == expected
     assert len(prepared.trainable_variables) == len(expected)

@@ -3,13 +3,13 @@
 from kerasfx.comparing import Comparison, compare
 from kerasfx.emitting import emit
 from kerasfx.errors import UnverifiedWarning
-from kerasfx.handover.weights import CopiedWeights, copy_weights
 from kerasfx.inputs import Inputs
 from kerasfx.ir import Graph
 from kerasfx.prepare import explain, prepare_model
 from kerasfx.reporting import Report, report
 from kerasfx.runtime import layers  # noqa: F401  (registers the layers that saved models name)
 from kerasfx.tracing import trace
+from kerasfx.weights import CopiedWeights, copy_weights
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,13 +1,12 @@
 """Which layers and variables of two models belong together: recorded, or read off their graphs.
 
 A model that was saved and loaded, or cloned, has no provenance. It still is the graph that preparing the
-original gives, so the original is prepared again and the two graphs are walked side by side. Names play no
-part in it: automatic ones differ between processes.
+original gives, so the caller prepares the original again and the two graphs are walked side by side. Names
+play no part in it: automatic ones differ between processes.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +16,7 @@ import keras
 from kerasfx.errors import WeightsMismatchError, describe
 from kerasfx.handover.copying import corresponding
 from kerasfx.handover.provenance import provenance_of
-from kerasfx.inputs import Inputs
 from kerasfx.keras_api import internals
-from kerasfx.prepare import is_flat, prepare_model
 
 
 @dataclass(frozen=True)
@@ -39,18 +36,27 @@ class Correspondence:
         return Correspondence(_swapped(self.layers), _swapped(self.variables))
 
 
-def correspondence(a: Any, b: Any) -> Correspondence:
+def recorded(a: keras.Layer, b: keras.Layer) -> Correspondence | None:
+    """What of `a` is what of `b`, if one was prepared from the other in this process."""
+    if _original_of(b) is a:
+        return _recorded(b)
+    return _recorded(a).reversed() if _original_of(a) is b else None
+
+
+def read_off_graphs(
+    a: keras.Layer, flat_a: keras.Model, b: keras.Layer, flat_b: keras.Model
+) -> Correspondence:
     """What of `a` is what of `b`, each an original or a model prepared from it, loaded or cloned as well.
+
+    Args:
+        a: A model.
+        flat_a: `a` itself if it is flat, or what was prepared from it.
+        b: Another.
+        flat_b: The same of `b`.
 
     Raises:
         WeightsMismatchError: The models are not prepared from models of the same code.
-        InputRequiredError, TraceError: An original has to be prepared, and cannot be.
     """
-    if _original_of(b) is a:
-        return _recorded(b)
-    if _original_of(a) is b:
-        return _recorded(a).reversed()
-    flat_a, flat_b = _flat(a, b), _flat(b, a)
     found = Correspondence(tuple(_layers_side_by_side(flat_a, flat_b)))
     if flat_a is not a:
         found = _from_original(flat_a, found)
@@ -84,26 +90,6 @@ def _from_original(prepared: Any, found: Correspondence) -> Correspondence:
         tuple((layers[id(x)], y) for x, y in found.layers if id(x) in layers),
         tuple((variables[id(v)], w) for v, w in (*rest, *found.variables) if id(v) in variables),
     )
-
-
-def _flat(model: Any, other: Any) -> Any:
-    """`model` if it is flat already, else what is prepared from it."""
-    if is_flat(model):
-        return model
-    return prepare_model(model, _inputs_like(model, other), verify=False)
-
-
-def _inputs_like(model: Any, other: Any) -> Any:
-    """The inputs of `other`, for a `model` that does not say what it is called with."""
-    struct = getattr(other, "_inputs_struct", None)
-    knows_its_own = isinstance(model, internals.Functional) or (
-        isinstance(model, keras.Sequential) and model.built
-    )
-    if struct is None or knows_its_own:
-        return None
-    takes = inspect.signature(model.call).parameters
-    is_by_argument = isinstance(struct, dict) and set(struct) <= set(takes)
-    return Inputs(**struct) if is_by_argument else struct
 
 
 def _layers_side_by_side(a: Any, b: Any) -> list[tuple[Any, Any]]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
@@ -69,7 +70,9 @@ def torch_modules_have(model: keras.Layer, values: Mapping[int, object]) -> Iter
 
     with contextlib.ExitStack() as stack:
         for module in (x.module for x in wrappers):
-            own = {name: values[id(p)] for name, p in module.named_parameters() if id(p) in values}
+            own: dict[str, Any] = {
+                name: values[id(p)] for name, p in module.named_parameters() if id(p) in values
+            }
             stack.enter_context(_reparametrize_module(module, own))
         yield
 

@@ -1,4 +1,4 @@
-"""copy_weights: trained weights of a prepared model come home, or go the other way."""
+"""What `copy_weights` writes, variable by variable and layer by layer; all of it is checked first."""
 
 from __future__ import annotations
 
@@ -11,39 +11,14 @@ import numpy as np
 
 from kerasfx.errors import WeightsMismatchError, describe
 from kerasfx.handover.copying import kind_of
-from kerasfx.handover.correspondence import correspondence
+from kerasfx.handover.correspondence import Correspondence
 from kerasfx.handover.placement import assign
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 
 
 @dataclass(frozen=True)
-class CopiedWeights:
-    """What `copy_weights` did; `print` it.
-
-    Attributes:
-        copied: Pairs (variable of the source, variable of the target).
-        merged: Pairs (layer of the source, layer of the target) whose LoRA deltas were added to the kernel.
-        left_in_source: Variables of the source without partner: no output depends on them, or they hold
-            constants.
-        left_in_target: Variables of the target without partner, which keep their values.
-    """
-
-    copied: tuple[tuple[Any, Any], ...]
-    merged: tuple[tuple[Any, Any], ...] = ()
-    left_in_source: tuple[Any, ...] = ()
-    left_in_target: tuple[Any, ...] = ()
-
-    def __str__(self) -> str:
-        lines = [f"{len(self.copied)} variables copied"]
-        lines += [f"  LoRA merged: '{x.name}' into '{y.name}'" for x, y in self.merged]
-        lines += [f"  without partner, not copied: {v.path}" for v in self.left_in_source]
-        lines += [f"  without partner, left as it was: {v.path}" for v in self.left_in_target]
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class _Step:
+class Step:
     """One thing to do once everything was checked, and the variables that it deals with."""
 
     run: Callable[[], None]
@@ -52,65 +27,27 @@ class _Step:
     merges: tuple[tuple[Any, Any], ...] = ()
 
 
-def copy_weights(source: Any, target: Any) -> CopiedWeights:
-    """Give the variables of `target` the values of those of `source`.
-
-    One is a model and the other was prepared from it, or from a model of the same code; a prepared model
-    may also have been loaded from a file or cloned. Without a record of the process that prepared it, the
-    original is prepared again, and the two graphs are compared call by call. Everything is checked before
-    the first weight is written. Weights, statistics and the states of seeds are copied; optimizers are not.
-    LoRA deltas are merged into the kernel, as Keras does when it saves.
-
-    Args:
-        source: The model to copy from.
-        target: The model to copy to.
-
-    Returns:
-        What was copied, and which variables have no partner and were left alone.
+def steps_between(known: Correspondence) -> list[Step]:
+    """The steps that give what belongs together the values of the first of each pair.
 
     Raises:
-        WeightsMismatchError: The models do not belong together, or a pair of variables or layers does not
-            fit (shapes, dtypes, a quantized layer and a float one). Nothing was copied.
-        InputRequiredError: An original has to be prepared, and its inputs are not known.
-        TraceError: An original has to be prepared, and cannot be.
+        WeightsMismatchError: A pair of variables or layers does not fit.
     """
-    if source is target:
-        return CopiedWeights(tuple((v, v) for v in source.variables))
-    known = correspondence(source, target)
     steps = [_between_variables(v, w) for v, w in known.variables]
-    steps += [step for x, y in known.layers for step in _between_layers(x, y)]
-    for step in steps:
-        step.run()
-    return _summary(source, target, steps)
+    return steps + [step for x, y in known.layers for step in _between_layers(x, y)]
 
 
-def _summary(source: Any, target: Any, steps: list[_Step]) -> CopiedWeights:
-    taken = {id(v) for step in steps for v in step.sources}
-    given = {id(w) for step in steps for w in step.targets}
-    return CopiedWeights(
-        tuple(
-            (v, w)
-            for step in steps
-            if not step.merges
-            for v, w in zip(step.sources, step.targets, strict=True)
-        ),
-        tuple(pair for step in steps for pair in step.merges),
-        tuple(v for v in source.variables if id(v) not in taken),
-        tuple(w for w in target.variables if id(w) not in given),
-    )
-
-
-def _between_variables(source: Any, target: Any) -> _Step:
+def _between_variables(source: Any, target: Any) -> Step:
     if kind_of(source)[1:] != kind_of(target)[1:]:
         raise _mismatch(
             f"'{source.path}' does not fit '{target.path}'",
             f"{_shown(source)} and {_shown(target)}",
             "both models must have the weights that the code of the original makes",
         )
-    return _Step(lambda: assign(target, source), (source,), (target,))
+    return Step(lambda: assign(target, source), (source,), (target,))
 
 
-def _between_layers(source: Any, target: Any) -> Iterator[_Step]:
+def _between_layers(source: Any, target: Any) -> Iterator[Step]:
     """The steps for two layers that the same code made, and for the layers inside them."""
     ours, theirs = internals.own_state(source), internals.own_state(target)
     if _names(ours) == _names(theirs) and _is_quantized(source) == _is_quantized(target):
@@ -119,7 +56,7 @@ def _between_layers(source: Any, target: Any) -> Iterator[_Step]:
         yield _merge(source, target)
     if isinstance(target, keras.layers.Normalization):
         # It computes with tensors made of its variables, as Keras makes them when it loads weights.
-        yield _Step(target.finalize_state, (), ())
+        yield Step(target.finalize_state, (), ())
     below = internals.sublayers(source), internals.sublayers(target)
     if len(below[0]) != len(below[1]):
         raise _mismatch(
@@ -130,7 +67,7 @@ def _between_layers(source: Any, target: Any) -> Iterator[_Step]:
         yield from _between_layers(x, y)
 
 
-def _merge(source: Any, target: Any) -> _Step:
+def _merge(source: Any, target: Any) -> Step:
     """Kernel and LoRA deltas of `source` as one kernel, by the methods with which Keras saves layers."""
     _refuse_quantized(source, target)
     if not getattr(source, "lora_enabled", False) or getattr(target, "lora_enabled", False):
@@ -138,7 +75,7 @@ def _merge(source: Any, target: Any) -> _Step:
     saved, expected = _saved(source), _saved(target)
     if {k: np.shape(v) for k, v in saved.items()} != {k: np.shape(v) for k, v in expected.items()}:
         raise _unlike(source, target)
-    return _Step(
+    return Step(
         lambda: target.load_own_variables(saved),
         tuple(internals.own_state(source)),
         tuple(internals.own_state(target)),
