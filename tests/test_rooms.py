@@ -67,3 +67,7 @@ def test_the_graph_needs_neither_keras_nor_a_backend(module):
 def test_no_public_function_hides_a_module():
     # `import kerasfx.tracing.session as s` asks the package for `tracing`, which has to be the room.
     assert {f"{FACE}.{name}" for name in kerasfx.__all__}.isdisjoint(MODULES)
+
+
+def test_no_module_imports_itself_by_a_way_round():
+    assert not [circle for circle in circles() if not all(m.startswith("kerasfx.ir") for m in circle)]

@@ -275,7 +275,7 @@ def _leaves(struct: Any) -> list[Any]:
 def _verify(original: Any, prepared: Any, session: Session) -> None:
     try:
         # Both sides of `if training:` became one graph: it has to be right in either mode.
-        comparison = quick_compare(original, prepared, training=bool(session.flags_asked))
+        comparison = quick_compare(original, prepared, training=bool(session.rules_asked))
     except ValueError as error:
         _warn_unverified(session, str(error))
         return

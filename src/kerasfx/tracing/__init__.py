@@ -57,8 +57,8 @@ from kerasfx.tracing.sizes.examples import (
 from kerasfx.tracing.sizes.fitting import fitting
 from kerasfx.tracing.sizes.guards import check_early
 from kerasfx.tracing.sizes.known import only_seems_known, seeming_size
-from kerasfx.tracing.state.effects import tie_to_outputs
 from kerasfx.tracing.state.leftovers import tensors_forgotten
+from kerasfx.tracing.state.tying import tie_to_outputs
 from kerasfx.tracing.state.unused import tie_unused
 from kerasfx.tracing.where import Paths
 

@@ -6,7 +6,7 @@ word or a dtype, which no tensor holds, is left out. Between layers that are ope
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,9 +16,7 @@ from kerasfx.ir import Value, map_leaves, values_in
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.tracing.native.sizes import SizeVector
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
+from kerasfx.tracing.session import Session
 
 
 def output_values(session: Session, outputs: Any) -> Any:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from kerasfx.errors import (
     OperationInferenceError,
     SizeDecisionError,
+    StateUpdateError,
     TraceError,
     UnsafeFileError,
     UnsupportedOperationError,
@@ -26,6 +26,7 @@ from kerasfx.ir import (
     Node,
     SeedDraw,
     SourceLine,
+    Training,
     Value,
     identifier,
     leaves_of,
@@ -41,12 +42,11 @@ from kerasfx.ir.dims import (
 )
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
-from kerasfx.keras_api.replacing import undone
 from kerasfx.reporting import Finding
 from kerasfx.runtime import codec, functions, safety
 from kerasfx.runtime.functions import public_calls
 from kerasfx.runtime.modes import BOTH, INFERENCE, TRAINING
-from kerasfx.tracing import inference
+from kerasfx.tracing import inference, recorder
 from kerasfx.tracing import native as raw
 from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
@@ -64,7 +64,6 @@ from kerasfx.tracing.sizes.guards import (
     refusal,
 )
 from kerasfx.tracing.sizes.tensors import note_sizes, sizes_again
-from kerasfx.tracing.state import metrics
 from kerasfx.tracing.state.effects import AddedLoss, Effects
 from kerasfx.tracing.state.leftovers import Attributes
 from kerasfx.tracing.tensor import TracedTensor
@@ -78,16 +77,17 @@ RANK = "keras.ops.ndim"
 
 CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
 
+ONLY_UPDATED = (
+    "a prepared model updates metrics of Keras, whose state `fit` resets, and does nothing else with them"
+)
+
 READ_ASSIGNED = LayerSpec("kerasfx.layers.ReadAssigned")
 READ_HELD = LayerSpec("kerasfx.layers.ReadHeld")
-
-_current = threading.local()
 
 
 def current() -> Session | None:
     """The session that records on this thread, or None (also while it is paused)."""
-    session = getattr(_current, "session", None)
-    return session if session is not None and not session.paused else None
+    return cast("Session | None", recorder.current())  # there is no other recorder than a session
 
 
 class Session:
@@ -115,7 +115,7 @@ class Session:
         self.read: list[Read] = []
         self.opened: dict[str, str] = {}
         self.training: Any = TrainingFlag(self, from_context=True)
-        self.flags_asked: set[TrainingFlag] = set()
+        self.rules_asked: set[Training] = set()
         self.calls_of_model: list[ModelCall] = []
         self.adding_losses: set[int] = set()
         self.frames: list[Frame] = []
@@ -132,6 +132,11 @@ class Session:
         self.of_metrics = {id(v) for metric in internals.metrics_of_layers(root) for v in metric.variables}
 
     @property
+    def dialect(self) -> recorder.TensorDialect:
+        """That of the running backend."""
+        return cast(recorder.TensorDialect, raw.dialect())
+
+    @property
     def frame(self) -> Frame:
         """The innermost frame."""
         return self.frames[-1]
@@ -139,13 +144,11 @@ class Session:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Make this the session of the thread."""
-        saved = getattr(_current, "session", None)
         with (
-            undone(lambda: setattr(_current, "session", saved)),
+            recorder.recording_into(self),
             decisions_go_to(self._answer),
             sizes_become_tensors_by(self.sizes_as_tensor),
         ):
-            _current.session = self
             yield
 
     @contextmanager
@@ -231,13 +234,18 @@ class Session:
             self.in_body = saved
 
     @contextmanager
-    def noting_flags(self) -> Iterator[set[TrainingFlag]]:
-        """Give the flags whose truth is asked in the block."""
-        saved, self.flags_asked = self.flags_asked, set()
+    def noting_rules(self) -> Iterator[set[Training]]:
+        """Give the rules of `training` whose truth is asked in the block."""
+        saved, self.rules_asked = self.rules_asked, set()
         try:
-            yield self.flags_asked
+            yield self.rules_asked
         finally:
-            self.flags_asked = self.flags_asked | saved
+            self.rules_asked = self.rules_asked | saved
+
+    def training_asked(self, rule: Training) -> bool | None:
+        """Note that Python asks for the `training` that `rule` says; returns the answer, if there is one."""
+        self.rules_asked.add(rule)
+        return self.mode_decided
 
     @contextmanager
     def deciding(self, training: bool) -> Iterator[None]:
@@ -271,7 +279,7 @@ class Session:
             name, args, kwargs = _as_cast(name, args, kwargs)
             if not name:
                 return args[0]
-        args, kwargs = sizes_again(self, name, args, kwargs)
+        args, kwargs = sizes_again(self.sizes_held, name, args, kwargs)
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         self._require_encodable(name, args, kwargs)
         line = source_line()
@@ -285,7 +293,7 @@ class Session:
 
     def infer_op(self, name: str, args: Any, kwargs: Any) -> list[Any]:
         """What a call of the function `name` would give; nothing is recorded."""
-        args, kwargs = sizes_again(self, name, args, kwargs)
+        args, kwargs = sizes_again(self.sizes_held, name, args, kwargs)
         args, kwargs = map_leaves(self._argument_of(name), (args, kwargs))
         return self._infer(name, args, kwargs)
 
@@ -393,8 +401,13 @@ class Session:
         path = self.paths.of_variable(variable)
         if id(variable) in self.of_metrics:
             what = f"The state of a metric is read or assigned inside `call`: {path}."
-            raise metrics.refusal(self, what, self.keep_hint())
+            raise self.refused_metric(what)
         return self.graph.add_parameter(variable, path, tuple(variable.shape), variable._dtype)
+
+    def refused_metric(self, what: str) -> StateUpdateError:
+        """The error for what `call` does with a metric besides updating it."""
+        where, hint = self.locate(source_line()), self.keep_hint()
+        return StateUpdateError(describe(what, where=where, why=ONLY_UPDATED, hint=hint))
 
     def assign(self, variable: Any, new_value: Any) -> Any:
         """Record that `call` assigns a variable: what reads it from now on reads the new value.
@@ -437,6 +450,14 @@ class Session:
         """Record losses that `call` of `layer` adds."""
         self.adding_losses.add(id(layer))
         self.effects.losses += [AddedLoss(self.value_of(x)) for x in leaves_of(losses)]
+
+    def operator(self, op: str, args: recorder.Arguments) -> Any:
+        """Record an operator of Python, which `keras.ops.<op>` is to Keras."""
+        return raw.operator(self, op, args)
+
+    def change_in_place(self, tensor: Any, op: str, args: recorder.Arguments) -> Any:
+        """`x += y` or `x[key] = value` on a backend whose tensors change, or NotImplemented."""
+        return raw.in_place(tensor, op, args)
 
     # Values
 
@@ -559,7 +580,7 @@ class Session:
 
         node.outputs = map_leaves(make, specs[0])
         self.graph.append(node)
-        note_sizes(self, node)
+        note_sizes(self.sizes_held, node)
         results = map_leaves(lambda v: None if v is None else self.tensor_of(v), node.outputs)
         return raw.finished(self, results)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,11 +11,8 @@ import numpy as np
 from kerasfx.errors import TensorAsPythonValueError, UnsupportedOperationError, describe
 from kerasfx.ir import Value
 from kerasfx.ir.dims import Dim
-from kerasfx.tracing import native as raw
+from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.where import source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 BINARY = {
     "add": "add",
@@ -63,7 +60,7 @@ class TracedTensor(keras.KerasTensor):
 
     __array_ufunc__ = None  # lets `array + tensor` reach `__radd__`
 
-    def __init__(self, value: Value, session: Session):
+    def __init__(self, value: Value, session: Recorder):
         self.first_value = value
         self.taken_from: tuple[Any, Any] = (None, None)
         self.session = session
@@ -84,18 +81,19 @@ class TracedTensor(keras.KerasTensor):
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         # `isinstance(x, tf.Tensor)` chooses the code that runs on real tensors. `type(x)` stays ours,
         # and so does what `isinstance` finds by it.
-        seen = raw.dialect().tensor_class() if vars(self)["session"].in_user_code else None
+        session = vars(self)["session"]
+        seen = session.dialect.tensor_class() if session.in_user_code else None
         return seen or TracedTensor
 
     @property
     def shape(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self.session.in_user_code:
-            return raw.dialect().shape(self.value.shape)
+            return self.session.dialect.shape(self.value.shape)
         return tuple(None if isinstance(d, Dim) else d for d in self.value.shape)
 
     @property
     def dtype(self) -> Any:
-        return raw.dialect().dtype(self.value.dtype) if self.session.in_user_code else self.value.dtype
+        return self.session.dialect.dtype(self.value.dtype) if self.session.in_user_code else self.value.dtype
 
     @dtype.setter
     def dtype(self, dtype: str) -> None:
@@ -109,7 +107,7 @@ class TracedTensor(keras.KerasTensor):
         # Only reached for what a Keras tensor lacks: the attributes of the backend's own tensors.
         if name.startswith("_") or "session" not in vars(self) or not self.session.in_user_code:
             raise AttributeError(name)
-        return raw.dialect().attribute(self, name)
+        return self.session.dialect.attribute(self, name)
 
     def __hash__(self) -> int:
         return id(self)
@@ -125,7 +123,7 @@ class TracedTensor(keras.KerasTensor):
         return self.session.record_op("keras.ops.get_item", (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if raw.in_place(self, "set_item", (key, value)) is NotImplemented:
+        if self.session.change_in_place(self, "set_item", (key, value)) is NotImplemented:
             raise TypeError("'KerasTensor' object does not support item assignment")
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -209,7 +207,7 @@ def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
     def method(self: TracedTensor, other: Any) -> Any:
         if not is_operand(other):
             return NotImplemented
-        return _recorded(op, self, as_operand(other), reflected)
+        return _recorded(op, self, as_operand(self, other), reflected)
 
     return method
 
@@ -225,14 +223,14 @@ def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
 
 
 def _in_place(name: str) -> Callable[[TracedTensor, Any], Any]:
-    return lambda self, other: raw.in_place(self, name, (other,))
+    return lambda self, other: self.session.change_in_place(self, name, (other,))
 
 
 def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
     if isinstance(other, np.ndarray) and op != "equal" and keras.backend.backend() == "torch":
         return _recorded_as_numpy(op, x, other, reflected)
     args = (other, x) if reflected else (x, other)
-    return raw.operator(x.session, op, args)
+    return x.session.operator(op, args)
 
 
 def _recorded_as_numpy(op: str, x: Any, array: np.ndarray, reflected: bool) -> Any:
@@ -260,9 +258,9 @@ def is_operand(x: Any) -> bool:
     return not isinstance(x, (str, dict, type(None)))
 
 
-def as_operand(x: Any) -> Any:
+def as_operand(tensor: TracedTensor, x: Any) -> Any:
     """The other side of an operator as the backend takes it: to most a NumPy scalar is a Python number."""
-    operand = getattr(raw.dialect(), "operand", None)
+    operand = getattr(tensor.session.dialect, "operand", None)
     if operand:
         return operand(x)
     return x.item() if isinstance(x, np.generic) else x

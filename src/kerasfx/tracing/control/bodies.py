@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -30,13 +30,11 @@ from kerasfx.keras_api import internals
 from kerasfx.tracing.bindings import Bindings
 from kerasfx.tracing.native import memory
 from kerasfx.tracing.native.twins import arguments_of
+from kerasfx.tracing.recorder import Recorder, Tensor
 from kerasfx.tracing.sizes.examples import Refusal
+from kerasfx.tracing.state.effects import Effects
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
-    from kerasfx.tracing.state.effects import Effects
 
 UNROLLED = 16
 """A loop of at most so many steps, whose number is known, is unrolled: the layers in it stay layers."""
@@ -54,7 +52,7 @@ def _bindings() -> Bindings:
     return Bindings({id(getattr(keras.ops, name)) for name in RECORDERS})
 
 
-def _stand_in(recorder: Callable[..., Any], session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _stand_in(recorder: Callable[..., Any], session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     given = arguments_of(original, args, kwargs)
     if not session.in_user_code or given is None:
         return original(*args, **kwargs)
@@ -79,7 +77,7 @@ def as_keras(
     name: str,
     says: Callable[..., Any],
     without_meaning: frozenset[str],
-    session: Session,
+    session: Recorder,
     original: Any,
     args: Any,
     kwargs: Any,
@@ -115,7 +113,7 @@ def as_keras(
         ) from None
 
 
-def cond(session: Session, pred: Any, true_fn: Any, false_fn: Any, name: str = "keras.ops.cond") -> Any:
+def cond(session: Recorder, pred: Any, true_fn: Any, false_fn: Any, name: str = "keras.ops.cond") -> Any:
     """Record `cond`; a predicate that is known now takes its branch."""
     if not session.is_traced(pred):
         return true_fn() if pred else false_fn()
@@ -127,7 +125,7 @@ def cond(session: Session, pred: Any, true_fn: Any, false_fn: Any, name: str = "
 UNLIKE = "the branches give results of unlike shapes"
 
 
-def _require_alike(session: Session, name: str, one: Body, other: Body) -> None:
+def _require_alike(session: Recorder, name: str, one: Body, other: Body) -> None:
     """TensorFlow gives unlike results of branches an unknown shape; they do not fit what comes after."""
     results = list(values_in(one.graph.outputs)), list(values_in(other.graph.outputs))
     for a, b in zip(*results, strict=False):
@@ -141,12 +139,12 @@ def _infer_alike(a: Value, b: Value, size: Callable[[Any], Any]) -> None:
         raise ValueError(UNLIKE)
 
 
-def _switch(session: Session, index: Any, branches: Any, operands: Any) -> Any:
+def _switch(session: Recorder, index: Any, branches: Any, operands: Any) -> Any:
     bodies = [body_of(session, branch, operands) for branch in branches]
     return session.record_op("keras.ops.switch", (index, bodies, *operands), {})
 
 
-def while_loop(session: Session, cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any) -> Any:
+def while_loop(session: Recorder, cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any) -> Any:
     """Record `while_loop`."""
     loop_vars = map_leaves(session.as_tensor, loop_vars)
     arguments = tuple(loop_vars) if isinstance(loop_vars, (tuple, list)) else (loop_vars,)
@@ -156,7 +154,7 @@ def while_loop(session: Session, cond: Any, body: Any, loop_vars: Any, maximum_i
     return session.record_op("keras.ops.while_loop", (*bodies, loop_vars), options)
 
 
-def _fori_loop(session: Session, lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Any:
+def _fori_loop(session: Recorder, lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Any:
     if type(lower) is type(upper) is int and upper - lower <= UNROLLED:
         with session.pause():
             counters = [keras.ops.convert_to_tensor(i, "int32") for i in range(lower, upper)]
@@ -168,26 +166,26 @@ def _fori_loop(session: Session, lower: Any, upper: Any, body_fun: Any, init_val
     return session.record_op("keras.ops.fori_loop", (lower, upper, body, start), {})
 
 
-def map_over(session: Session, f: Any, xs: Any) -> Any:
+def map_over(session: Recorder, f: Any, xs: Any) -> Any:
     """Record `map`."""
     body = body_of(session, f, (map_leaves(_element, xs),))
     return session.record_op("keras.ops.map", (body, xs), {})
 
 
-def vectorized_map(session: Session, function: Any, elements: Any) -> Any:
+def vectorized_map(session: Recorder, function: Any, elements: Any) -> Any:
     """Record `vectorized_map`."""
     body = body_of(session, function, (map_leaves(_element, elements),))
     return session.record_op("keras.ops.vectorized_map", (body, elements), {})
 
 
-def _scan(session: Session, f: Any, init: Any, xs: Any, length: Any, reverse: Any, unroll: Any) -> Any:
+def _scan(session: Recorder, f: Any, init: Any, xs: Any, length: Any, reverse: Any, unroll: Any) -> Any:
     init = map_leaves(session.as_tensor, init)
     body = body_of(session, f, (init, None if xs is None else map_leaves(_element, xs)))
     options = {"length": length, "reverse": reverse, "unroll": unroll}
     return session.record_op("keras.ops.scan", (body, init, xs), options)
 
 
-def _associative_scan(session: Session, f: Any, elems: Any, reverse: Any, axis: Any) -> Any:
+def _associative_scan(session: Recorder, f: Any, elems: Any, reverse: Any, axis: Any) -> Any:
     """Record `associative_scan`, whose function is applied to parts of any length."""
     part = map_leaves(lambda x: _Part(x, axis), elems)
     body = body_of(session, f, (part, part))
@@ -234,7 +232,7 @@ def _element(x: Any, drop: int = 1) -> Any:
 
 
 def body_of(
-    session: Session, function: Callable[..., Any], arguments: Any, *, may_change: bool = False
+    session: Recorder, function: Callable[..., Any], arguments: Any, *, may_change: bool = False
 ) -> Body:
     """Run `function` on tensors like `arguments` and write down what it does.
 
@@ -270,7 +268,7 @@ def body_of(
     return body
 
 
-def _require_no_effect(session: Session, before: Effects, own: set[Value], changed: set[Value]) -> None:
+def _require_no_effect(session: Recorder, before: Effects, own: set[Value], changed: set[Value]) -> None:
     """A body may ask about sizes from outside, which is checked there, and change tensors of its own."""
     asked = session.effects.guards[len(before.guards) :]
     inside = any(v in own for guard in asked for v in values_in(guard.sizes()))
@@ -280,7 +278,7 @@ def _require_no_effect(session: Session, before: Effects, own: set[Value], chang
         raise _unsupported(session, "A body draws random numbers, asks about its sizes or changes state.")
 
 
-def _parameter(session: Session, x: Any) -> TracedTensor:
+def _parameter(session: Recorder, x: Any) -> Tensor:
     shape = x.value.shape if isinstance(x, TracedTensor) else tuple(x.shape)
     dtype = x.value.dtype if isinstance(x, TracedTensor) else internals.standardize_dtype(x.dtype)
     name = session.graph.unique_name("argument")
@@ -289,12 +287,12 @@ def _parameter(session: Session, x: Any) -> TracedTensor:
     return session.tensor_of(value)
 
 
-def _result(session: Session, x: Any) -> Any:
+def _result(session: Recorder, x: Any) -> Any:
     is_plain = x is None or isinstance(x, (bool, int, float))
     return x if is_plain else session.value_of(x)
 
 
-def _closed(session: Session, parameters: list[Value], nodes: list[Node], outputs: Any) -> Body:
+def _closed(session: Recorder, parameters: list[Value], nodes: list[Node], outputs: Any) -> Body:
     """A body whose outer Values are replaced by inputs of its own."""
     for node in nodes:
         if not isinstance(node.target, str):
@@ -325,5 +323,5 @@ def _inner(outer: Value) -> Value:
     return value
 
 
-def _unsupported(session: Session, what: str) -> UnsupportedOperationError:
+def _unsupported(session: Recorder, what: str) -> UnsupportedOperationError:
     return session.unsupported(what, why="how often a body runs is known only when the model runs")

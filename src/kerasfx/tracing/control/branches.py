@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,14 +40,12 @@ from kerasfx.keras_api.builtins import (
 )
 from kerasfx.reporting import Finding
 from kerasfx.runtime import codec
-from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
+from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.inference import specs_like
+from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import ADD_LOSS, SELECT, Effects
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import failing_line, raised_by_user
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 MODAL_LAYERS = (
     "kerasfx.layers.RefuseInference",
@@ -85,14 +83,14 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     graph, before, found = session.graph, session.effects.copy(), internals.training_of_context()
     start = len(graph.nodes)
     sides: dict[bool, _Side] = {}
-    asked: dict[bool, set[TrainingFlag]] = {}
+    asked: dict[bool, set[Training]] = {}
     refused: dict[bool, Exception] = {}
     middle = start
     for mode in (False, True):
         session.effects, middle = before.copy(), len(graph.nodes)
         internals.set_training_of_context(found)
         try:
-            with session.noting_flags() as asked[mode], session.deciding(mode):
+            with session.noting_rules() as asked[mode], session.deciding(mode):
                 results = run()
             sides[mode] = _Side(results, session.effects, internals.training_of_context())
         except Exception as error:
@@ -109,14 +107,13 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     return results
 
 
-def _rule(session: Session, in_inference: set[TrainingFlag], in_training: set[TrainingFlag]) -> Training:
-    """Which `training` decides between the two traces, from the flags that were asked in each.
+def _rule(session: Session, in_inference: set[Training], in_training: set[Training]) -> Training:
+    """Which `training` decides between the two traces, from the rules that were asked in each.
 
     Raises:
         UnsupportedOperationError: Neither trace is what a bare call of the original does.
     """
-    flags = in_inference | in_training
-    from_context = all(flag.rule.from_context for flag in flags)
+    from_context = all(rule.from_context for rule in in_inference | in_training)
     bare = _bare(in_inference, in_training, "bare")
     if bare is None:
         raise UnsupportedOperationError(
@@ -130,11 +127,11 @@ def _rule(session: Session, in_inference: set[TrainingFlag], in_training: set[Tr
     return Training(None, from_context, bare, _bare(in_inference, in_training, "alone"))
 
 
-def _bare(in_inference: set[TrainingFlag], in_training: set[TrainingFlag], name: str) -> bool | None:
+def _bare(in_inference: set[Training], in_training: set[Training], name: str) -> bool | None:
     """The trace that does what nobody's saying anything does; None if neither does."""
-    if not any(getattr(flag.rule, name) for flag in in_inference):
+    if not any(getattr(rule, name) for rule in in_inference):
         return False
-    return True if all(getattr(flag.rule, name) for flag in in_training) else None
+    return True if all(getattr(rule, name) for rule in in_training) else None
 
 
 def _left(session: Session, sides: dict[bool, _Side], rule: Training) -> Any:

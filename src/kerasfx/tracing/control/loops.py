@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import keras
 from keras import ops
@@ -22,10 +22,8 @@ from kerasfx.keras_api import internals
 from kerasfx.tracing.control.bodies import UNROLLED
 from kerasfx.tracing.layers.calls import run_inside
 from kerasfx.tracing.native.twins import arguments_of
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
-    from kerasfx.tracing.state.effects import Effects
+from kerasfx.tracing.session import Session
+from kerasfx.tracing.state.effects import Effects
 
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from kerasfx.errors import TrainingBranchError, describe
 from kerasfx.ir import Training
+from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.where import source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
-
 
 _TOLD_BEFORE = (
     "Python asks here for the `training` that a layer before was told; on JAX, `fit` and `predict` of the "
@@ -31,7 +28,7 @@ class TrainingFlag:
 
     def __init__(
         self,
-        session: Session,
+        session: Recorder,
         *,
         from_context: bool,
         bare: Any = None,
@@ -73,9 +70,9 @@ class TrainingFlag:
         if self.rule.fixed is not None:
             self._session.note("warning", _TOLD_BEFORE, source_line(), "layer(x, training=training)")
             return self.rule.fixed
-        self._session.flags_asked.add(self)
-        if self._session.mode_decided is not None:
-            return self._session.mode_decided
+        answer = self._session.training_asked(self.rule)
+        if answer is not None:
+            return answer
         line = source_line()
         raise TrainingBranchError(
             describe(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -43,15 +43,13 @@ from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
 from kerasfx.tracing.layers.reading import identity_test_of_training, values_branched_on
 from kerasfx.tracing.native import memory
+from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.state.leftovers import forget
 from kerasfx.tracing.state.randomness import refusing_draws
 from kerasfx.tracing.state.unused import regularizers_that_count
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import failing_line, fault_of_ours, source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
 

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -22,9 +22,7 @@ from kerasfx.runtime.functions import backend_functions, public_calls
 from kerasfx.tracing.bindings import Bindings
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.native.twins import Twin
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
+from kerasfx.tracing.recorder import Recorder, current
 
 LIBRARIES = (
     "tensorflow",
@@ -100,7 +98,7 @@ def name_of(function: Callable[..., Any]) -> str | None:
     return _names().get(id(function))
 
 
-def call(name: str, session: Session, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def call(name: str, session: Recorder, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Stand in for the function `name`."""
     if not session.in_user_code:
         return original(*args, **kwargs)
@@ -135,8 +133,6 @@ def followed(function: Any) -> Any:
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
-        from kerasfx.tracing.session import current  # which imports this module
-
         session = current()
         return function(*args, **kwargs) if session is None else call(name, session, function, args, kwargs)
 
@@ -186,7 +182,7 @@ def _put(holder: Any, key: Any, value: Any) -> None:
         list.__setitem__(holder, key, value)
 
 
-def operator(session: Session, op: str, args: tuple[Any, ...]) -> Any:
+def operator(session: Recorder, op: str, args: tuple[Any, ...]) -> Any:
     """Record an operator, said as a function of `keras.ops` where that is what it means on this backend."""
     name = dialect().operator_function(op, args) if session.in_user_code else None
     if name is None:
@@ -194,7 +190,7 @@ def operator(session: Session, op: str, args: tuple[Any, ...]) -> Any:
     return call(name, session, backend_functions.resolve(name), args, {})
 
 
-def _arguments(session: Session, structure: Any) -> Any:
+def _arguments(session: Recorder, structure: Any) -> Any:
     """Arguments as they are recorded."""
 
     def leaf(x: Any) -> Any:
@@ -212,13 +208,13 @@ def in_place(tensor: Any, op: str, args: tuple[Any, ...]) -> Any:
     return NotImplemented if change is None else change(tensor, op, *args)
 
 
-def finished(session: Session, results: Any) -> Any:
+def finished(session: Recorder, results: Any) -> Any:
     """The results of a Node as the user's code gets them."""
     change = getattr(dialect(), "finished", None)
     return results if change is None else change(session, results)
 
 
-def context(session: Session) -> AbstractContextManager[None]:
+def context(session: Recorder) -> AbstractContextManager[None]:
     """What the backend needs while a model is traced."""
     context = getattr(dialect(), "context", None)
     return nullcontext() if context is None else context(session)
@@ -228,7 +224,7 @@ def _twin(name: str, function: Callable[..., Any]) -> Twin | None:
     return dialect().twin(name, function)
 
 
-def _gives(session: Session, twin: public_calls.PublicCall, specs: Any) -> bool:
+def _gives(session: Recorder, twin: public_calls.PublicCall, specs: Any) -> bool:
     """Whether the twin takes these arguments and gives results of these shapes and dtypes."""
     try:
         return session.infer_op(twin.name, twin.args, twin.kwargs) == specs

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
+from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
@@ -24,7 +22,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
             yield module, "get_backend", _backend_of
 
 
-def _backend_of(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _backend_of(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     (tensor,) = args
     if not issubclass(type(tensor), TracedTensor):
         return original(tensor)

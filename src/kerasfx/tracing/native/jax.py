@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +28,9 @@ from kerasfx.tracing.native.twins import (
     parse,
     same_named,
 )
+from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 
 def _words(text: str) -> frozenset[str]:
@@ -181,7 +179,7 @@ OWN_ATTRIBUTES: dict[str, Callable[[TracedTensor], Any]] = {
 # Functions that are no op, or whose arguments have to be said otherwise
 
 
-def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def special(session: Recorder, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """The result of a call that is no op, or NotImplemented."""
     plain_args, plain_kwargs = map_leaves(functools.partial(_plain, session), (args, kwargs))
     _refuse_weak(session, (plain_args, plain_kwargs))
@@ -218,7 +216,7 @@ def argument(x: Any) -> Any:
     return x
 
 
-def recorded(session: Session, result: Any) -> None:
+def recorded(session: Recorder, result: Any) -> None:
     """Remember the results of functions of JAX, which may be weakly typed."""
     for tensor in leaves_of(result):
         if isinstance(tensor, TracedTensor):
@@ -229,7 +227,7 @@ STRONGER = {"float32": ("float16", "bfloat16"), "int32": ("int8", "int16", "uint
 """Dtypes that win against a weakly typed tensor of this dtype, and lose against any other."""
 
 
-def _refuse_weak(session: Session, structure: Any) -> None:
+def _refuse_weak(session: Recorder, structure: Any) -> None:
     """Refuse to mix dtypes where JAX may look at more than the dtypes.
 
     `jnp.where(x > 0, 1.0, 0.0)` is a weakly typed float32: times a float16 it gives float16.
@@ -245,7 +243,7 @@ def _refuse_weak(session: Session, structure: Any) -> None:
             )
 
 
-def _may_be_weak(session: Session, value: Value) -> bool:
+def _may_be_weak(session: Recorder, value: Value) -> bool:
     """Whether `value` comes from functions of JAX and from no tensor of its own dtype."""
     node = value.producer
     if not isinstance(node, Node) or not isinstance(node.target, str) or node.target == "keras.ops.cast":
@@ -276,7 +274,7 @@ def _with_signature(function: Any) -> Callable[..., Any]:
     return lambda x1, x2: function(x1, x2)
 
 
-def _plain(session: Session, x: Any) -> Any:
+def _plain(session: Recorder, x: Any) -> Any:
     """An argument as a saved model can hold it."""
     if isinstance(x, (type, np.dtype)):
         return _dtype_name(x)
@@ -307,7 +305,7 @@ def _is_typed_key(x: Any) -> bool:
     return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
-def _raw_key(session: Session, key: Any) -> Any:
+def _raw_key(session: Recorder, key: Any) -> Any:
     """The numbers of a key, which draw as the key does where its algorithm is the default one."""
     import jax
 
@@ -328,12 +326,12 @@ def _tracer_class() -> Any:
     return jax.core.Tracer
 
 
-def _shape_of(session: Session, given: dict[str, Any]) -> Any:
+def _shape_of(session: Recorder, given: dict[str, Any]) -> Any:
     x = given["a"]
     return x.shape if isinstance(x, TracedTensor) and given.get("axis") is None else NotImplemented
 
 
-def _size_of(session: Session, given: dict[str, Any]) -> Any:
+def _size_of(session: Recorder, given: dict[str, Any]) -> Any:
     x, axis = given["a"], given.get("axis")
     if not isinstance(x, TracedTensor):
         return NotImplemented
@@ -344,12 +342,12 @@ def _axes(axis: Any) -> tuple[int, ...]:
     return tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
 
 
-def _ndim_of(session: Session, given: dict[str, Any]) -> Any:
+def _ndim_of(session: Recorder, given: dict[str, Any]) -> Any:
     x = given["a"]
     return x.ndim if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _converted(session: Session, given: dict[str, Any]) -> Any:
+def _converted(session: Recorder, given: dict[str, Any]) -> Any:
     x, *_ = given.values()
     wanted = given.get("dtype", given.get("new_dtype"))
     if isinstance(x, Dim) and wanted is None:
@@ -362,30 +360,30 @@ def _converted(session: Session, given: dict[str, Any]) -> Any:
     return session.record_op("keras.ops.cast", (x, dtype), {})
 
 
-def _copied(session: Session, given: dict[str, Any]) -> Any:
+def _copied(session: Recorder, given: dict[str, Any]) -> Any:
     """`jnp.array` gives another array, without the mask, unless it is told not to copy."""
     result = _converted(session, given)
     is_same = isinstance(result, TracedTensor) and result is given["object"]
     return session.tensor_of(result.value) if is_same and given.get("copy") is not False else result
 
 
-def _result_type(session: Session, given: dict[str, Any]) -> Any:
+def _result_type(session: Recorder, given: dict[str, Any]) -> Any:
     import jax.numpy as jnp
 
     return jnp.result_type(*(x.dtype if isinstance(x, TracedTensor) else x for x in given["args"]))
 
 
-def _is_complex(session: Session, given: dict[str, Any]) -> Any:
+def _is_complex(session: Recorder, given: dict[str, Any]) -> Any:
     x, *_ = given.values()
     return np.issubdtype(x.dtype, np.complexfloating) if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _is_real(session: Session, given: dict[str, Any]) -> Any:
+def _is_real(session: Recorder, given: dict[str, Any]) -> Any:
     answer = _is_complex(session, given)
     return answer if answer is NotImplemented else not answer
 
 
-def _is_scalar(session: Session, given: dict[str, Any]) -> Any:
+def _is_scalar(session: Recorder, given: dict[str, Any]) -> Any:
     x = given["element"]
     return x.ndim == 0 if isinstance(x, TracedTensor) else NotImplemented
 
@@ -450,7 +448,7 @@ def _jit_patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         yield pjit, "_run_python_pjit", _run_unless_inlined
 
 
-def _infer_or_inline(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _infer_or_inline(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, _, call_args, call_kwargs = args
     if not session.in_user_code or not session.is_traced((call_args, call_kwargs)):
         return original(*args, **kwargs)
@@ -463,7 +461,7 @@ def _infer_or_inline(session: Session, original: Any, args: Any, kwargs: Any) ->
     return _Inlined(function(*call_args, **call_kwargs)), []
 
 
-def _run_unless_inlined(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _run_unless_inlined(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if not isinstance(args[0], _Inlined):
         return original(*args, **kwargs)
     jaxpr = SimpleNamespace(effects=(), consts=())
@@ -481,7 +479,7 @@ def _is_of_jax(function: Any) -> bool:
     return (getattr(function, "__module__", None) or "").partition(".")[0] == "jax"
 
 
-def _custom_gradient(kind: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _custom_gradient(kind: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, *rest = args
     if not session.in_user_code or not session.is_traced((rest, kwargs)):
         return original(*args, **kwargs)
@@ -491,7 +489,7 @@ def _custom_gradient(kind: str, session: Session, original: Any, args: Any, kwar
     raise session.unsupported(f"{_title(function)} has a gradient of its own (jax.{kind}).")
 
 
-def _ufunc(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _ufunc(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, *rest = args
     name = raw.name_of(function)
     if name is None or not session.in_user_code or not session.is_traced((rest, kwargs)):
@@ -499,21 +497,21 @@ def _ufunc(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return raw.call(name, session, function, tuple(rest), kwargs)
 
 
-def _scalar_type(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _scalar_type(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     cls, *rest = args
     if not session.in_user_code or not rest or not isinstance(rest[0], TracedTensor):
         return original(*args, **kwargs)
     return _call("jax.numpy.asarray", rest[0], dtype=cls.dtype.name)
 
 
-def _item_of_constant(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _item_of_constant(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     array, key = args
     if not session.in_user_code or not session.is_traced(key):
         return original(*args, **kwargs)
     return session.traced(array)[key]
 
 
-def _broadcast_shapes(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _broadcast_shapes(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if not any(isinstance(d, Dim) for d in leaves_of(args)):
         return original(*args, **kwargs)
     rank = max(map(len, args))
@@ -529,19 +527,19 @@ def _broadcast(a: Any, b: Any) -> Any:
     raise ValueError(f"Incompatible sizes for broadcasting: {a} and {b}")
 
 
-def _same(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _same(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     is_ours = session.in_user_code and session.is_traced(args[:1])
     return args[0] if is_ours else original(*args, **kwargs)
 
 
-def _dropped(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _dropped(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code or not session.is_traced((args, kwargs)):
         return original(*args, **kwargs)
     session.note("dropped", "jax.debug.print is left out of the prepared model", source_line())
     return None
 
 
-def _checkpoint(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _checkpoint(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     """What `call` checkpoints is recorded as it is: the values and gradients are the same."""
     made = original(*args, **kwargs)
     if not session.in_user_code or not args:
@@ -549,14 +547,14 @@ def _checkpoint(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return lambda *a, **k: (args[0] if session.is_traced((a, k)) else made)(*a, **k)
 
 
-def _transform(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _transform(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     made = original(*args, **kwargs)
     if not session.in_user_code:
         return made
     return lambda *a, **k: _refuse_traced(f"A function made by {name}", session, made, a, k)
 
 
-def _refuse_traced(what: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_traced(what: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if session.in_user_code and session.is_traced((args, kwargs)):
         raise session.unsupported(f"{what} is called on a tensor, and takes functions that are not recorded.")
     return original(*args, **kwargs)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras import ops
 
 from kerasfx.tracing.control.bodies import as_keras, require_none_of
-
-if TYPE_CHECKING:
-    pass
 
 WITHOUT_MEANING = frozenset(("unroll", "batch_size", "_split_transpose"))
 """Arguments that change how a loop runs and not what it gives."""

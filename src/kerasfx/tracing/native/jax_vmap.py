@@ -6,15 +6,13 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras import ops
 
 from kerasfx.tracing import native as raw
+from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 _made_in_call: ContextVar[bool] = ContextVar("kerasfx_vmap_made_in_call", default=False)
 """Whether a function runs that `call` itself made, which may refer to tensors that are no arguments."""
@@ -37,7 +35,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         yield batching, "batch", _batch
 
 
-def _vmap(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _vmap(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     made = original(*args, **kwargs)
     if not session.in_user_code:
         return made
@@ -52,7 +50,7 @@ def _vmap(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return mapped
 
 
-def _wrap_init(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _wrap_init(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     """Let a function of JAX, or a partial of one, that was handed to `vmap` be recorded."""
     function, *rest = args
     if session.in_user_code and getattr(kwargs.get("debug_info"), "traced_for", "") == "vmap":
@@ -60,12 +58,12 @@ def _wrap_init(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return original(function, *rest, **kwargs)
 
 
-def _is_vmappable(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+def _is_vmappable(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
     """JAX asks no more about an argument that knows by itself what its elements are."""
     return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
 
 
-def _axis_size(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _axis_size(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     """The number of elements, which `vectorized_map` compares by itself."""
     _, _, values, axes, *_ = args
     if not session.in_user_code or not session.is_traced(values):
@@ -74,7 +72,7 @@ def _axis_size(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return sizes[0] if sizes else original(*args, **kwargs)
 
 
-def _batch(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _batch(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     """Stand in for the step that calls a flat function on all elements at once."""
     made = original(*args, **kwargs)
     function, axis, axes, axes_of_results, *_ = args

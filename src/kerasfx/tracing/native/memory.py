@@ -7,7 +7,6 @@ it or what it is a view of, would have changed as well: it must not be read any 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from kerasfx.errors import UnsupportedOperationError
 from kerasfx.ir import (
@@ -20,11 +19,9 @@ from kerasfx.ir import (
 )
 from kerasfx.keras_api import internals
 from kerasfx.runtime.functions.torch_names import words
+from kerasfx.tracing.recorder import Recorder
+from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
-    from kerasfx.tracing.tensor import TracedTensor
 
 FRESH_FUNCTIONS = words(
     """add subtract sub multiply mul true_divide divide div floor_divide mod remainder power pow negative
@@ -55,7 +52,7 @@ FRESH_LAYERS = frozenset(
 )
 
 
-def overwrite(session: Session, tensor: TracedTensor, new: TracedTensor) -> TracedTensor:
+def overwrite(session: Recorder, tensor: TracedTensor, new: TracedTensor) -> TracedTensor:
     """Let `tensor` be `new` from now on; returns it.
 
     Raises:
@@ -90,7 +87,7 @@ def any_shared(values: Iterable[Value]) -> bool:
     return False
 
 
-def give_up(session: Session, values: list[Value], readers: Iterable[Value]) -> None:
+def give_up(session: Recorder, values: list[Value], readers: Iterable[Value]) -> None:
     """Let nothing read `values` any more: a loop begins with them and changes them in place.
 
     Raises:
@@ -106,7 +103,7 @@ def give_up(session: Session, values: list[Value], readers: Iterable[Value]) -> 
         session.effects.stale[value] = (*changes, (value, source_line()))
 
 
-def require_current(session: Session, value: Value) -> None:
+def require_current(session: Recorder, value: Value) -> None:
     """Refuse to read what another name for the same memory has changed.
 
     Raises:
@@ -120,7 +117,7 @@ def require_current(session: Session, value: Value) -> None:
         )
 
 
-def put_back(session: Session, tensor: TracedTensor, part: TracedTensor) -> None:
+def put_back(session: Recorder, tensor: TracedTensor, part: TracedTensor) -> None:
     """Let `tensor` be read again after `part = tensor[key]` was changed, which is about to be `tensor[key]`.
 
     This is what Python makes of `tensor[key] *= 2`.
@@ -132,7 +129,7 @@ def put_back(session: Session, tensor: TracedTensor, part: TracedTensor) -> None
         effects.stale.pop(tensor.value, None)
 
 
-def retire(session: Session, part: TracedTensor) -> None:
+def retire(session: Recorder, part: TracedTensor) -> None:
     """Refuse to read a view that was put back: a later change of the whole would change it."""
     session.effects.stale[part.value] = ((part.value, source_line()),)
 
@@ -169,7 +166,7 @@ def _is_fresh(node: Node) -> bool:
     return function in FRESH_FUNCTIONS or (function == "einsum" and len(_touched(node)) > 2)
 
 
-def _error(session: Session, what: str) -> UnsupportedOperationError:
+def _error(session: Recorder, what: str) -> UnsupportedOperationError:
     hint = f"write x = x + y, or {session.keep_hint()}"
     why = "on PyTorch `x += y` and the like change everything that shares the memory of x"
     return session.unsupported(what, hint, why)

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,11 +35,9 @@ from kerasfx.tracing.native.twins import (
     parse,
     same_named,
 )
+from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 _TABLE = parse("""
     tf.abs = absolute x
@@ -281,7 +279,7 @@ def twin(name: str, function: Callable[..., Any]) -> Twin | None:
     return _twins().get(name)
 
 
-def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def special(session: Recorder, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """The result of a call that is no op, or NotImplemented."""
     given = arguments_of(original, args, kwargs)
     values = {k: v for k, (v, _) in given.items()} if given else {}
@@ -294,22 +292,22 @@ def special(session: Session, name: str, original: Callable[..., Any], args: Any
     return NotImplemented
 
 
-def _shape(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _shape(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     x = given["input"]
     return SizeVector(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _size(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _size(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     x = given["input"]
     return math.prod(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _rank(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _rank(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     x = given["input"]
     return x.ndim if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _same_sizes(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _same_sizes(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     """Conversions of sizes to integers, which keep them sizes."""
     x, *_ = given.values()
     dtype = given.get("dtype")
@@ -319,7 +317,7 @@ def _same_sizes(session: Session, original: Any, given: dict[str, Any]) -> Any:
     return x if is_size(x) else SizeVector(x)
 
 
-def _concat(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _concat(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     values = given["values"]
     if not isinstance(values, (list, tuple)):
         return NotImplemented
@@ -337,27 +335,27 @@ def _size_list(x: Any) -> list[Any] | None:
     return array.tolist() if array.ndim == 1 and array.dtype.kind == "i" else None
 
 
-def _expand_dims(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _expand_dims(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     size, axis = given["input"], given["axis"]
     return SizeVector([size]) if isinstance(size, Dim) and axis in (0, -1) else NotImplemented
 
 
-def _stack(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _stack(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     values = given["values"]
     is_list = isinstance(values, (list, tuple)) and all(map(is_size, values))
     return SizeVector(values) if is_list and are_sizes(values) else NotImplemented
 
 
-def _unstack(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _unstack(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     return list(given["value"]) if isinstance(given["value"], SizeVector) else NotImplemented
 
 
-def _gather(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _gather(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     sizes, i = given["params"], given["indices"]
     return sizes[i] if isinstance(sizes, SizeVector) and isinstance(i, int) else NotImplemented
 
 
-def _split(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _split(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     sections = given["num_or_size_splits"]
     if isinstance(sections, (list, tuple)):
         if not all(is_size(n) for n in sections) or any(n == -1 for n in sections if isinstance(n, int)):
@@ -368,7 +366,7 @@ def _split(session: Session, original: Any, given: dict[str, Any]) -> Any:
     return session.record_op("keras.ops.split", (given["value"], sections), {"axis": given["axis"]})
 
 
-def _pad(session: Session, original: Any, given: dict[str, Any]) -> Any:
+def _pad(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     paddings, mode = given["paddings"], given["mode"].lower()
     if not isinstance(paddings, (list, tuple)) or not isinstance(given["constant_values"], (int, float)):
         return NotImplemented
@@ -444,7 +442,7 @@ def _patches_below_the_api() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     yield tf.GradientTape, "__enter__", _refuse_own_gradient
 
 
-def _dispatched(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _dispatched(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, function_args, function_kwargs = args
     name = raw.name_of(function)
     if name is None or not session.in_user_code or not session.is_traced((function_args, function_kwargs)):
@@ -452,28 +450,28 @@ def _dispatched(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return raw.call(name, session, function, function_args, function_kwargs)
 
 
-def _refuse_unseen_draw(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_unseen_draw(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     raise session.unsupported(f"A draw ({original.__name__}) would be frozen: no recorded function makes it.")
 
 
-def _refuse_own_gradient(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_own_gradient(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     raise session.unsupported("The code has a gradient of its own, or computes one: a graph would lose it.")
 
 
-def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+def _is_tensor(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
     return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
 
 
-def _no_control_dependencies(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _no_control_dependencies(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     # What is recorded runs in the order of the graph, and checks are not recorded.
     return nullcontext() if session.in_user_code else original(*args, **kwargs)
 
 
-def _dropped(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _dropped(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     """Check sizes now (the answer is guarded); leave other checks out, with a line in the report."""
     if not session.in_user_code or not any(isinstance(x, TracedTensor) for x in leaves_of((args, kwargs))):
         sizes = [x for x in args if is_size(x)]
@@ -487,14 +485,14 @@ def _dropped(name: str, session: Session, original: Any, args: Any, kwargs: Any)
     return next(iter((*args, *kwargs.values()))) if name.endswith("assert_all_finite") else None
 
 
-def _inlined(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _inlined(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, *rest = args
     if not session.in_user_code:
         return original(*args, **kwargs)
     return function.python_function(*rest, **kwargs)
 
 
-def _operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _operator(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     """An operator of a constant or variable, of which one side may be traced."""
     if not session.in_user_code:
         return original(*args, **kwargs)
@@ -505,11 +503,11 @@ def _operator(name: str, session: Session, original: Any, args: Any, kwargs: Any
     return getattr(session.traced(own), name)(*others)
 
 
-def _read(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _read(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     return session.traced(args[0]) if session.in_user_code else original(*args, **kwargs)
 
 
-def _refuse_assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_assign(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     raise StateUpdateError(

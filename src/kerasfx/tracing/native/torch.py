@@ -9,7 +9,7 @@ import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -25,12 +25,9 @@ from kerasfx.tracing.native import memory
 from kerasfx.tracing.native.sizes import is_size
 from kerasfx.tracing.native.torch_twins import TWINS, TorchTwin
 from kerasfx.tracing.native.twins import arguments_of
-from kerasfx.tracing.session import current
+from kerasfx.tracing.recorder import Recorder, current
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 # `import torch` means this very module to a type checker without PyTorch.
 torch: Any = importlib.import_module("torch")
@@ -143,7 +140,7 @@ def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
 class _Mode(torch.overrides.TorchFunctionMode):
     """Sees every call of a function of PyTorch on this thread."""
 
-    def __init__(self, session: Session):
+    def __init__(self, session: Recorder):
         super().__init__()
         self._session = session
         self._made: dict[int, weakref.ref[Any]] = {}
@@ -173,7 +170,7 @@ class _Mode(torch.overrides.TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def context(session: Session) -> Iterator[None]:
+def context(session: Recorder) -> Iterator[None]:
     """While a model is traced: calls are seen, compiled functions run as they are, nothing is drawn."""
     with contextlib.ExitStack() as stack:
         if "torch._dynamo" in sys.modules:
@@ -199,13 +196,13 @@ def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _refuse_what_is_no_function(session: Session, name: str, kwargs: dict[str, Any]) -> None:
+def _refuse_what_is_no_function(session: Recorder, name: str, kwargs: dict[str, Any]) -> None:
     for option, what in (("out", "writes into another tensor"), ("generator", "draws from a generator")):
         if kwargs.get(option) is not None:
             raise session.unsupported(f"{name} {what} ({option}=).")
 
 
-def _unlisted(session: Session, function: Any, args: Any, kwargs: Any) -> Any:
+def _unlisted(session: Recorder, function: Any, args: Any, kwargs: Any) -> Any:
     """A function that is not recorded: one that gives no tensor, or an attribute or operator of a weight."""
     own = getattr(function, "__name__", "")
     attribute_name = getattr(getattr(function, "__self__", None), "__name__", "") if own == "__get__" else ""
@@ -229,7 +226,7 @@ def _unlisted(session: Session, function: Any, args: Any, kwargs: Any) -> Any:
 # Calls that are no op
 
 
-def special(session: Session, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def special(session: Recorder, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """The result of a call that is no op, or NotImplemented."""
     _refuse_what_is_no_function(session, name, kwargs)
     short = _short(name)
@@ -242,7 +239,7 @@ def special(session: Session, name: str, original: Callable[..., Any], args: Any
     return NotImplemented
 
 
-def _special_nn(session: Session, name: str, original: Any, args: Any, kwargs: Any) -> Any:
+def _special_nn(session: Recorder, name: str, original: Any, args: Any, kwargs: Any) -> Any:
     given = {k: v for k, (v, _) in (arguments_of(original, args, kwargs) or {}).items()}
     if given.get("max_norm") is not None:
         raise session.unsupported(f"{name} changes its weight (max_norm=).")
@@ -255,7 +252,7 @@ def _special_nn(session: Session, name: str, original: Any, args: Any, kwargs: A
     return NotImplemented
 
 
-def _to(session: Session, x: Any, *args: Any, **kwargs: Any) -> Any:
+def _to(session: Recorder, x: Any, *args: Any, **kwargs: Any) -> Any:
     """`x.to(...)`: a cast; the device stays that of Keras."""
     wanted = kwargs.get("dtype")
     for given in (*args, *kwargs.values()):
@@ -270,7 +267,7 @@ def _to(session: Session, x: Any, *args: Any, **kwargs: Any) -> Any:
     return session.record_op("keras.ops.copy", (x,), {}) if copies and result is x else result
 
 
-def _require_own_device(session: Session, given: Any) -> None:
+def _require_own_device(session: Recorder, given: Any) -> None:
     if torch.device(given).type != _device().type:
         raise session.unsupported(f"A tensor is moved to the device {given}.")
 
@@ -279,13 +276,13 @@ def _device() -> Any:
     return torch.device(internals.backend_module("core").get_device())
 
 
-def _as_tensor(session: Session, data: Any, dtype: Any = None, device: Any = None) -> Any:
+def _as_tensor(session: Recorder, data: Any, dtype: Any = None, device: Any = None) -> Any:
     if not isinstance(data, TracedTensor):
         return NotImplemented
     return data if dtype is None else session.record_op("keras.ops.cast", (data, dtype), {})
 
 
-def _new_tensor(session: Session, data: Any, dtype: Any = None, **options: Any) -> Any:
+def _new_tensor(session: Recorder, data: Any, dtype: Any = None, **options: Any) -> Any:
     """`torch.tensor(x)` copies a tensor and cuts its gradient."""
     if not isinstance(data, TracedTensor):
         return NotImplemented
@@ -293,25 +290,25 @@ def _new_tensor(session: Session, data: Any, dtype: Any = None, **options: Any) 
     return _as_tensor(session, session.record_op("keras.ops.stop_gradient", (copy,), {}), dtype)
 
 
-def _one_hot(session: Session, tensor: Any, num_classes: Any = -1) -> Any:
+def _one_hot(session: Recorder, tensor: Any, num_classes: Any = -1) -> Any:
     if is_size(num_classes) and isinstance(num_classes, int) and num_classes < 0:
         raise session.unsupported("F.one_hot without num_classes has a size that depends on the data.")
     return NotImplemented
 
 
-def _where(session: Session, condition: Any, *others: Any, **kwargs: Any) -> Any:
+def _where(session: Recorder, condition: Any, *others: Any, **kwargs: Any) -> Any:
     if not others and not kwargs:
         raise session.unsupported("torch.where(condition) has a size that depends on the data.")
     return NotImplemented
 
 
-def _repeat_interleave(session: Session, x: Any, repeats: Any = None, *args: Any, **kwargs: Any) -> Any:
+def _repeat_interleave(session: Recorder, x: Any, repeats: Any = None, *args: Any, **kwargs: Any) -> Any:
     if not is_size(repeats) and kwargs.get("output_size") is None:
         raise session.unsupported("torch.repeat_interleave has a size that depends on the data.")
     return NotImplemented
 
 
-def _pieces(session: Session, name: str, original: Any, args: Any, kwargs: Any) -> Any:
+def _pieces(session: Recorder, name: str, original: Any, args: Any, kwargs: Any) -> Any:
     """A tuple of tensors, where `keras.ops` gives a list; their number is one of the trace."""
     x, sections, dim = _split_arguments(_short(name), *args, **kwargs)
     if _short(name) != "chunk" and is_size(sections) and isinstance(x.shape[dim], Dim):
@@ -323,7 +320,7 @@ def _pieces(session: Session, name: str, original: Any, args: Any, kwargs: Any) 
     return tuple(session.record_op(said.name, said.args, said.kwargs))
 
 
-def _flat(session: Session, name: str, args: Any, kwargs: Any) -> list[Any]:
+def _flat(session: Recorder, name: str, args: Any, kwargs: Any) -> list[Any]:
     return [list(leaves_of(specs)) for specs in session.infer_op(name, args, kwargs)]
 
 
@@ -368,20 +365,20 @@ def attribute(tensor: TracedTensor, name: str) -> Any:
     raise session.unsupported(f"The attribute {name} of a tensor is not recorded.")
 
 
-def _method(session: Session, name: str, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+def _method(session: Recorder, name: str, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
     return raw.call(name, session, own, (tensor, *args), kwargs)
 
 
-def _call(session: Session, name: str, *args: Any, **kwargs: Any) -> Any:
+def _call(session: Recorder, name: str, *args: Any, **kwargs: Any) -> Any:
     """Record a function of PyTorch; inside its mode, a plain call would not be seen."""
     return raw.call(f"torch.{name}", session, getattr(torch, name), args, kwargs)
 
 
-def _method_in_place(session: Session, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+def _method_in_place(session: Recorder, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
     return _call_in_place(session, own, (tensor, *args), kwargs, lambda x: False)
 
 
-def _size(session: Session, x: TracedTensor, dim: int | None = None) -> Any:
+def _size(session: Recorder, x: TracedTensor, dim: int | None = None) -> Any:
     return x.shape if dim is None else x.shape[dim]
 
 
@@ -389,32 +386,32 @@ def _cast_to(name: str) -> Callable[..., Any]:
     return lambda session, x, memory_format=None: session.record_op("keras.ops.cast", (x, name), {})
 
 
-def _type(session: Session, x: TracedTensor, dtype: Any = None, **options: Any) -> Any:
+def _type(session: Recorder, x: TracedTensor, dtype: Any = None, **options: Any) -> Any:
     if not isinstance(dtype, torch.dtype):
         raise session.unsupported("x.type() with or to the name of a class is not recorded.")
     return _to(session, x, dtype)
 
 
-def _contiguous(session: Session, x: TracedTensor, memory_format: Any = None) -> Any:
+def _contiguous(session: Recorder, x: TracedTensor, memory_format: Any = None) -> Any:
     session.effects.unsure.add(x.value)
     return x
 
 
-def _own_device(session: Session, x: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+def _own_device(session: Recorder, x: TracedTensor, *args: Any, **kwargs: Any) -> Any:
     if _device().type != "cpu":
         raise session.unsupported("A tensor is moved to the CPU.")
     return x
 
 
-def _transposed(session: Session, x: TracedTensor) -> Any:
+def _transposed(session: Recorder, x: TracedTensor) -> Any:
     return session.record_op("keras.ops.transpose", (x,), {})
 
 
-def _matrix_transposed(session: Session, x: TracedTensor) -> Any:
+def _matrix_transposed(session: Recorder, x: TracedTensor) -> Any:
     return session.record_op("keras.ops.swapaxes", (x, -2, -1), {})
 
 
-def _detached(session: Session, x: TracedTensor) -> Any:
+def _detached(session: Recorder, x: TracedTensor) -> Any:
     return session.record_op("keras.ops.stop_gradient", (x,), {})
 
 
@@ -507,7 +504,7 @@ SHAPE_IN_PLACE = frozenset(
 
 
 def _call_in_place(
-    session: Session, function: Any, args: Any, kwargs: Any, is_made_here: Callable[[Any], bool]
+    session: Recorder, function: Any, args: Any, kwargs: Any, is_made_here: Callable[[Any], bool]
 ) -> Any:
     """A function that changes its first argument."""
     target, *others = args or (kwargs.get("input"),)
@@ -532,7 +529,7 @@ def _call_in_place(
 IN_PLACE_DRAWS = words("uniform normal exponential random bernoulli cauchy geometric log_normal")
 
 
-def _value_in_place(session: Session, name: str, target: TracedTensor, others: Any, kwargs: Any) -> Any:
+def _value_in_place(session: Recorder, name: str, target: TracedTensor, others: Any, kwargs: Any) -> Any:
     """What `target` is afterwards."""
     if name == "__setitem__":
         return set_item(session, target, *others)
@@ -556,7 +553,7 @@ def _value_in_place(session: Session, name: str, target: TracedTensor, others: A
     return raw.call(recorded, session, function, (target, *others), kwargs)
 
 
-def set_item(session: Session, target: TracedTensor, key: Any, value: Any) -> Any:
+def set_item(session: Recorder, target: TracedTensor, key: Any, value: Any) -> Any:
     """What `target` is after `target[key] = value`."""
     whole, own_key = value.taken_from if isinstance(value, TracedTensor) else (None, None)
     # `target[key] *= 2` changes a view, and assigns it then.
@@ -579,7 +576,7 @@ def change_in_place(tensor: TracedTensor, op: str, *args: Any) -> Any:
 # Gradients
 
 
-def finished(session: Session, results: Any) -> Any:
+def finished(session: Recorder, results: Any) -> Any:
     """Results recorded under `torch.no_grad()` pass no gradient on."""
     if torch.is_autocast_enabled(_device().type):
         raise session.unsupported("torch.autocast changes the dtypes of a block.")
@@ -626,25 +623,25 @@ def _bindings() -> Bindings:
     return Bindings({id(torch), id(torch.Tensor)})
 
 
-def _isinstance(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+def _isinstance(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
     x, classes = args
     if isinstance(x, classes) or type(x) is not TracedTensor or not session.in_user_code:
         return isinstance(x, classes)
     return any(c is torch.Tensor for c in leaves_of(classes))
 
 
-def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+def _is_tensor(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
     return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
 
 
-def _refuse_function(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_function(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, *rest = args
     if session.in_user_code and session.is_traced((rest, kwargs)):
         raise session.unsupported(f"{function.__name__} is a torch.autograd.Function with its own gradient.")
     return original(*args, **kwargs)
 
 
-def _call_module(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _call_module(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     module, *rest = args
     is_raw = not isinstance(module, keras.Layer) and session.is_traced((rest, kwargs))
     if session.in_user_code and is_raw and not _has_no_state(module):
@@ -652,7 +649,7 @@ def _call_module(session: Session, original: Any, args: Any, kwargs: Any) -> Any
     return original(*args, **kwargs)
 
 
-def _refuse_seeding(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_seeding(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if session.in_user_code:
         raise session.unsupported(f"torch.{name} sets what later draws start from.")
     return original(*args, **kwargs)
@@ -682,13 +679,13 @@ STATEFUL_MODULES = words("Dropout RReLU RNN LSTM GRU MultiheadAttention Transfor
 """Parts of the names of modules that draw, or choose other code for inference."""
 
 
-def _own_method(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _own_method(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     return _method(session, f"torch.Tensor.{name}", getattr(torch.Tensor, name), *args, **kwargs)
 
 
-def _get_item(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _get_item(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     keys = leaves_of(args[1])
     if session.in_user_code and any(isinstance(k, TracedTensor) and k.value.dtype == "bool" for k in keys):
         raise session.unsupported("x[mask] has a size that depends on the data.")
@@ -698,7 +695,7 @@ def _get_item(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     return result
 
 
-def _reflected_division(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _reflected_division(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     x, number = args
     if not session.in_user_code or not isinstance(number, (int, float)):
         return original(*args, **kwargs)
@@ -706,12 +703,12 @@ def _reflected_division(session: Session, original: Any, args: Any, kwargs: Any)
     return _call(session, "reciprocal", x) * number
 
 
-def _empty(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _empty(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     # Any value will do; zeros can be said with keras.ops.
     return torch.zeros(*args, **kwargs) if session.in_user_code else original(*args, **kwargs)
 
 
-def _converted(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _converted(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if session.in_user_code and args and isinstance(args[0], TracedTensor):
         return _as_tensor(session, *args, **kwargs)
     return original(*args, **kwargs)

@@ -8,7 +8,7 @@ says to be known has to come out again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerasfx.errors import SizeDecisionError, describe
 from kerasfx.ir import (
@@ -22,12 +22,9 @@ from kerasfx.ir import (
 from kerasfx.ir.dims import COMPARISONS, Dim
 from kerasfx.runtime import functions
 from kerasfx.tracing import inference
-from kerasfx.tracing.session import without_draw
+from kerasfx.tracing.session import Session, without_draw
 from kerasfx.tracing.sizes.equal import KEEPING
 from kerasfx.tracing.sizes.examples import Seeming
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 Shapes = dict[Value, tuple[Any, ...]]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from kerasfx.runtime import functions
 from kerasfx.tracing.native.sizes import are_sizes
 from kerasfx.tracing.tensor import TracedTensor
 
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
+Held = dict[Value, np.ndarray]
+"""The tensors that hold sizes, and these as an array of objects."""
 
 _NAMES = """
     M N begin depth dims indices_or_sections k key length limit maxlen maxlength minlength multiples newshape
@@ -38,16 +38,16 @@ RANGES = ("keras.ops.arange", "tf.range", "jax.numpy.arange", "torch.arange")
 """Functions whose result has the dtype of the tensors that they are given as limits."""
 
 
-def sizes_again(session: Session, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+def sizes_again(sizes: Held, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """The arguments of a function, where it wants sizes with those that the tensors given hold."""
-    held = [x for x in leaves_of((args, kwargs)) if _held(session, x) is not None]
+    held = [x for x in leaves_of((args, kwargs)) if _held(sizes, x) is not None]
     if not held:
         return args, kwargs
     try:
         bound = inspect.signature(functions.resolve(name)).bind(*args, **kwargs)
     except (TypeError, ValueError):
         return args, kwargs
-    given = {k: _again(session, v) if k in SIZES else v for k, v in bound.arguments.items()}
+    given = {k: _again(sizes, v) if k in SIZES else v for k, v in bound.arguments.items()}
     bound.arguments.update(given)
     kwargs = bound.kwargs
     if name in RANGES and "dtype" not in bound.arguments:
@@ -55,35 +55,35 @@ def sizes_again(session: Session, name: str, args: Any, kwargs: Any) -> tuple[An
     return bound.args, kwargs
 
 
-def _held(session: Session, x: Any) -> np.ndarray | None:
-    return session.sizes_held.get(x.value) if type(x) is TracedTensor else None
+def _held(sizes: Held, x: Any) -> np.ndarray | None:
+    return sizes.get(x.value) if type(x) is TracedTensor else None
 
 
-def _again(session: Session, structure: Any) -> Any:
+def _again(sizes: Held, structure: Any) -> Any:
     def leaf(x: Any) -> Any:
-        held = _held(session, x)
+        held = _held(sizes, x)
         return x if held is None else held.tolist()
 
     return map_leaves(leaf, structure)
 
 
-def note_sizes(session: Session, node: Node) -> None:
+def note_sizes(sizes: Held, node: Node) -> None:
     """Remember what the result of `node` holds, if that is a number of sizes."""
     result = node.outputs
     rule = RULES.get(node.target) if isinstance(node.target, str) else None
     if rule is None or not isinstance(result, Value) or "int" not in result.dtype or len(result.shape) > 1:
         return
     try:
-        args, kwargs = map_leaves(lambda x: _as_array(session, x), (node.args, node.kwargs))
+        args, kwargs = map_leaves(lambda x: _as_array(sizes, x), (node.args, node.kwargs))
         held = np.asarray(rule(*args, **kwargs), dtype=object)
     except (KeyError, TypeError, ValueError, IndexError):  # an argument holds no sizes, or has no place
         return
     if held.shape == result.shape and are_sizes(held.reshape(-1).tolist()):
-        session.sizes_held[result] = held
+        sizes[result] = held
 
 
-def _as_array(session: Session, x: Any) -> Any:
-    return session.sizes_held[x] if isinstance(x, Value) else x
+def _as_array(sizes: Held, x: Any) -> Any:
+    return sizes[x] if isinstance(x, Value) else x
 
 
 def _array(x: Any) -> np.ndarray:

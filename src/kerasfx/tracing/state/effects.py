@@ -5,30 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerasfx.ir import (
     FOLLOWS,
-    Assignment,
-    Graph,
     LayerCall,
     LayerSpec,
+    MetricUpdate,
     Node,
+    SourceLine,
     Training,
     Value,
-    map_leaves,
-    values_in,
+    identifier,
+    map_values,
 )
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.builtins import (
     builtin_class,
 )
-from kerasfx.tracing.inference import specs_like
 from kerasfx.tracing.sizes.guards import Guard
-from kerasfx.tracing.state.metrics import MetricCall
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 ADD_LOSS = "kerasfx.layers.AddLoss"
 SELECT = "kerasfx.layers.SelectByTraining"
@@ -45,6 +40,45 @@ class AddedLoss:
     def of(self, same: dict[Value, Value]) -> AddedLoss:
         """The same loss, by the Value that its own was found to equal."""
         return replace(self, value=same.get(self.value, self.value))
+
+
+@dataclass(frozen=True)
+class MetricCall:
+    """One call of `update_state`.
+
+    Attributes:
+        metric: The metric of the original.
+        args, kwargs: What it is called with, Values in the places of tensors.
+        masks: Each of these Values with the mask that its tensor carries.
+        path: Path of the layer that calls it.
+        source: The user's line.
+        when: The value of `training` for which it is called; None for both.
+        training: Which `training` that is.
+    """
+
+    metric: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    masks: dict[Value, Value | None]
+    path: str
+    source: SourceLine | None
+    when: bool | None = None
+    training: Training = FOLLOWS
+
+    def of(self, same: dict[Value, Value]) -> MetricCall:
+        """The same call, with the Values that those of it were found to equal."""
+        args, kwargs = map_values(lambda v: same.get(v, v), (self.args, self.kwargs))
+        masks = {same.get(v, v): m and same.get(m, m) for v, m in self.masks.items()}
+        return replace(self, args=args, kwargs=kwargs, masks=masks)
+
+    def node(self, x: Value) -> Node:
+        """The node that makes this call and gives `x` back."""
+        target = MetricUpdate(self.metric, self.when)
+        name = f"{identifier(self.path)}_{self.metric.name}" if self.path else self.metric.name
+        node = Node(name, target, (x, *self.args), self.kwargs, self.path, self.source)
+        node.implicit_masks = dict(self.masks)
+        node.training = self.training
+        return node
 
 
 @dataclass
@@ -107,49 +141,3 @@ def adds_inside(layer: Any, adds_itself: Callable[[Any], bool]) -> bool:
     """Whether a layer in `layer` has an activity regularizer, or adds losses itself."""
     parts = internals.all_layers(layer)
     return any(x.activity_regularizer is not None or adds_itself(x) for x in parts)
-
-
-def tie_to_outputs(session: Session) -> None:
-    """Put assignments and losses on the way to an output: a Functional model runs nothing else."""
-    graph, effects = session.graph, session.effects
-    output = next(iter(values_in(graph.outputs)), None)
-    if output is None:
-        return
-    tied = output
-    parameters = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
-    for key, new_value in effects.assigned.items():
-        parameter = parameters[key]
-        target = Assignment(parameter.producer.variable)  # pyright: ignore
-        node = Node(f"{parameter.name}_update", target, (tied, new_value, parameter), {})
-        tied = _finished(session, node, tied)
-    for call in effects.metric_calls:
-        tied = _finished(session, call.node(tied), tied)
-    for training, losses in _by_training(effects.losses).items():
-        target = LayerSpec(ADD_LOSS, {"when": [loss.when for loss in losses]})
-        node = Node("add_loss", target, ([tied, *(loss.value for loss in losses)],), {})
-        node.training = training
-        tied = _finished(session, node, tied)
-    tie_instead(graph, output, tied)
-
-
-def tie_instead(graph: Graph, output: Value, tied: Value) -> None:
-    """Let `tied`, which has the numbers of `output`, be the output of `graph` in its place."""
-    if tied is output:
-        return
-    graph.outputs = map_leaves(lambda v: tied if v is output else v, graph.outputs)
-    graph.output_masks[tied] = graph.output_masks.pop(output, None)
-
-
-def _by_training(losses: list[AddedLoss]) -> dict[Training, list[AddedLoss]]:
-    """The losses, by which `training` says whether they are added; those of both modes go with any."""
-    rules = dict.fromkeys(x.training for x in losses if x.when is not None)
-    first = next(iter(rules), FOLLOWS)
-    found: dict[Training, list[AddedLoss]] = {}
-    for x in losses:
-        found.setdefault(first if x.when is None else x.training, []).append(x)
-    return found
-
-
-def _finished(session: Session, node: Node, like: Value) -> Value:
-    result: Any = session.finish(node, specs_like(like))
-    return result.value

@@ -12,17 +12,15 @@ import inspect
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.tracing import native as raw
 from kerasfx.tracing.bindings import Bindings
+from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.where import called_by_user, source_line
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
 
 _READ_ONLY = ("getstate", "get_state", "get_bit_generator")
 
@@ -59,21 +57,21 @@ def _drawing_functions(module: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _draw(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _draw(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     # Keras takes the seeds of initializers from Python's numbers.
     if session.in_user_code and called_by_user():
         raise _refusal(session, f"`call` draws from {name}.", session.locate(source_line()))
     return original(*args, **kwargs)
 
 
-def _unseeded(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _unseeded(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if all(x is None for x in (*args, *kwargs.values())):
         return _draw("numpy.random.default_rng()", session, original, args, kwargs)
     return original(*args, **kwargs)
 
 
 @contextmanager
-def refusing_draws(session: Session, layer: Any) -> Iterator[None]:
+def refusing_draws(session: Recorder, layer: Any) -> Iterator[None]:
     """Raise at the end of the block where the code in it drew from a generator of its own.
 
     Raises:
@@ -102,7 +100,7 @@ def _state_of(generator: Any) -> str:
         return str(generator.get_state())
 
 
-def _refusal(session: Session, what: str, where: str) -> UnsupportedOperationError:
+def _refusal(session: Recorder, what: str, where: str) -> UnsupportedOperationError:
     return UnsupportedOperationError(
         describe(
             what,

@@ -8,7 +8,7 @@ result only one side of an `if training:` uses, of which the result runs one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerasfx.ir import (
     FOLLOWS,
@@ -26,15 +26,13 @@ from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
 from kerasfx.runtime.functions.backend_functions import draws
 from kerasfx.tracing.inference import specs_like
+from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import (
     ADD_LOSS,
     SELECT,
     adds_losses,
-    tie_instead,
 )
-
-if TYPE_CHECKING:
-    from kerasfx.tracing.session import Session
+from kerasfx.tracing.state.tying import tie_instead
 
 AFTER = "kerasfx.layers.After"
 

@@ -1,0 +1,196 @@
+"""What the recorders of single things need of the trace that they record into.
+
+Patches, tensors, flags, bodies of control flow and the dialects of the backends know a `Recorder`. The one
+that there is, `Session`, imports them and not the other way round.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from kerasfx.errors import UnsupportedOperationError
+from kerasfx.ir import Graph, Node, SourceLine, Training, Value
+from kerasfx.keras_api.replacing import undone
+from kerasfx.tracing.layers.frames import Frame
+from kerasfx.tracing.sizes.examples import Refusal
+from kerasfx.tracing.state.effects import Effects
+
+Structure = object
+"""Anything: tensors, numbers and the like, in tuples, lists and dicts or alone."""
+
+Arguments = tuple[Structure, ...]
+Keywords = Mapping[str, Structure]
+
+
+class Tensor(Protocol):
+    """A tensor of the trace, seen from below.
+
+    Attributes:
+        first_value: The Value that it stood for at first.
+    """
+
+    first_value: Value
+
+    @property
+    def value(self) -> Value:
+        """The Value that it stands for now."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+class TensorDialect(Protocol):
+    """How a tensor of the trace looks to the user's code on the running backend."""
+
+    def tensor_class(self) -> type | None:
+        """The class that `isinstance` finds, if it is another than that of Keras."""
+        ...
+
+    def shape(self, sizes: tuple[Any, ...], /) -> tuple[Any, ...]:
+        """`x.shape`."""
+        ...
+
+    def dtype(self, name: str, /) -> Any:
+        """`x.dtype`."""
+        ...
+
+    def attribute(self, tensor: Any, name: str, /) -> Any:
+        """An attribute that a tensor of Keras lacks.
+
+        Raises:
+            AttributeError: Tensors of the backend lack it as well.
+        """
+        ...
+
+
+class Recorder(Protocol):
+    """A trace that is being made.
+
+    Attributes:
+        graph: What is recorded.
+        effects: What was done so far besides returning results.
+        paused: Whether Keras works as if nothing were traced.
+        in_user_code: Whether the code that runs is the user's; otherwise it is Keras's.
+        may_be_weak: Values that JAX may have as numbers without a dtype of their own, by their ids.
+    """
+
+    graph: Graph
+    effects: Effects
+    paused: bool
+    in_user_code: bool
+    may_be_weak: dict[int, Value]
+
+    @property
+    def dialect(self) -> TensorDialect:
+        """That of the running backend."""
+        ...
+
+    @property
+    def frame(self) -> Frame:
+        """The innermost layer whose call is traced."""
+        ...
+
+    # Recording
+
+    def record_op(self, name: str, args: Arguments, kwargs: Keywords) -> Any:
+        """Record a call of the public function `name`; returns the tensors of its results."""
+        ...
+
+    def infer_op(self, name: str, args: Arguments, kwargs: Keywords) -> list[Any]:
+        """What a call of the function `name` would give; nothing is recorded."""
+        ...
+
+    def finish(self, node: Node, specs: list[Any]) -> Any:
+        """Give `node` its results, append it, and return the tensors that stand for them."""
+        ...
+
+    def operator(self, op: str, args: Arguments) -> Any:
+        """Record an operator of Python, which `keras.ops.<op>` is to Keras."""
+        ...
+
+    def change_in_place(self, tensor: Any, op: str, args: Arguments) -> Any:
+        """`x += y` or `x[key] = value` on a backend whose tensors change, or NotImplemented."""
+        ...
+
+    # Tensors and Values
+
+    def is_traced(self, structure: Structure) -> bool:
+        """Whether a call with these arguments has to be recorded."""
+        ...
+
+    def tensor_of(self, value: Value) -> Tensor:
+        """A tensor that stands for `value`."""
+        ...
+
+    def traced(self, x: Structure) -> Tensor:
+        """A tensor of the trace for a constant, or for a variable of the backend."""
+        ...
+
+    def as_tensor(self, x: Structure) -> Any:
+        """`x` as a tensor of the trace, a Python number converted as Keras would; None stays None."""
+        ...
+
+    def value_of(self, x: Structure) -> Any:
+        """The Value of a tensor or constant; None stays None."""
+        ...
+
+    # What is said of it
+
+    def training_asked(self, rule: Training) -> bool | None:
+        """Note that Python asks for the `training` that `rule` says; returns the answer, if there is one."""
+        ...
+
+    def note(self, kind: str, what: str, source: SourceLine | None = None, hint: str = "") -> None:
+        """Add a finding about the innermost layer, once."""
+        ...
+
+    def locate(self, line: SourceLine | None) -> str:
+        """Say where: the path and class of the layer, the user's file and line."""
+        ...
+
+    def keep_hint(self) -> str:
+        """Say how to keep the innermost layer whole."""
+        ...
+
+    def unsupported(self, what: str, hint: str = "", why: str = "") -> UnsupportedOperationError:
+        """The error for something in the user's code; the usual hint is to keep the layer whole."""
+        ...
+
+    def refused(self, name: str, call: Refusal, error: Exception) -> Exception:
+        """The error for a function that does not take its arguments."""
+        ...
+
+    # Blocks
+
+    def pause(self) -> AbstractContextManager[None]:
+        """Let Keras work as if nothing were traced."""
+        ...
+
+    def inside_body(self) -> AbstractContextManager[None]:
+        """While a body is recorded every layer is opened, and none can be kept whole."""
+        ...
+
+
+class _OfThread(threading.local):
+    recorder: Recorder | None = None
+
+
+_of_thread = _OfThread()
+
+
+def current() -> Recorder | None:
+    """The trace that is made on this thread, or None (also while it is paused)."""
+    recorder = _of_thread.recorder
+    return None if recorder is None or recorder.paused else recorder
+
+
+@contextmanager
+def recording_into(recorder: Recorder) -> Iterator[None]:
+    """Let `recorder` be the trace of this thread."""
+    saved = _of_thread.recorder
+    with undone(lambda: setattr(_of_thread, "recorder", saved)):
+        _of_thread.recorder = recorder
+        yield
