@@ -1,0 +1,78 @@
+"""Graph -> Functional: `emit`, and the walk, the layers and their weights beneath it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import keras
+
+from kerasfx.emitting.walk import Walk
+from kerasfx.handover import copying
+from kerasfx.handover import training_in_fit as fit
+from kerasfx.handover.placement import made_for
+from kerasfx.ir import Graph
+from kerasfx.keras_api import foreign, internals
+from kerasfx.runtime import modes
+from kerasfx.tracing.patches import installed
+
+
+def emit(
+    graph: Graph, *, weights: str = "copy", name: str | None = None, training_in_fit: str = fit.AS_ORIGINAL
+) -> keras.Model:
+    """Make the Functional model that `graph` describes.
+
+    Args:
+        graph: A graph of `kerasfx.trace`, edited or not.
+        weights: `"copy"` for an independent model, `"share"` for one made of the original's layer
+            objects and variables, without copying a byte.
+        name: Name of the model; `<name of the original>_prepared` by default, with its mode if it has one.
+        training_in_fit: `"as_original"` for a model whose `fit` leaves in inference mode what that of the
+            original does, `"always"` for one whose `fit` trains every layer.
+
+    Returns:
+        A Functional model.
+
+    Raises:
+        GraphError: The graph breaks an invariant.
+        NotCopyableError: A layer that is kept whole cannot be made again from its config.
+        ValueError: `weights` or `training_in_fit` is none of these.
+    """
+    require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
+    graph.check()
+    with (
+        internals.fresh_names(),
+        internals.no_call_context(),
+        internals.calls_forgotten(
+            lambda: [x for layer in graph.called_layers() for x in internals.all_layers(layer)]
+        ),
+        copying.random_state_kept(),
+        made_for(_variables_of(graph)),
+        installed() if _will_record(graph) else nullcontext(),
+    ):
+        walk = Walk(graph, weights == "share", training_in_fit)
+        suffix = "" if graph.mode == modes.BOTH else f"_{graph.mode}"
+        return walk.run(name or f"{graph.name}_prepared{suffix}")
+
+
+def _variables_of(graph: Graph) -> Iterator[keras.Variable]:
+    yield from (p.producer.variable for p in graph.parameters)  # pyright: ignore
+    yield from (v for layer in graph.called_layers() for v in layer.variables)
+
+
+def _will_record(graph: Graph) -> bool:
+    """Whether regularizers or constraints will be traced: it takes time to put the patches on for each."""
+    given = [getattr(v, kind) for v in _variables_of(graph) for kind in ("regularizer", "constraint")]
+    return any(not foreign.is_of_keras(x, "regularizer") for x in given)
+
+
+def require_one_of(**arguments: tuple[object, tuple[object, ...]]) -> None:
+    """Refuse an argument, given with its choices, that is none of them.
+
+    Raises:
+        ValueError: It is none.
+    """
+    for name, (value, choices) in arguments.items():
+        if value not in choices:
+            allowed = " or ".join("None" if c is None else f'"{c}"' for c in choices)
+            raise ValueError(f"{name} must be {allowed}, not {value!r}.")
