@@ -17,8 +17,17 @@ class KerasFxError(Exception):
 class GraphError(KerasFxError):
     """A graph does not hold the invariants of `kerasfx.ir.Graph`.
 
-    It is raised by `Graph.check()` after an edit and by `Graph.remove` for a node in use, and shows
-    the neighbourhood of the fault. In a graph that kerasfx itself made it is a bug of kerasfx.
+    It is raised by `Graph.check()` after an edit, and by a verb of `Graph` that cannot be carried out, which
+    then leaves the graph as it was; it shows the neighbourhood of the fault. In a graph that nobody
+    edited it is a bug of kerasfx.
+    """
+
+
+class NotInvertibleError(KerasFxError):
+    """A weight that a pass computed from others does not tell what those were.
+
+    It is raised where weights go back to the original model, as by `copy_weights(prepared, original)`: a
+    transposed kernel goes home, a product of two weights does not.
     """
 
 

@@ -20,12 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kerasfx.ir import normal_form
-
-if TYPE_CHECKING:
-    from kerasfx.ir import Value
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "+": operator.add,
@@ -117,6 +114,17 @@ def as_tensor(sizes: Any) -> Any:
     return hook(sizes)
 
 
+class Shaped(Protocol):
+    """What has axes: a Value of the graph, whose class is built on dimensions and not known here."""
+
+    name: str
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """One int or Dim for each axis."""
+        ...
+
+
 Method = Callable[..., Any]
 
 
@@ -142,7 +150,7 @@ class Dim:
     equal: Dim | None = field(default=None)
 
     @staticmethod
-    def axis(value: Value, k: int, hints: tuple[int, int], equal: Dim | None = None) -> Dim:
+    def axis(value: Shaped, k: int, hints: tuple[int, int], equal: Dim | None = None) -> Dim:
         """The size of axis `k` of `value` at run time."""
         return Dim("axis", (value, k), hints, equal)
 
@@ -170,7 +178,7 @@ class Dim:
             if isinstance(arg, Dim):
                 yield from arg.axes()
 
-    def values(self) -> Iterator[Value]:
+    def values(self) -> Iterator[Any]:
         """Yield the Values whose run-time shapes this dimension is computed from."""
         return (axis.args[0] for axis in self.axes())
 
@@ -181,13 +189,13 @@ class Dim:
         args = tuple(a.origin() if isinstance(a, Dim) else a for a in self.args)
         return Dim(self.op, args, self.hints)
 
-    def at(self, size_of: Callable[[Value, int], int]) -> Any:
+    def at(self, size_of: Callable[[Any, int], int]) -> Any:
         """The number that it is where `size_of(value, k)` is the size of axis `k` of `value`."""
         if self.op == "axis":
             return size_of(*self.args)
         return OPERATORS[self.op](*(a.at(size_of) if isinstance(a, Dim) else a for a in self.args))
 
-    def substitute(self, mapping: Callable[[Value], Any]) -> Dim:
+    def substitute(self, mapping: Callable[[Any], Any]) -> Dim:
         """Return this expression with every Value replaced by `mapping(value)`."""
         if self.op == "axis":
             return self._moved_to(mapping(self.args[0]))

@@ -1,305 +1,69 @@
-"""The program: Value, Node, Graph. Imports neither Keras nor a backend.
-
-A Graph is a list of Nodes in execution order. A Node is one call, of a layer object or of a function
-named by a dotted string; its arguments keep the structure that the user wrote, with Values in the places
-of tensors. Inputs, weights and constants are Values whose producer is an `Input`, `Parameter` or
-`Constant` instead of a Node.
-"""
+"""Graph: the program and the verbs that edit it. Imports neither Keras nor a backend."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from kerasfx.errors import GraphError
+import numpy as np
+
+from kerasfx.errors import GraphError, describe
+from kerasfx.ir import checks
 from kerasfx.ir.dims import Dim, Size
+from kerasfx.ir.program import (
+    Captures,
+    Constant,
+    Input,
+    Node,
+    Parameter,
+    Program,
+    Value,
+    map_values,
+    values_in,
+)
+from kerasfx.ir.structure import identifier, leaves_of, map_leaves
+from kerasfx.ir.text import line_of, neighbourhood, to_text
+from kerasfx.ir.training import FOLLOWS
+from kerasfx.ir.weights import Computed, Expression, Leaf, Operand, weight
 
 
-@dataclass(frozen=True)
-class Input:
-    """Producer of a model input."""
-
-    name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Parameter:
-    """Producer of a variable's value: `variable` is the Keras variable of the original model."""
-
-    variable: Any
-    path: str
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """Producer of a constant: `array` is a NumPy array that nothing may write to."""
-
-    array: Any
-
-
-@dataclass(frozen=True)
-class SourceLine:
-    """A line of the user's code."""
-
-    file: str
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
-
-    @property
-    def in_full(self) -> str:
-        """The place and the line itself, where it is known: code that was executed from a string is not."""
-        return f"{self}: {self.text}" if self.text else str(self)
-
-
-@dataclass(frozen=True)
-class LayerSpec:
-    """A layer to be made: what a pass puts where an op stood.
-
-    Attributes:
-        class_name: Public name, such as `"keras.layers.Add"`.
-        config: Keyword arguments of its constructor.
-    """
-
-    class_name: str
-    config: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class LayerCall:
-    """The target of a Node that calls a layer object of the original model.
-
-    Attributes:
-        layer: The layer.
-        opaque: Why a custom layer was kept whole; `None` for a layer that is a leaf anyway.
-        config: Entries that replace those of the layer's config in a copy.
-    """
-
-    layer: Any
-    opaque: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class SeedDraw:
-    """The target of a Node that draws from a seed generator; its result is a seed of shape (2,).
-
-    The Node takes the previous draw from the same generator, if any, so that draws keep their order.
-
-    Attributes:
-        generator: The `keras.random.SeedGenerator`.
-    """
-
-    generator: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Assignment:
-    """The target of a Node that assigns a variable; it takes (x, new value, parameter) and gives x.
-
-    Attributes:
-        variable: The variable of the original model.
-    """
-
-    variable: Any
-
-
-@dataclass(frozen=True, eq=False)
-class MetricUpdate:
-    """The target of a Node that updates a metric; it takes (x, arguments of the update) and gives x.
-
-    Attributes:
-        metric: The metric of the original model.
-        when: The value of `training` for which it is updated; None for both.
-    """
-
-    metric: Any
-    when: bool | None = None
-
-
-@dataclass(frozen=True)
-class Training:
-    """Which `training` a call gets, where the model's own caller says something and where it does not.
-
-    Attributes:
-        fixed: What it gets whatever the model is called with; None if it follows the model. With
-            `from_context` it is what a layer before has left in the context, where there is one.
-        from_context: Whether it finds `training` in Keras's call context, because no `call` from that of the
-            model downwards hands it on.
-        bare: What it gets in a bare call, `model(x)`: the default of a `call` on the way to it, mostly None.
-        alone: The same where `call` of the model runs outside of a call context, as in `fit` on JAX, and
-            the call finds `training` there.
-    """
-
-    fixed: bool | None = None
-    from_context: bool = False
-    bare: bool | None = None
-    alone: bool | None = None
-
-    def of(self, said: Any, found: Any, is_outside: bool) -> Any:
-        """What the call gets from a model called with `said` that finds `found` in the context, if any."""
-        if self.fixed is not None:
-            return self.alone if is_outside and self.from_context else self.fixed
-        given = found if said is None or self.from_context else said
-        unsaid = self.alone if is_outside and self.from_context else self.bare
-        if given is None:
-            return unsaid
-        # While the model is traced itself, what it is given only stands for `training`.
-        return given.or_default(unsaid) if hasattr(given, "or_default") else given
-
-
-FOLLOWS = Training()
-"""That of a call that gets what the model gets."""
-
-ORDER = "order"
-"""For what a layer waits that needs it only to come before, where it is computed at all."""
-
-Target = LayerCall | LayerSpec | SeedDraw | Assignment | MetricUpdate | str
-
-
-class Value:
-    """A typed edge.
-
-    Attributes:
-        name: Unique in its graph; how the text form refers to it.
-        shape: One int or Dim for each axis.
-        dtype: Standard name, such as `"float32"`.
-        producer: The Node, Input, Parameter or Constant that it comes from.
-        mask: The Value of the Keras mask that its producer attached to it, if any.
-        users: The Nodes that take it, in order of first use (kept by Graph).
-    """
-
-    __slots__ = ("dtype", "mask", "name", "producer", "shape", "users")
-
-    def __init__(self, name: str, shape: tuple[Size, ...], dtype: str, producer: Any):
-        self.name = name
-        self.shape = shape
-        self.dtype = dtype
-        self.producer: Node | Input | Parameter | Constant = producer
-        self.mask: Value | None = None
-        self.users: dict[Node, None] = {}
-
-    @property
-    def shown_shape(self) -> str:
-        """The shape as a tuple for readers, without quotes around free sizes."""
-        comma = "," if len(self.shape) == 1 else ""
-        return f"({', '.join(map(str, self.shape))}{comma})"
-
-    def __repr__(self) -> str:
-        return f"<Value {self.name}: {self.dtype}{self.shown_shape}>"
-
-
-class Node:
-    """One call.
-
-    Attributes:
-        name: Unique in its graph.
-        target: What is called.
-        args, kwargs: As the user wrote them, Values in the places of tensors.
-        outputs: Structure of Values.
-        path: Path of the layer, or of the innermost opened layer around an op; "" is the model itself.
-        source: The user's line.
-        implicit_masks: For a layer, the mask that Keras found attached to each tensor argument.
-        after: Values that have to be computed before, although the call does not take them.
-        training: Which `training` it gets.
-        only_in: The value of `training` for which it is called, as one side of a branch, and which
-            `training` that is; None for both.
-    """
-
-    __slots__ = (
-        "after",
-        "args",
-        "implicit_masks",
-        "kwargs",
-        "name",
-        "only_in",
-        "outputs",
-        "path",
-        "source",
-        "target",
-        "training",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        target: Target,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        path: str = "",
-        source: SourceLine | None = None,
-    ):
-        self.name = name
-        self.target = target
-        self.args = args
-        self.kwargs = kwargs
-        self.path = path
-        self.source = source
-        self.outputs: Any = None
-        self.implicit_masks: dict[Value, Value | None] = {}
-        self.after: tuple[Value, ...] = ()
-        self.training = FOLLOWS
-        self.only_in: tuple[bool, Training] | None = None
-
-    @property
-    def inputs(self) -> tuple[Value, ...]:
-        """Every Value that the call needs, without repetition.
-
-        Those inside dimensions are included, the masks that its arguments carry here alone, and `after`.
-        """
-        masks = foreign_masks(self.implicit_masks)
-        return tuple(dict.fromkeys((*values_in((self.args, self.kwargs)), *masks, *self.after)))
-
-    @property
-    def results(self) -> tuple[Value, ...]:
-        """The output Values, flat."""
-        return tuple(values_in(self.outputs))
-
-    def __repr__(self) -> str:
-        return f"<Node {self.name}>"
-
-
-class Graph:
-    """The program.
+class Graph(Program):
+    """The program, and the verbs that edit it.
 
     Invariants, enforced by `check()`:
         1. Names of Values are unique, and so are names of Nodes.
-        2. A Node only takes Values that were produced before it (or inputs, parameters, constants).
+        2. A Node only takes Values that were produced before it (or inputs, weights, constants).
         3. `value.users` are exactly the Nodes of the graph that take the value.
         4. Every result's producer is its Node; outputs are produced in the graph.
-        5. A parameter stands for its variable once.
+        5. A variable has one place: it is a parameter once, and one layer or the functions hold it.
+        6. A layer to be made has each of its weights, of the right shape and dtype.
 
-    Attributes:
-        name: Name of the original model.
-        inputs: Structure of the input Values, as the prepared model is called.
-        outputs: Structure of Values; None where the model returns None.
-        nodes: In execution order.
-        parameters: The weights that ops read, one Value a variable.
-        constants: The constant Values.
-        takes_training: Whether `fit` passes `training` to the original.
-        mode: `"inference"` or `"training"` for what the model does in that mode alone, else `"both"`.
+    A verb that cannot be carried out raises GraphError and leaves the graph as it was.
     """
 
     def __init__(self, name: str = "model"):
-        self.name = name
-        self.inputs: Any = ()
-        self.outputs: Any = ()
-        self.nodes: list[Node] = []
-        self.parameters: list[Value] = []
-        self.constants: list[Value] = []
-        self.output_masks: dict[Value, Value | None] = {}
-        self.takes_training = True
-        self.mode = "both"
+        super().__init__(name)
         self._names: set[str] = set()
         self._copies: dict[str, int] = {}
 
     def called_layers(self) -> list[Any]:
         """The layer objects of the original model that Nodes call, each once."""
-        targets = [n.target for n in self.nodes if isinstance(n.target, LayerCall)]
-        return list({id(t.layer): t.layer for t in targets}.values())
+        layers = [n.layer for n in self.nodes if n.layer is not None]
+        return list({id(layer): layer for layer in layers}.values())
+
+    def walk(self) -> Iterator[tuple[Graph, Node]]:
+        """Yield each Node with its graph, those in the bodies of control flow included.
+
+        The nodes are those that were there when the walk began; either graph may be edited meanwhile.
+        """
+        for node in self.nodes:
+            yield self, node
+            for body in bodies_of(node):
+                yield from body.graph.walk()
+
+    # Names and Values that no Node gives
 
     def unique_name(self, wish: str) -> str:
         """Return `wish`, or `wish_1`, `wish_2`..., and take it."""
@@ -312,27 +76,76 @@ class Graph:
 
     def add_input(self, name: str, shape: tuple[Size, ...], dtype: str) -> Value:
         """Add an input Value (the caller places it in `inputs`)."""
-        return Value(self.unique_name(name), shape, dtype, Input(name))
+        return self._own(Value(self.unique_name(name), shape, dtype, Input(name)))
 
     def add_parameter(self, variable: Any, path: str, shape: tuple[int, ...], dtype: str) -> Value:
         """Return the Value of `variable`, made at the first request."""
-        for value in self.parameters:
-            if value.producer.variable is variable:  # pyright: ignore[reportAttributeAccessIssue]
-                return value
-        wish = identifier(path) or "weight"
-        value = Value(self.unique_name(wish), shape, dtype, Parameter(variable, path))
-        self.parameters.append(value)
+        if id(variable) not in self._parameters:
+            name = self.unique_name(identifier(path) or "weight")
+            value = self._own(Value(name, shape, dtype, Parameter(variable, path)))
+            self._parameters[id(variable)] = value
+        return self._parameters[id(variable)]
+
+    def parameter_of(self, variable: object) -> Value | None:
+        """The Value of a variable, or None where no Node takes it."""
+        return self._parameters.get(id(variable))
+
+    def add_constant(self, array: np.ndarray, wish: str = "constant") -> Value:
+        """Return the constant Value of a NumPy array, made at the first request for its contents."""
+        key = _contents(array)
+        if key not in self._constants:
+            if array.flags.writeable:
+                array = array.copy()
+                array.flags.writeable = False
+            name = self.unique_name(wish)
+            value = Value(name, tuple(array.shape), str(array.dtype), Constant(array))
+            self._constants[key] = self._own(value)
+        return self._constants[key]
+
+    def computed(self, expression: Operand, wish: str = "weight") -> Value:
+        """The Value of a weight that is computed from others when the model is made.
+
+        Args:
+            expression: Arithmetic over weights of this graph, see `kerasfx.ir.weights`; a mere weight
+                gives its own Value, and numbers a constant.
+            wish: Its name, if it is free.
+        """
+        found = weight(expression)
+        if isinstance(found, Leaf):
+            return found.value
+        if not any(True for _ in found.values()):
+            return self.add_constant(found.evaluate(_no_weight), wish)
+        value = self._own(Value(self.unique_name(wish), found.shape, found.dtype, Computed(found)))
+        self._computed.append(value)
         return value
 
-    def add_constant(self, array: Any, wish: str = "constant") -> Value:
-        """Return the constant Value of a NumPy array, made at the first request for its contents."""
-        for value in self.constants:
-            if _same_array(value.producer.array, array):  # pyright: ignore[reportAttributeAccessIssue]
-                return value
-        producer = Constant(array)
-        value = Value(self.unique_name(wish), tuple(array.shape), str(array.dtype), producer)
-        self.constants.append(value)
+    def weight_of(self, node: Node, name: str) -> Value:
+        """The weight of a layer that `node` calls: a parameter of the original, or what the node was given.
+
+        Args:
+            node: A node that calls a layer.
+            name: Name of the layer's variable: "kernel", "bias", "gamma", or "query/kernel" inside of one.
+
+        Raises:
+            GraphError: It calls no layer, or one without such a weight; the message names those it has.
+        """
+        variables: dict[str, Any] = node.call.weights if node.call else {}
+        if name in node.weights:
+            return node.weights[name]
+        if name in variables:
+            variable = variables[name]
+            path = f"{node.path}.{name.replace('/', '.')}" if node.path else name
+            return self.add_parameter(variable, path, tuple(variable.shape), str(variable.dtype))
+        has = ", ".join((*node.weights, *variables)) or "none"
+        raise GraphError(
+            describe(f"'{node.name}' has no weight '{name}'.", where=line_of(node), why=f"it has: {has}")
+        )
+
+    def _own(self, value: Value) -> Value:
+        value.program = self
         return value
+
+    # Placing Nodes
 
     def append(self, node: Node) -> Node:
         """Put `node` last."""
@@ -341,9 +154,68 @@ class Graph:
     def insert(self, position: int, node: Node) -> Node:
         """Put `node` at `position` of `nodes`."""
         self.nodes.insert(position, node)
+        node.program = self
         self._names.update([node.name, *(v.name for v in node.results)])
         self._join_users(node)
         return node
+
+    def insert_before(self, anchor: Node, node: Node) -> Node:
+        """Put `node` in front of `anchor`.
+
+        Raises:
+            GraphError: It is in a graph already, or takes what is not known there.
+        """
+        return self._insert_new(self._position(anchor), node, f"in front of '{anchor.name}'")
+
+    def insert_after(self, anchor: Node, node: Node) -> Node:
+        """Put `node` behind `anchor`.
+
+        Raises:
+            GraphError: It is in a graph already, or takes what is not known there.
+        """
+        return self._insert_new(self._position(anchor) + 1, node, f"behind '{anchor.name}'")
+
+    def _insert_new(self, position: int, node: Node, where: str) -> Node:
+        if node.program is not None:
+            raise self._refused(
+                f"'{node.name}' cannot be inserted {where}: it is in a graph already.",
+                node,
+                hint="make another by graph.make",
+            )
+        self._require_known(node.inputs, position, f"'{node.name}' cannot be inserted {where}", node)
+        return self.insert(position, node)
+
+    def remove(self, node: Node) -> None:
+        """Take `node` out.
+
+        Raises:
+            GraphError: One of its results is still used.
+        """
+        needed = self.needed_by_outputs()
+        for value in node.results:
+            if value.users or value in needed:
+                users = ", ".join(n.name for n in value.users) or "the outputs"
+                raise GraphError(
+                    f"Node '{node.name}' cannot be removed: '{value.name}' is used by {users}.\n"
+                    "Replace its uses first: graph.replace_uses(old, new)."
+                )
+        position = self._position(node)
+        self._detach(node)
+        del self.nodes[position]
+
+    def truncate(self, length: int) -> None:
+        """Forget all Nodes from position `length` on (used when a trace is taken back)."""
+        for node in self.nodes[length:]:
+            self._detach(node)
+        del self.nodes[length:]
+
+    def take(self, start: int) -> list[Node]:
+        """Remove the Nodes from position `start` on and return them; nothing that stays may use them."""
+        taken = self.nodes[start:]
+        self.truncate(start)
+        return taken
+
+    # Changing what Nodes take
 
     def set_arguments(
         self,
@@ -376,59 +248,221 @@ class Graph:
         node.after = values
         self._join_users(node)
 
-    def replace_uses(self, old: Value, new: Value) -> None:
-        """Let every Node, output and mask that takes `old` take `new`."""
+    def replace_uses(self, old: Value, new: Value, except_: Iterable[Node] = ()) -> None:
+        """Let every Node, output, mask and computed weight that takes `old` take `new`.
+
+        A layer that took `old` with its mask takes `new` with the same mask, whatever `new` carries.
+
+        Args:
+            old: What is taken now.
+            new: What is taken from now on.
+            except_: Nodes that go on taking `old`, such as the one that makes `new` of it.
+
+        Raises:
+            GraphError: Their shapes or dtypes differ, or a Node would take `new` before it is produced.
+        """
+        if old is new:
+            return
+        kept = set(except_)
+        users = [node for node in old.users if node not in kept]
+        what = f"'{new.name}' cannot take the place of '{old.name}'"
+        self._require_alike(old, new, what)
+        self._require_in_graph(new, what)
+        self._require_before(users, new, what)
+        expressions = self._expressions_with(old, new)
+        for node in users:
+            self._swap_in(node, old, new)
+        for value, expression in expressions:
+            value.producer = Computed(expression)
+        self.replace_output(old, new)
+
+    def replace_output(self, old: Value, new: Value) -> None:
+        """Let the outputs of the graph that were `old` be `new`, with the masks that they carried."""
 
         def swap(value: Value) -> Value:
             return new if value is old else value
 
-        for node in list(old.users):
-            self._leave_users(node)
-            node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
-            node.implicit_masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
-            node.after = tuple(map(swap, node.after))
-            self._join_users(node)
-        self.outputs = map_values(swap, self.outputs)
-        self.output_masks = {swap(v): m and swap(m) for v, m in self.output_masks.items()}
+        self._require_alike(old, new, f"'{new.name}' cannot be an output in the place of '{old.name}'")
+        masks = {swap(v): m and swap(m) for v, m in self.output_masks.items()}
+        is_given = any(v is old for v in values_in(self.outputs))
+        if is_given and old not in self.output_masks and old.mask is not new.mask:
+            masks[new] = old.mask
+        self.outputs, self.output_masks = map_values(swap, self.outputs), masks
 
-    def remove(self, node: Node) -> None:
-        """Take `node` out.
+    def replace(self, old: Node, new: Node) -> Node:
+        """Let `new` do what `old` does: its results take the places of those of `old`, which is removed.
+
+        What `new` does not say itself it inherits: path, source line, training, mode and what it waits for;
+        and the name of `old`, if `new` was made like it.
+
+        Args:
+            old: A node of this graph.
+            new: A node that gives results of the same structure, shapes, dtypes and masks; it is put where
+                `old` stands if it is in no graph yet.
 
         Raises:
-            GraphError: One of its results is still used.
+            GraphError: Something does not agree; the message says what, as which mask is lost.
         """
-        needed = self._needed_by_outputs()
-        for value in node.results:
-            if value.users or value in needed:
-                users = ", ".join(n.name for n in value.users) or "the outputs"
-                raise GraphError(
-                    f"Node '{node.name}' cannot be removed: '{value.name}' is used by {users}.\n"
-                    "Replace its uses first: graph.replace_uses(old, new)."
+        position, what = self._position(old), f"'{new.name}' cannot replace '{old.name}'"
+        pairs = self._paired(old, new, what)
+        if new.program is None:
+            self._require_known(new.inputs, position, what, new)
+        for ours, theirs in pairs:
+            self._require_alike(ours, theirs, what, old)
+            self._require_same_mask(ours, theirs, what, old)
+            if new.program is not None:
+                self._require_before(list(ours.users), theirs, what)
+        self._inherit(old, new)
+        if new.program is None:
+            self.insert(position, new)
+        for ours, theirs in pairs:
+            self.replace_uses(ours, theirs)
+        self.remove(old)
+        self._take_name(old, new)
+        return new
+
+    def _inherit(self, old: Node, new: Node) -> None:
+        is_placed = new.program is not None
+        if is_placed:
+            self._leave_users(new)
+        new.path = new.path or old.path
+        new.source = new.source or old.source
+        new.training = old.training if new.training == FOLLOWS else new.training
+        new.only_in = new.only_in or old.only_in
+        new.after = tuple(dict.fromkeys((*new.after, *old.after)))
+        if is_placed:
+            self._join_users(new)
+
+    def _take_name(self, old: Node, new: Node) -> None:
+        """Call `new`, and its results, as `old` was called, if it was made like it and so is `old_1`."""
+        stem, _, number = new.name.rpartition("_")
+        if stem != old.name or not number.isdigit():
+            return
+        renamed = {v: v.name.replace(new.name, old.name, 1) for v in new.results}
+        self._names.difference_update([new.name, *(v.name for v in renamed)])
+        new.name = old.name
+        for value, name in renamed.items():
+            value.name = name
+        self._names.update([new.name, *renamed.values()])
+
+    def _swap_in(self, node: Node, old: Value, new: Value) -> None:
+        def swap(value: Value) -> Value:
+            return new if value is old else value
+
+        takes = any(v is old for v in values_in((node.args, node.kwargs)))
+        self._leave_users(node)
+        node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
+        node.weights = {name: swap(v) for name, v in node.weights.items()}
+        masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
+        if takes and node.function is None and old not in node.implicit_masks and old.mask is not new.mask:
+            masks[new] = old.mask
+        node.implicit_masks = masks
+        node.after = tuple(map(swap, node.after))
+        self._join_users(node)
+
+    def _expressions_with(self, old: Value, new: Value) -> list[tuple[Value, Expression]]:
+        """The computed weights that take `old`, each with the expression that takes `new`."""
+        found = []
+        for value in self._computed:
+            assert isinstance(value.producer, Computed)
+            if any(v is old for v in value.producer.values()):
+                expression = value.producer.expression.substitute(lambda v: new if v is old else v)  # pyright: ignore
+                found.append((value, expression))
+        return found
+
+    # What a verb requires
+
+    def _position(self, node: Node) -> int:
+        if node.program is not self:
+            raise GraphError(
+                describe(
+                    f"'{node.name}' is not in the graph of '{self.name}'.",
+                    where=line_of(node),
+                    why="it was removed, was never inserted, or is in the body of another node",
+                    hint="graph.walk() gives each node with the graph that it is in",
                 )
-        self._detach(node)
-        self.nodes.remove(node)
+            )
+        return self.nodes.index(node)
 
-    def truncate(self, length: int) -> None:
-        """Forget all Nodes from position `length` on (used when a trace is taken back)."""
-        for node in self.nodes[length:]:
-            self._detach(node)
-        del self.nodes[length:]
+    def _require_known(self, values: Iterable[Value], position: int, what: str, node: Node) -> None:
+        """Refuse Values that are not produced before a position."""
+        before = set(self.nodes[:position])
+        for value in values:
+            self._require_in_graph(value, what, node)
+            if value.node is not None and value.node not in before:
+                raise self._refused(f"{what}: it takes '{value.name}', which is produced later.", value.node)
 
-    def take(self, start: int) -> list[Node]:
-        """Remove the Nodes from position `start` on and return them; nothing that stays may use them."""
-        taken = self.nodes[start:]
-        self.truncate(start)
-        return taken
+    def _require_in_graph(self, value: Value, what: str, node: Node | None = None) -> None:
+        holder = value.node.program if value.node else value.program
+        if holder is not self and (value.node or holder is not None):
+            raise self._refused(
+                f"{what}: '{value.name}' is not in this graph.",
+                node,
+                why="its node was removed or never inserted, or is in another graph",
+                hint="insert it first: graph.insert_before(anchor, node); a mask that nobody takes is pruned",
+            )
+
+    def _require_before(self, users: list[Node], value: Value, what: str) -> None:
+        if value.node is None or not users:
+            return
+        position = self._position(value.node)
+        before = set(self.nodes[: position + 1])
+        for user in users:
+            if user in before:
+                raise self._refused(
+                    f"{what}: '{user.name}' would take it before it is produced.",
+                    user,
+                    hint=f"leave the node out: graph.replace_uses(old, new, except_=[{user.name}])",
+                )
+
+    def _require_alike(self, old: Value, new: Value, what: str, node: Node | None = None) -> None:
+        if old.dtype != new.dtype:
+            raise self._refused(f"{what}: its dtype is {new.dtype} instead of {old.dtype}.", node or new.node)
+        if len(old.shape) != len(new.shape) or not all(map(_is_same_size, old.shape, new.shape)):
+            are_free = any(isinstance(d, Dim) for d in new.shape)
+            raise self._refused(
+                f"{what}: its shape is {new.shown_shape} instead of {old.shown_shape}.",
+                node or new.node,
+                hint="graph.make(..., like=node) takes over free sizes that are equal" if are_free else "",
+            )
+
+    def _require_same_mask(self, old: Value, new: Value, what: str, node: Node) -> None:
+        if old.mask is new.mask:
+            return
+        ours, theirs = (f"'{m.name}'" if m else "no mask" for m in (old.mask, new.mask))
+        verb = "lost" if new.mask is None else "added" if old.mask is None else "changed"
+        raise self._refused(
+            f"{what}: a mask would be {verb}: '{new.name}' carries {theirs}, '{old.name}' carries {ours}.",
+            node,
+            why="layers behind it (LSTM, attention, losses) use the mask",
+            hint="leave nodes alone whose mask the replacement treats otherwise: value.mask",
+        )
+
+    def _paired(self, old: Node, new: Node, what: str) -> list[tuple[Value, Value]]:
+        if _shape_of(old.outputs) != _shape_of(new.outputs):
+            raise self._refused(
+                f"{what}: it gives {_shape_of(new.outputs)} instead of {_shape_of(old.outputs)}.",
+                old,
+                why="results are matched by their structure",
+            )
+        return list(zip(old.results, new.results, strict=True))
+
+    def _refused(self, what: str, node: Node | None, why: str = "", hint: str = "") -> GraphError:
+        text = describe(what, why=why, hint=hint)
+        return GraphError(f"{text}\n{neighbourhood(self, node)}" if node else text)
+
+    # What is needed
 
     def prune(self) -> bool:
-        """Remove every Node, parameter and constant that no output needs. Returns whether any was."""
+        """Remove every Node, weight and constant that no output needs. Returns whether any was."""
         needed = self.needed()
         dead = [node for node in self.nodes if needed.isdisjoint(node.results)]
         for node in reversed(dead):
             self._detach(node)
-        self.nodes = [node for node in self.nodes if not needed.isdisjoint(node.results)]
-        self.parameters = [v for v in self.parameters if v in needed]
-        self.constants = [v for v in self.constants if v in needed]
+        self.nodes[:] = [node for node in self.nodes if not needed.isdisjoint(node.results)]
+        self._computed = [v for v in self._computed if v in needed]
+        self._parameters = {k: v for k, v in self._parameters.items() if v in needed}
+        self._constants = {k: v for k, v in self._constants.items() if v in needed}
         return bool(dead)
 
     def needed(
@@ -442,14 +476,12 @@ class Graph:
             besides: Further Values.
             takes: The inputs that a Node needs, where these are not all.
         """
-        needed = {*self._needed_by_outputs(), *besides}
+        needed = {*self.needed_by_outputs(), *besides}
         for node in reversed(self.nodes):
             if not needed.isdisjoint(node.results):
                 needed.update(takes(node))
+        needed.update(part for value in self._computed if value in needed for part in value.producer.values())
         return needed
-
-    def _needed_by_outputs(self) -> set[Value]:
-        return {*values_in(self.outputs), *foreign_masks(self.output_masks)}
 
     def _join_users(self, node: Node) -> None:
         for value in node.inputs:
@@ -461,6 +493,7 @@ class Graph:
 
     def _detach(self, node: Node) -> None:
         self._leave_users(node)
+        node.program = None
         self._names.discard(node.name)
         self._names.difference_update(v.name for v in node.results)
 
@@ -473,62 +506,15 @@ class Graph:
         Raises:
             GraphError: An invariant does not hold; the message shows the neighbourhood of the fault.
         """
-        names: set[str] = set()
-        known: set[Value] = set()
-        for value in (*values_in(self.inputs), *self.parameters, *self.constants):
-            self._claim(value.name, names, None)
-            known.add(value)
-        variables = [id(v.producer.variable) for v in self.parameters]  # pyright: ignore
-        if len(set(variables)) != len(variables):
-            self._fail("one variable has two parameters", None)
-        node_names: set[str] = set()
-        for node in self.nodes:
-            self._claim(node.name, node_names, node)
-            self._check_node(node, names, known)
-        present = set(self.nodes)
-        for value in known:
-            self._check_users(value, present)
-        for value in values_in(self.outputs):
-            if value not in known:
-                self._fail(f"output '{value.name}' is not produced in the graph", None)
+        checks.check(self)
         return self
 
-    def _check_node(self, node: Node, names: set[str], known: set[Value]) -> None:
-        for value in node.inputs:
-            if value not in known:
-                self._fail(f"'{node.name}' takes '{value.name}' before it is produced", node)
-            if node not in value.users:
-                self._fail(f"'{node.name}' is missing in the users of '{value.name}'", node)
-        for value in node.results:
-            if value.producer is not node:
-                self._fail(f"'{value.name}' has a producer other than '{node.name}'", node)
-            self._claim(value.name, names, node)
-            known.add(value)
-
-    def _check_users(self, value: Value, present: set[Node]) -> None:
-        for user in value.users:
-            if user not in present or value not in user.inputs:
-                self._fail(f"'{value.name}' has '{user.name}' as a user, which does not take it", user)
-
-    def _claim(self, name: str, names: set[str], node: Node | None) -> None:
-        if name in names:
-            self._fail(f"the name '{name}' is used twice", node)
-        names.add(name)
-
-    def _fail(self, fault: str, node: Node | None) -> None:
-        from kerasfx.ir.text import neighbourhood
-
-        where = f"\n{neighbourhood(self, node)}" if node else ""
-        raise GraphError(f"The graph of '{self.name}' is broken: {fault}.{where}")
-
     def __str__(self) -> str:
-        from kerasfx.ir.text import to_text
-
         return to_text(self)
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class Body(Captures):
     """A function among the arguments of a Node: a branch of a `cond`, the body of a loop.
 
     It stands where the user's function stood. Its graph calls functions only, no layers.
@@ -541,76 +527,37 @@ class Body:
     graph: Graph
     captured: tuple[Value, ...]
 
+    @property
+    def program(self) -> Program:
+        """The graph."""
+        return self.graph
+
     def with_captured(self, mapping: Callable[[Value], Any]) -> Body:
         """The same function, of other outer Values."""
         return Body(self.graph, tuple(mapping(v) for v in self.captured))
 
 
-def _same_array(a: Any, b: Any) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+def bodies_of(node: Node) -> list[Body]:
+    """The bodies among the arguments of a node."""
+    return [x for x in leaves_of((node.args, node.kwargs)) if isinstance(x, Body)]
 
 
-def foreign_masks(masks: dict[Value, Value | None]) -> list[Value]:
-    """The masks that a value carries at a place although its producer did not attach them."""
-    return [mask for value, mask in masks.items() if mask is not None and mask is not value.mask]
+def _contents(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
+    """What equal arrays have in common: the hash is made once for each array that is added."""
+    data = np.ascontiguousarray(array)
+    return str(array.dtype), tuple(array.shape), hashlib.blake2b(data.tobytes(), digest_size=16).digest()
 
 
-def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
-    """Apply `function` to everything inside tuples, lists, dicts and slices."""
-    if isinstance(structure, tuple):
-        items = [map_leaves(function, s) for s in structure]
-        if hasattr(structure, "_fields"):
-            return type(structure)(*items)
-        # What `torch.topk` returns is a tuple of a class of its own, made of a sequence like all of its kind.
-        return type(structure)(items) if hasattr(structure, "n_sequence_fields") else tuple(items)
-    if isinstance(structure, list):
-        return [map_leaves(function, s) for s in structure]
-    if isinstance(structure, dict):
-        return {k: map_leaves(function, s) for k, s in structure.items()}
-    if isinstance(structure, slice):
-        parts = (structure.start, structure.stop, structure.step)
-        return slice(*(map_leaves(function, p) for p in parts))
-    return function(structure)
+def _no_weight(value: Value) -> np.ndarray:
+    raise AssertionError("an expression without weights reads none")
 
 
-def leaves_of(structure: Any) -> Iterator[Any]:
-    """Yield what `map_leaves` visits, in its order."""
-    if isinstance(structure, dict):
-        structure = tuple(structure.values())
-    if isinstance(structure, slice):
-        structure = (structure.start, structure.stop, structure.step)
-    if isinstance(structure, (tuple, list)):
-        for item in structure:
-            yield from leaves_of(item)
-    else:
-        yield structure
+def _is_same_size(a: Size, b: Size) -> bool:
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return isinstance(a, Dim) and a.same_as(b)
+    return a == b
 
 
-def map_values(function: Callable[[Value], Any], structure: Any) -> Any:
-    """Replace every Value of a structure, those inside dimensions and bodies included."""
-
-    def leaf(x: Any) -> Any:
-        if isinstance(x, Value):
-            return function(x)
-        if isinstance(x, Body):
-            return x.with_captured(function)
-        return x.substitute(function) if isinstance(x, Dim) else x
-
-    return map_leaves(leaf, structure)
-
-
-def values_in(structure: Any) -> Iterable[Value]:
-    """Yield every Value of a structure, those inside dimensions and bodies included."""
-    for leaf in leaves_of(structure):
-        if isinstance(leaf, Value):
-            yield leaf
-        elif isinstance(leaf, Dim):
-            yield from leaf.values()
-        elif isinstance(leaf, Body):
-            yield from leaf.captured
-
-
-def identifier(path: str) -> str:
-    """Turn `blocks[0].attention` into `blocks_0_attention`."""
-    cleaned = "".join(c if c.isalnum() and c.isascii() else "_" for c in path.replace("]", ""))
-    return cleaned.strip("_")
+def _shape_of(outputs: object) -> Any:
+    """The structure of results, for comparison and for messages."""
+    return map_leaves(lambda x: None if x is None else "result", outputs)

@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from kerasfx.ir.dims import Dim
+from typing import Any, Protocol
 
 MOST_TERMS = 32
 """An expression that would have more terms than these is left an atom."""
@@ -21,12 +18,26 @@ MOST_TERMS = 32
 MOST_POWER = 4
 
 
+class Sized(Protocol):
+    """An expression over sizes, `kerasfx.ir.dims.Dim`, which is built on its normal form."""
+
+    @property
+    def op(self) -> str:
+        """The operation, or "axis"."""
+        ...
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Its operands."""
+        ...
+
+
 @dataclass(frozen=True)
 class Atom:
     """Something that is no sum and no product of other sizes; compared by `key`, which holds no Dim."""
 
     key: Any
-    dim: Dim = field(compare=False)
+    dim: Any = field(compare=False)
 
 
 Monomial = frozenset[tuple[Atom, int]]
@@ -38,7 +49,7 @@ Terms = dict[Monomial, int]
 CONSTANT: Monomial = frozenset()
 
 
-def terms_of(dim: Dim) -> Terms:
+def terms_of(dim: Sized) -> Terms:
     """The normal form of an expression whose operands have theirs."""
     rule = RULES.get(dim.op)
     if rule is not None and all(_is_whole(x) for x in (dim, *dim.args)):
@@ -53,7 +64,7 @@ def constant(terms: Terms) -> int | None:
     return terms.get(CONSTANT, 0) if all(m == CONSTANT for m in terms) else None
 
 
-def lone_atom(terms: Terms) -> Dim | None:
+def lone_atom(terms: Terms) -> Any:
     """The atom that a polynomial is, or None."""
     if list(terms.values()) != [1]:
         return None
@@ -84,7 +95,7 @@ def _terms(x: Any) -> Terms:
     return x.terms
 
 
-def _key(dim: Dim) -> Any:
+def _key(dim: Sized) -> Any:
     if dim.op == "axis":
         return dim.args
     return dim.op, *(_part_key(a) for a in dim.args)

@@ -21,6 +21,7 @@ from kerasfx.errors import KerasFxError, UnsupportedOperationError, describe
 from kerasfx.ir import (
     Body,
     Graph,
+    Input,
     LayerCall,
     LayerSpec,
     MetricUpdate,
@@ -54,7 +55,7 @@ MODAL_LAYERS = (
 )
 """The layers that do something else in training, because the user's Python code did."""
 
-_ANY = Value("", (), "", None)
+_ANY = Value("", (), "", Input(""))
 """Stands for any Value."""
 
 
