@@ -227,6 +227,7 @@ def _trace_until_settled(
         session = _trace_once(model, spec, policy, sizes, clashes, mode)
         shared = shared_with_leaves(session.graph)
         if not shared:
+            session.graph.check()
             return session
         if not any(id(x) in policy.kept and id(x) not in kept_before for x in shared):
             _open_instead(session, shared)
@@ -251,8 +252,8 @@ def _open_instead(session: Session, layers: list[Any]) -> None:
 
 def shared_with_leaves(graph: Graph) -> list[Any]:
     """The layers of a graph with a weight that an op or another layer uses as well."""
-    owner: dict[int, Any] = {id(v.producer.variable): None for v in graph.parameters}  # pyright: ignore
-    owner |= {id(n.target.generator.state): None for n in graph.nodes if isinstance(n.target, SeedDraw)}
+    owner: dict[int, Any] = {id(v.variable): None for v in graph.parameters}
+    owner |= {id(v): None for node in graph.nodes if node.draws_seed for v in node.variables}
     clashes: list[Any] = []
     for layer in graph.called_layers():
         for variable in layer.variables:
@@ -287,7 +288,6 @@ def _trace_once(
     require_batch_of_states(session.graph)
     _note_fit(session.graph, model)
     keep_call_order(session.graph)
-    session.graph.check()
     return session
 
 
