@@ -21,7 +21,6 @@ from kerasfx.errors import (
 from kerasfx.inputs import CallSpec, InputSpec, call_spec
 from kerasfx.ir import (
     Graph,
-    SeedDraw,
     leaves_of,
     map_leaves,
 )
