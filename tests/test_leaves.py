@@ -70,7 +70,7 @@ class Net(keras.Model):
 
 def whole(model=None, **kwargs):
     """Paths of the layers that are one node."""
-    graph = kerasfx.trace(model or Net(), keras.Input((4,)), **kwargs)
+    graph = kerasfx.trace(model or Net(), keras.Input((4,)), **kwargs).graph
     return [node.path for node in graph.nodes if isinstance(node.target, LayerCall)]
 
 
@@ -190,7 +190,7 @@ class TestOpened:
 
     def test_the_layers_inside_an_opened_one_stay_whole(self):
         layer, inputs = attention()
-        graph = kerasfx.trace(Around(layer), inputs, opened=[keras.layers.MultiHeadAttention])
+        graph = kerasfx.trace(Around(layer), inputs, opened=[keras.layers.MultiHeadAttention]).graph
         kinds = {type(n.target.layer).__name__ for n in graph.nodes if isinstance(n.target, LayerCall)}
         assert "EinsumDense" in kinds
 

@@ -15,6 +15,7 @@ PUBLIC = (
     "Graph",
     "Inputs",
     "Report",
+    "Traced",
     "UnverifiedWarning",
     "compare",
     "copy_weights",

@@ -107,8 +107,8 @@ def test_a_model_from_elsewhere_has_no_report():
     with pytest.raises(ValueError, match="has no report") as caught:
         kerasfx.report(Net())
     assert str(caught.value) == (
-        "Net 'net' has no report: it was not returned by kerasfx.prepare_model in this process "
-        "(reports are not saved to files)."
+        "Net 'net' has no report: it was not made by kerasfx.prepare_model or kerasfx.emit in this "
+        "process (reports are not saved to files)."
     )
 
 

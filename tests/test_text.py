@@ -58,7 +58,7 @@ class Net(keras.Model):
 
 def traced() -> Graph:
     """The graph of `Net`."""
-    return kerasfx.trace(Net(), keras.Input((None, 4)))
+    return kerasfx.trace(Net(), keras.Input((None, 4))).graph
 
 
 def without_lines(graph: Graph) -> str:

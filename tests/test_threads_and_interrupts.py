@@ -65,7 +65,7 @@ class TestAnotherThread:
         model = built(lambda model: model.seen.update_state(7.0))
         times = []
         model.meanwhile = lambda model: times.append(model.seen.update_state(7.0))
-        session_graph = kerasfx.trace(model, keras.Input((4,)))
+        session_graph = kerasfx.trace(model, keras.Input((4,))).graph
         assert len(times) == float(model.seen.count)
         assert float(model.seen.result()) == 7.0
         assert sum(isinstance(n.target, MetricUpdate) for n in session_graph.nodes) == 1
@@ -87,7 +87,7 @@ class TestAnotherThread:
         found = []
         model = built(lambda model: found.append(ops.convert_to_numpy(model.dense(X) * 2)))
         expected = ops.convert_to_numpy(model.dense(X) * 2)
-        graph = kerasfx.trace(model, keras.Input((4,)))
+        graph = kerasfx.trace(model, keras.Input((4,))).graph
         assert found
         for y in found:
             np.testing.assert_array_equal(y, expected)
@@ -119,7 +119,7 @@ class TestAnotherThread:
 
         layer = Net()
         layer.act = function
-        graph = kerasfx.trace(layer, keras.Input((4,)))
+        graph = kerasfx.trace(layer, keras.Input((4,))).graph
         expected = ops.convert_to_numpy(function(ops.convert_to_tensor(X)))
         for y in found:
             np.testing.assert_array_equal(ops.convert_to_numpy(y), expected)

@@ -213,7 +213,7 @@ def lines(graph):
 @pytest.mark.parametrize("name", RULES)
 def test_is_replaced(name):
     rule = RULES[name]
-    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs))
+    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs)).graph
     before = lines(graph)
     assert rule.after not in before
     assert use_standard_layers(graph)
@@ -226,7 +226,7 @@ def test_is_replaced(name):
 @pytest.mark.parametrize("name", REFUSALS)
 def test_is_left(name):
     rule = REFUSALS[name]
-    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs))
+    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs)).graph
     use_standard_layers(graph)
     assert rule.after in lines(graph.check())
 

@@ -9,6 +9,7 @@ from kerasfx.prepare import explain, prepare_model
 from kerasfx.reporting import Report, report
 from kerasfx.runtime import layers  # noqa: F401  (registers the layers that saved models name)
 from kerasfx.tracing import trace
+from kerasfx.tracing.traced import Traced
 from kerasfx.weights import CopiedWeights, copy_weights
 
 __version__ = "0.1.0"
@@ -18,6 +19,7 @@ __all__ = [
     "Graph",
     "Inputs",
     "Report",
+    "Traced",
     "UnverifiedWarning",
     "compare",
     "copy_weights",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
 
 from kerasfx.comparing import verify as quick_compare
 from kerasfx.comparing.checks import NOT_TRAINABLE, NOTHING_FINITE
-from kerasfx.emitting import emit, require_one_of
+from kerasfx.emitting import make_model, require_one_of
 from kerasfx.errors import (
     NotEquivalentError,
     OpaqueLayerError,
@@ -28,11 +26,10 @@ from kerasfx.handover.compiled import compile_like, require_compiled
 from kerasfx.handover.keep_class import keep_class as take_class
 from kerasfx.handover.keep_class import require_one_argument
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
+from kerasfx.handover.linking import link
 from kerasfx.handover.placement import made_for
-from kerasfx.inputs import CallSpec, call_spec
-from kerasfx.ir import leaves_of, map_leaves
+from kerasfx.inputs import call_spec
 from kerasfx.keras_api import foreign, internals
-from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.builtins import (
     is_builtin,
     is_plain_leaf,
@@ -46,16 +43,12 @@ from kerasfx.reporting import (
     was_prepared,
 )
 from kerasfx.runtime import modes
-from kerasfx.runtime.layers import Op
 from kerasfx.tracing import Hints, run_trace
 from kerasfx.tracing.layers.leaves import (
     LeafPolicy,
     Selector,
 )
-from kerasfx.tracing.session import Session
-
-KEPT_EXAMPLE = 2**22
-"""How many numbers an example may have to be kept, as a copy, as long as the prepared model lives."""
+from kerasfx.tracing.traced import Origin, Traced
 
 
 def prepare_model(
@@ -138,31 +131,24 @@ def prepare_model(
     spec = call_spec(original_model, input_layer)
     if keep_class:
         require_one_argument(original_model, spec)
-    session = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints, mode)
+    traced = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints, mode)
     if strict:
-        _refuse_opaque(session)
-    lower(session.graph)
-    prepared = emit(session.graph, weights=weights, training_in_fit=training_in_fit)
-    session.findings.extend(_record(prepared).findings)
-    about_fit = (
-        fit.finding(session.graph, training_in_fit, original_model),
-        fit.forgotten_losses(session.calls_of_model, session.adding_losses, original_model),
-    )
-    session.findings.extend(found for found in about_fit if found)
+        _refuse_opaque(traced)
+    lower(traced.graph)
+    prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit)
+    record = _record(prepared)
     if keep_class:
         with made_for(original_model.variables):
-            take_class(original_model, prepared, session.graph, _record(prepared), weights == "share")
-    session.findings.extend(dropped)
-    _connect(original_model, prepared, session.call_spec or spec, session)
+            take_class(original_model, prepared, traced.graph, record, weights == "share")
+    found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
     if verify:
-        _verify(original_model, prepared, session)
-    _let_large_examples_go(_record(prepared))
+        found.findings.extend(_verify(prepared, traced.origin))
     if compile:
         with made_for(original_model.variables):
-            compile_like(original_model, prepared, _record(prepared).variables)
+            compile_like(original_model, prepared, record.variables)
     if dropped:
         warn_when_used(original_model, prepared)
-    attach(prepared, _report(session, prepared, time.perf_counter() - start))
+    found.seconds = time.perf_counter() - start
     return prepared
 
 
@@ -195,10 +181,10 @@ def explain(
     require_one_of(mode=(mode, modes.MODES))
     spec = call_spec(model, input_layer)
     try:
-        session = run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode)
+        origin = run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode).origin
     except TraceError as error:
         return Report(model.name, findings=[Finding("opaque", "", str(error))])
-    return Report(model.name, session.opened, findings=[*session.findings, *dropped_methods(model)])
+    return Report(model.name, origin.opened, findings=[*origin.findings, *dropped_methods(model)])
 
 
 def is_flat(model: Any) -> bool:
@@ -222,67 +208,32 @@ def _require_model(model: Any) -> None:
     )
 
 
-def _refuse_opaque(session: Session) -> None:
-    opaque = [f for f in session.findings if f.kind == "opaque"]
+def _refuse_opaque(traced: Traced) -> None:
+    opaque = [f for f in traced.findings if f.kind == "opaque"]
     if opaque:
         lines = "\n".join(f"  {f}" for f in opaque)
-        raise OpaqueLayerError(f"{len(opaque)} layers of '{session.root.name}' would stay whole:\n{lines}")
+        raise OpaqueLayerError(f"{len(opaque)} layers of '{traced.graph.name}' would stay whole:\n{lines}")
 
 
-def _connect(original: Any, prepared: Any, spec: CallSpec, session: Session) -> None:
-    """Tell the prepared model where it comes from."""
-    record = _record(prepared)
-    record.remember(original)
-    record.call = _caller(spec.changed(lambda x: replace(x, example=None)))
-    record.examples = spec.examples()
-    paired = {id(v) for v, _ in record.variables}
-    record.unused = [v for v in original.variables if id(v) not in paired]
-    for variable in record.unused:
-        what = "no output depends on it: the result does not have it"
-        session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
-    known = {id(v) for v in original.variables}
-    for variable in (v for v, _ in record.variables if v.trainable and id(v) not in known):
-        what = f"{variable.name}: Keras does not find it, so that `fit` of the original does not train it; "
-        hint = "hold it, or the layer that has it, in an attribute of a layer; or set its trainable = False"
-        path = session.paths.of_variable(variable)
-        session.findings.append(Finding("warning", path, f"{what}that of the result does", hint=hint))
-    if not original.trainable:
-        prepared.trainable = False
-
-
-def _record(prepared: Any) -> provenance.Provenance:
+def _record(prepared: keras.Model) -> provenance.Provenance:
     record = provenance.provenance_of(prepared)
     assert record is not None
     return record
 
 
-def _caller(spec: CallSpec) -> Any:
-    """A function that calls the original with inputs in the structure of the prepared model."""
-
-    def call(model: Any, inputs: Any) -> Any:
-        by_spec = dict(zip(map(id, _leaves(spec.struct)), keras.tree.flatten(inputs), strict=True))
-        args, kwargs = map_leaves(lambda x: by_spec.get(id(x), x), (spec.args, spec.kwargs))
-        return model(*args, **kwargs)
-
-    return call
-
-
-def _leaves(struct: Any) -> list[Any]:
-    """In the order in which Keras flattens: dicts by sorted keys."""
-    return keras.tree.flatten(struct)
-
-
-def _verify(original: Any, prepared: Any, session: Session) -> None:
+def _verify(prepared: keras.Model, origin: Origin) -> list[Finding]:
+    """Raise if the result differs from its original; return what the user should know of the comparison."""
+    original, record = origin.model, _record(prepared)
+    kept, record.examples = record.examples, origin.call.examples()
     try:
         # Both sides of `if training:` became one graph: it has to be right in either mode.
-        comparison = quick_compare(original, prepared, training=bool(session.rules_asked))
+        comparison = quick_compare(original, prepared, training=origin.branches_on_training)
     except ValueError as error:
-        _warn_unverified(session, str(error))
-        return
-    if NOTHING_FINITE in comparison.notes:
-        _warn_unverified(session, NOTHING_FINITE)
-    told = [note for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
-    session.findings += [Finding("warning", "", note) for note in told]
+        return [_unverified(original, str(error))]
+    finally:
+        record.examples = kept
+    findings = [_unverified(original, NOTHING_FINITE)] if NOTHING_FINITE in comparison.notes else []
+    findings += [Finding("warning", "", note) for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
     if not comparison:
         raise NotEquivalentError(
             describe(
@@ -293,33 +244,15 @@ def _verify(original: Any, prepared: Any, session: Session) -> None:
             ),
             comparison,
         )
+    return findings
 
 
-def _let_large_examples_go(record: provenance.Provenance) -> None:
-    """Keep copies of small examples for `compare`, and none of large ones."""
-    arrays = [x for x in leaves_of(record.examples) if x is not None]
-    is_small = bool(arrays) and sum(math.prod(x.shape) for x in arrays) <= KEPT_EXAMPLE
-    record.examples = map_leaves(lambda x: to_numpy(x).copy(), record.examples) if is_small else None
-
-
-def _warn_unverified(session: Session, why: str) -> None:
+def _unverified(original: keras.layers.Layer, why: str) -> Finding:
     """Say, and write into the report, that nobody knows whether the result is right."""
     what = f"the result was not compared with the original: {why}"
     hint = (
         "kerasfx.prepare_model(model, x) with arrays x that the model accepts, in the place of keras.Input; "
         "or kerasfx.compare(model, prepared, inputs=x) now"
     )
-    found = Finding("warning", "", what, hint=hint)
-    session.findings.append(found)
-    warnings.warn(f"{session.root.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=4)
-
-
-def _report(session: Session, prepared: Any, seconds: float) -> Report:
-    paths = {n.name: n.path for n in session.graph.nodes}
-    paths |= {v.name: v.producer.path for v in session.graph.parameters}  # pyright: ignore
-    layers = {x.name: (paths.get(x.name, ""), _kind(x)) for x in prepared.layers}
-    return Report(session.root.name, session.opened, layers, session.findings, seconds)
-
-
-def _kind(layer: Any) -> str:
-    return f"Op {layer.op}" if isinstance(layer, Op) else type(layer).__name__
+    warnings.warn(f"{original.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=4)
+    return Finding("warning", "", what, hint=hint)

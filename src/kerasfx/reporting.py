@@ -52,7 +52,7 @@ class Report:
         opened: Path -> class name of each layer whose `call` was traced through.
         layers: Name in the prepared model -> (path in the original, what it is).
         findings: Everything the user should know.
-        seconds: Time that `prepare_model` took.
+        seconds: Time that `prepare_model` took, 0 for a model of `emit`.
         unchanged: The model was flat already and came back as it was.
     """
 
@@ -114,20 +114,20 @@ def attach(model: Any, report: Report) -> None:
 
 
 def was_prepared(model: Any) -> bool:
-    """Whether `prepare_model` returned `model` in this process."""
+    """Whether `prepare_model` or `emit` made `model` of another in this process."""
     return hasattr(model, "_kerasfx_report")
 
 
 def report(prepared: Any) -> Report:
-    """The report of a model that `prepare_model` returned in this process.
+    """The report of a model that `prepare_model` or `emit` made in this process.
 
     Raises:
-        ValueError: `prepared` did not come from `prepare_model` here (a loaded model has no report).
+        ValueError: `prepared` was not made here of another model (a loaded model has no report).
     """
     found = getattr(prepared, "_kerasfx_report", None)
     if found is None:
         raise ValueError(
             f"{type(prepared).__name__} '{getattr(prepared, 'name', prepared)}' has no report: it was not "
-            "returned by kerasfx.prepare_model in this process (reports are not saved to files)."
+            "made by kerasfx.prepare_model or kerasfx.emit in this process (reports are not saved to files)."
         )
     return found

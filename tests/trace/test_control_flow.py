@@ -49,7 +49,7 @@ def with_a_loss(layer, x):
 def traced(branch):
     """The node of the cond, and its graph."""
     inputs = keras.Input((4,), name="input")
-    graph = kerasfx.trace(keras.Model(inputs, Choose(branch, name="choose")(inputs)))
+    graph = kerasfx.trace(keras.Model(inputs, Choose(branch, name="choose")(inputs))).graph
     return graph, graph.nodes[-1]
 
 

@@ -26,7 +26,7 @@ def model_of(function):
 
 def targets(function):
     """What the nodes of a trace call."""
-    return [n.target for n in kerasfx.trace(model_of(function), keras.Input((None, 4))).nodes]
+    return [n.target for n in kerasfx.trace(model_of(function), keras.Input((None, 4))).graph.nodes]
 
 
 def test_nothing_is_left_behind():

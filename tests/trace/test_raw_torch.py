@@ -55,7 +55,7 @@ def free():
 
 def targets(function):
     """What the nodes of a trace call."""
-    return [n.target for n in kerasfx.trace(model_of(function), free()).nodes]
+    return [n.target for n in kerasfx.trace(model_of(function), free()).graph.nodes]
 
 
 def expect_equal(original, prepared, x=X):
@@ -447,7 +447,7 @@ def test_a_scripted_function_keeps_its_layer_whole():
 def test_a_compiled_function_is_looked_into():
     compiled = torch.compile(lambda x, w: torch.relu(x) * w)
     net = layer_of(lambda self, x: compiled(x, self.w.value))
-    graph = kerasfx.trace(model_of(lambda x, own: own(x), net), free())
+    graph = kerasfx.trace(model_of(lambda x, own: own(x), net), free()).graph
     assert [n.target for n in graph.nodes] == ["keras.ops.relu", "keras.ops.multiply"]
 
 

@@ -42,14 +42,14 @@ def prepared(layer, *shape):
 
 
 def test_a_short_loop_keeps_its_layers():
-    graph = kerasfx.trace(Around(keras.layers.RNN(TwoStates())), keras.Input((3, 4)))
+    graph = kerasfx.trace(Around(keras.layers.RNN(TwoStates())), keras.Input((3, 4))).graph
     called = [node.path for node in graph.nodes if isinstance(node.target, LayerCall)]
     assert called == ["parts[0].cell.first", "parts[0].cell.second"] * 2 + ["parts[0].cell.first"]
 
 
 @pytest.mark.parametrize("length", [None, 17])
 def test_any_other_loop_is_a_body(length):
-    graph = kerasfx.trace(Around(keras.layers.RNN(Cell())), keras.Input((length, 4)))
+    graph = kerasfx.trace(Around(keras.layers.RNN(Cell())), keras.Input((length, 4))).graph
     assert "keras.ops.scan" in [node.target for node in graph.nodes]
 
 

@@ -10,20 +10,29 @@ import keras
 from kerasfx.emitting.walk import Walk
 from kerasfx.handover import copying
 from kerasfx.handover import training_in_fit as fit
+from kerasfx.handover.left_out import dropped_methods, warn_when_used
+from kerasfx.handover.linking import link
 from kerasfx.handover.placement import made_for
 from kerasfx.ir import Graph
 from kerasfx.keras_api import foreign, internals
 from kerasfx.runtime import modes
 from kerasfx.tracing.patches import installed
+from kerasfx.tracing.traced import Origin, Traced
 
 
 def emit(
-    graph: Graph, *, weights: str = "copy", name: str | None = None, training_in_fit: str = fit.AS_ORIGINAL
+    traced: Traced | Graph,
+    *,
+    weights: str = "copy",
+    name: str | None = None,
+    training_in_fit: str = fit.AS_ORIGINAL,
 ) -> keras.Model:
-    """Make the Functional model that `graph` describes.
+    """Make the Functional model that a graph describes.
 
     Args:
-        graph: A graph of `kerasfx.trace`, edited or not.
+        traced: What `kerasfx.trace` returned, or its graph alone, edited or not. The model knows the original
+            that it was traced from: `compare`, `report` and `copy_weights` take it as they take the result of
+            `prepare_model`. A graph that was made by hand has no original.
         weights: `"copy"` for an independent model, `"share"` for one made of the original's layer
             objects and variables, without copying a byte.
         name: Name of the model; `<name of the original>_prepared` by default, with its mode if it has one.
@@ -38,6 +47,21 @@ def emit(
         NotCopyableError: A layer that is kept whole cannot be made again from its config.
         ValueError: `weights` or `training_in_fit` is none of these.
     """
+    graph = traced.graph if isinstance(traced, Traced) else traced
+    model = make_model(graph, weights, name, training_in_fit)
+    origin = graph.meta.get(Origin)
+    if origin is not None:
+        dropped = dropped_methods(origin.model)
+        link(model, graph, origin, training_in_fit, dropped)
+        if dropped:
+            warn_when_used(origin.model, model)
+    return model
+
+
+def make_model(
+    graph: Graph, weights: str, name: str | None = None, training_in_fit: str = fit.AS_ORIGINAL
+) -> keras.Model:
+    """Make a model as `emit` does, and leave to the caller what it should know of its original."""
     require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
     graph.check()
     with (

@@ -128,7 +128,7 @@ def _body(function: Any, shape: Shape, dtype: str, hints: dict[str, Any] | None 
     try:
         with internals.fresh_names():
             x = keras.Input(batch_shape=shape, dtype=dtype, name="x")
-            graph = trace(_Probe(function), x, hints=hints)
+            graph = trace(_Probe(function), x, hints=hints).graph
     except Exception as error:  # whatever the code of the user raises
         raise NotRecordableError(" ".join(str(error).split())) from error
     finally:

@@ -59,6 +59,7 @@ from kerasfx.tracing.sizes.known import only_seems_known, seeming_size
 from kerasfx.tracing.state.leftovers import tensors_forgotten
 from kerasfx.tracing.state.tying import tie_to_outputs
 from kerasfx.tracing.state.unused import tie_unused
+from kerasfx.tracing.traced import Origin, Traced
 from kerasfx.tracing.where import Paths
 
 
@@ -70,7 +71,7 @@ def trace(
     opened: Sequence[Selector] = (),
     mode: modes.Mode = modes.BOTH,
     hints: Hints | None = None,
-) -> Graph:
+) -> Traced:
     """Trace `model` into a graph and leave it as it was (an unbuilt model gets built).
 
     Args:
@@ -83,23 +84,20 @@ def trace(
             sizes.
 
     Returns:
-        A checked graph; `print(graph)` shows it.
+        The checked graph, what was found and where it comes from; `print` it to see the graph.
 
     Raises:
         InputRequiredError: The inputs are not known.
         TraceError: The model itself does something that a graph cannot represent.
     """
     spec = call_spec(model, input_layer)
-    return run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode).graph
+    return run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode)
 
 
 def run_trace(
     model: Any, spec: CallSpec, policy: LeafPolicy, hints: Hints | None = None, mode: str = modes.BOTH
-) -> Session:
+) -> Traced:
     """Trace `model`, called as `spec` says, with `hints` as example sizes, for a mode or both.
-
-    Returns:
-        The session: its graph, what was opened, what was found.
 
     Raises:
         InputMismatchError: `hints` names no input of the model.
@@ -113,7 +111,22 @@ def run_trace(
         _require_matches(policy, Paths(model), error)
         raise
     _require_matches(policy, session.paths)
-    return session
+    return _result(session, spec)
+
+
+def _result(session: Session, spec: CallSpec) -> Traced:
+    origin = Origin(
+        session.root,
+        session.call_spec or spec,
+        tuple(session.findings),
+        session.opened,
+        session.paths,
+        branches_on_training=bool(session.rules_asked),
+        calls_of_model=tuple(session.calls_of_model),
+        adding_losses=frozenset(session.adding_losses),
+    )
+    session.graph.meta[Origin] = origin
+    return Traced(session.graph, origin)
 
 
 def _require_known_names(spec: CallSpec, hints: Hints) -> None:

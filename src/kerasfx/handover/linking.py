@@ -1,0 +1,98 @@
+"""Tell a model that was emitted where it comes from: for `compare`, `copy_weights` and `report`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from kerasfx.handover import training_in_fit as fit
+from kerasfx.handover.provenance import Provenance, provenance_of
+from kerasfx.inputs import CallSpec
+from kerasfx.ir import Graph, leaves_of, map_leaves
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.reporting import Finding, Report, attach
+from kerasfx.runtime.layers import Op
+from kerasfx.tracing.traced import Origin
+
+KEPT_EXAMPLE = 2**22
+"""How many numbers an example may have to be kept, as a copy, as long as the prepared model lives."""
+
+
+def link(
+    prepared: keras.Model, graph: Graph, origin: Origin, training_in_fit: str, dropped: Sequence[Finding] = ()
+) -> Report:
+    """Let `prepared`, made of `graph`, know its original.
+
+    Returns:
+        Its report, which says all that is known of it, `dropped` included.
+    """
+    original, record = origin.model, provenance_of(prepared)
+    assert record is not None
+    record.remember(original)
+    record.call = _caller(origin.call.changed(lambda x: replace(x, example=None)))
+    record.examples = _kept(origin.call.examples())
+    paired = {id(v) for v, _ in record.variables}
+    record.unused = [v for v in original.variables if id(v) not in paired]
+    about_fit = (
+        fit.finding(graph, training_in_fit, original),
+        fit.forgotten_losses(origin.calls_of_model, origin.adding_losses, original),
+    )
+    findings = [
+        *origin.findings,
+        *record.findings,
+        *(found for found in about_fit if found),
+        *dropped,
+        *_about_variables(origin, record),
+    ]
+    if not original.trainable:
+        prepared.trainable = False
+    report = Report(graph.name, origin.opened, _layers(prepared, graph), findings)
+    attach(prepared, report)
+    return report
+
+
+def _about_variables(origin: Origin, record: Provenance) -> Iterator[Finding]:
+    for variable in record.unused:
+        what = "no output depends on it: the result does not have it"
+        yield Finding("unused", origin.paths.of_variable(variable), what)
+    known = {id(v) for v in origin.model.variables}
+    for variable in (v for v, _ in record.variables if v.trainable and id(v) not in known):
+        what = f"{variable.name}: Keras does not find it, so that `fit` of the original does not train it; "
+        hint = "hold it, or the layer that has it, in an attribute of a layer; or set its trainable = False"
+        path = origin.paths.of_variable(variable)
+        yield Finding("warning", path, f"{what}that of the result does", hint=hint)
+
+
+def _kept(examples: Any) -> Any:
+    """Copies of small examples, for `compare`; None for large ones, which would live with the model."""
+    arrays = [x for x in leaves_of(examples) if x is not None]
+    is_small = bool(arrays) and sum(math.prod(x.shape) for x in arrays) <= KEPT_EXAMPLE
+    return map_leaves(lambda x: to_numpy(x).copy(), examples) if is_small else None
+
+
+def _caller(spec: CallSpec) -> Callable[..., Any]:
+    """A function that calls the original with inputs in the structure of the prepared model."""
+
+    def call(model: keras.layers.Layer, inputs: Any) -> Any:
+        # In the order in which Keras flattens: dicts by sorted keys.
+        specs = keras.tree.flatten(spec.struct)
+        by_spec = dict(zip(map(id, specs), keras.tree.flatten(inputs), strict=True))
+        args, kwargs = map_leaves(lambda x: by_spec.get(id(x), x), (spec.args, spec.kwargs))
+        return model(*args, **kwargs)
+
+    return call
+
+
+def _layers(prepared: keras.Model, graph: Graph) -> dict[str, tuple[str, str]]:
+    """Name of each layer of the result -> (path in the original, what it is)."""
+    paths = {n.name: n.path for n in graph.nodes}
+    paths |= {v.name: v.producer.path for v in graph.parameters}  # pyright: ignore
+    return {x.name: (paths.get(x.name, ""), _kind(x)) for x in prepared.layers}
+
+
+def _kind(layer: keras.layers.Layer) -> str:
+    return f"Op {layer.op}" if isinstance(layer, Op) else type(layer).__name__
