@@ -189,5 +189,5 @@ def _insert_check(graph: Graph, anchor: Value | None, guards: list[Guard]) -> No
         graph.outputs = map_leaves(lambda v: checked if v is held else v, graph.outputs)
         graph.output_masks[checked] = graph.output_masks.pop(held, None)
     else:
-        graph.replace_uses(anchor, checked)
         graph.insert(_position(graph, anchor) + 1, node)
+        graph.replace_uses(anchor, checked, except_=[node])
