@@ -15,7 +15,7 @@ import kerasfx
 from kerasfx.errors import UnknownFunctionError, UnsafeFileError
 from kerasfx.handover.recorded import RecordedRegularizer
 from kerasfx.runtime import codec, layers, safety
-from kerasfx.runtime.functions import backend_functions, public_calls, resolve
+from kerasfx.runtime.functions import backend_functions, keras_functions, resolve
 from kerasfx.runtime.functions.torch_names import words
 
 FLOAT = {"shape": [None, 4], "dtype": "float32"}
@@ -358,7 +358,7 @@ def parameters(function):
 class TestFunctions:
     def test_none_of_those_that_can_be_named_does_more_than_compute(self):
         """Walks all names of the running backend and of Keras, as a file could."""
-        functions = {**dict(backend_functions.functions().values()), **public_calls._public_functions()}
+        functions = {**dict(backend_functions.functions().values()), **keras_functions.functions()}
         assert len(functions) > 500
         parts = {n: set(n.rpartition(".")[2].split("_")) for n in functions}
         assert {

@@ -103,7 +103,7 @@ def _as_taken(model: Any, struct: Any) -> tuple[Any, Any]:
 
     A Functional model says what it takes, another one if it was built.
     """
-    known = getattr(model, "_inputs_struct", None)
+    known = internals.input_structure(model)
     if known is None and model.built:
         known = next(iter((internals.known_input_shapes(model) or {}).values()), None)
     if isinstance(known, dict) and isinstance(struct, (list, tuple)) and len(known) == len(struct):
@@ -166,10 +166,9 @@ def _has_spec(x: Any) -> bool:
 
 
 def _from_model(model: Any) -> CallSpec:
-    struct = getattr(model, "_inputs_struct", None)
+    struct = internals.input_structure(model)
     if struct is None and isinstance(model, keras.Sequential) and model.built:
-        functional = getattr(model, "_functional", None)
-        struct = functional.inputs[0] if functional else None
+        struct = internals.input_of_sequential(model)
     if struct is not None:
         specs = _specs(struct, "input")
         if isinstance(model, keras.Sequential) and _may_be_built_by_data(model, struct):
@@ -228,7 +227,7 @@ def _required_message(
 
 def _check_against(model: Any, struct: Any) -> None:
     """Refuse inputs that a Functional or Sequential model cannot take, before any work."""
-    known = getattr(model, "_inputs_struct", None)
+    known = internals.input_structure(model)
     if known is None:
         return
     expected, given = list(leaves_of(known)), list(leaves_of(struct))

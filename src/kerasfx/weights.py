@@ -99,7 +99,7 @@ def _flat(model: keras.Layer, other: keras.Layer) -> keras.Model:
 
 def _inputs_like(model: keras.Layer, other: keras.Layer) -> object:
     """The inputs of `other`, for a `model` that does not say what it is called with."""
-    struct = getattr(other, "_inputs_struct", None)
+    struct = internals.input_structure(other)
     knows_its_own = isinstance(model, internals.Functional) or (
         isinstance(model, keras.Sequential) and model.built
     )

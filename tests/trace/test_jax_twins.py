@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from kerasfx.runtime.functions import backend_functions
-from kerasfx.runtime.functions.public_calls import resolve
+from kerasfx.runtime.functions.keras_functions import resolve
 from kerasfx.tracing.native import jax as dialect
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import pytest
 
-from kerasfx.runtime.functions.public_calls import (
+from kerasfx.errors import UnknownFunctionError
+from kerasfx.runtime.functions.keras_functions import resolve
+from kerasfx.tracing.public_calls import (
     PublicCall,
-    UnknownFunctionError,
     public_call,
     public_name,
-    resolve,
 )
 
 NEWEST_KERAS = (3, 15)  # the version whose functions the table names completely

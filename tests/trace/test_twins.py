@@ -17,7 +17,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from kerasfx.runtime.functions import backend_functions, public_calls
+from kerasfx.runtime.functions import backend_functions, keras_functions
 from kerasfx.tracing.native import tensorflow as dialect
 from kerasfx.tracing.native.twins import Twin
 
@@ -285,7 +285,7 @@ def replaced(name, args, kwargs):
     expected = is_known_to_fail(function, args, kwargs)
     said = dialect._TABLE[name].call(function, args, kwargs) if expected is not None else None
     said = said and dialect.exact(said)
-    results = said and is_known_to_fail(public_calls.resolve(said.name), said.args, said.kwargs)
+    results = said and is_known_to_fail(keras_functions.resolve(said.name), said.args, said.kwargs)
     if not results or len(results) != len(expected):
         return None
     if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in zip(expected, results, strict=True)):
@@ -312,7 +312,7 @@ def test_line_of_the_table(name):
     """Its functions and all their parameters exist."""
     twin = dialect._TABLE[name]
     own = inspect.signature(backend_functions.resolve(name)).parameters
-    theirs = inspect.signature(public_calls.resolve(twin.name)).parameters
+    theirs = inspect.signature(keras_functions.resolve(twin.name)).parameters
     assert set(twin.parameters) <= set(own)
     assert {*twin.parameters.values(), *twin.added} <= set(theirs)
     assert twin.seen_in_result <= set(own)

@@ -15,6 +15,7 @@
 | `Layer._trainable_variables`, `_non_trainable_variables` | pairing the weights of layer and copy | 3.0 |
 | `torch.nn.Module._modules` | on PyTorch, attributes that are layers are kept apart from the others | 3.0 |
 | `Variable._value` | on PyTorch, a weight is also reached as a `torch.nn.Parameter`; its strategy | 3.0 |
+| `Variable._dtype`, `_autocast` | a weight as it is stored, and whether it is cast where it is read | 3.0 |
 | `Variable._layout` | on JAX, how a distribution splits a weight among devices | 3.0 |
 | `Layer._called`, `_parent_path`, `_losses`, `_loss_ids`, `_tracked` | restoring a layer after calls | 3.0 |
 | `backend.rnn`, `backend.lstm`, `backend.gru` | recording the loops of recurrent layers | 3.0 |
@@ -28,6 +29,9 @@
 | `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
 | `Layer._untrack_variable`, `_tracker`: `lock`, `unlock` | a weight that two layers have | 3.0 |
 | `Layer._call_has_training_arg`, `_call_has_mask_arg` | whether `call` takes `training`, `mask` | 3.0 |
+| `Layer._call_signature` | what `call` takes, whatever wraps it | 3.0 |
+| `Layer._call_has_context_arg` | a model to which `fit` passes no `training` | 3.11 |
+| `_keras_mask` of a tensor | its mask, where Keras has no function for it | 3.0 |
 | `Metric._metrics`, `Metric._tracker` | a copy of a metric has its own state | 3.0 |
 | `object_registration.GLOBAL_CUSTOM_NAMES` | a class that is saved under the name of another | 3.0 |
 | `Trainer._compute_loss_has_training_arg` | a prepared model with `compute_loss` of the user | 3.5 |
@@ -76,6 +80,50 @@ __all__ = ["Functional", "Layer", "Operation", "backend", "functional", "keras_t
 
 any_symbolic_tensors = keras_tensor.any_symbolic_tensors
 
+BUILDS = "_maybe_build"
+"""The method of a layer that builds it, in `Layer.__call__`; its argument is the `CallSpec`."""
+
+COMPUTES_MASKS = "_set_mask_metadata"
+"""The method of a layer that asks for the masks of what it returned, in `Layer.__call__`."""
+
+HOLD_LAYERS = (
+    "_self_",
+    "_layers",
+    "_tracke",
+    "_functional",
+    "_operations",
+    "_nodes",
+    "_inputs",
+    "_outputs",
+    "_inbound_nodes",
+    "_outbound_nodes",
+    "_metrics",
+    "_losses",
+    "_seed_generators",
+    "_obj_reference",
+    "_nnx",
+    "_modules",
+)
+"""Beginnings of attributes in which Keras keeps layers itself."""
+
+
+def is_module_of_keras_itself(name: str) -> bool:
+    """Whether a module is one of Keras, but none of those of the running backend."""
+    of_backend = f"keras.src.backend.{keras.backend.backend()}"
+    return name.startswith("keras.src") and not name.startswith(of_backend)
+
+
+def backend_output_spec(function: Callable[..., object], *args: object, **kwargs: object) -> Any:
+    """What `function` would return, as the backend itself finds by running it on no numbers."""
+    return backend.compute_output_spec(function, *args, **kwargs)
+
+
+def torch_device() -> Any:
+    """The device of PyTorch that Keras computes on."""
+    import torch
+
+    return torch.device(backend_module("core").get_device())
+
 
 def module_of(x: Any) -> str:
     """The module of a class or function; "" for code that was executed without one."""
@@ -91,6 +139,16 @@ def variable_classes() -> list[type]:
 def is_variable(x: Any) -> bool:
     """Whether `x` is a Keras variable of the running backend."""
     return isinstance(x, common_variables_class())
+
+
+def stored_dtype(variable: keras.Variable) -> str:
+    """The dtype of a variable itself, wherever autocasting gives it out in another one."""
+    return variable._dtype
+
+
+def is_autocast(variable: keras.Variable) -> bool:
+    """Whether a variable is given out in the dtype that the layer which runs computes in."""
+    return variable._autocast
 
 
 def is_raw_variable(x: Any) -> bool:
@@ -301,6 +359,11 @@ def takes_training(layer: Any) -> bool:
     return bool(getattr(layer, "_call_has_training_arg", False))
 
 
+def parameters_of_call(layer: keras.Layer) -> list[str]:
+    """The names of the parameters of the `call` of `layer`."""
+    return list(layer._call_signature.parameters)
+
+
 def default_of_training(layer: Any) -> Any:
     """What the `call` of `layer` takes for `training` where nobody says anything; None for no default."""
     parameter = layer._call_signature.parameters.get("training")
@@ -325,6 +388,22 @@ def nodes_of(model: Any) -> list[Any]:
     depths = sorted(model._nodes_by_depth, reverse=True)
     nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
     return [node for node in nodes if node.operation and not node.is_input]
+
+
+def calls_of(operation: keras.Operation) -> list[Any]:
+    """Keras's nodes of the calls of `operation`, in the order of the calls."""
+    return operation._inbound_nodes
+
+
+def input_structure(model: keras.Layer) -> Any:
+    """The symbolic inputs of a Functional model in their structure; None for any other model."""
+    return getattr(model, "_inputs_struct", None)
+
+
+def input_of_sequential(model: keras.Sequential) -> keras.KerasTensor | None:
+    """The symbolic input of a Sequential model that was built."""
+    inside = getattr(model, "_functional", None)
+    return inside.inputs[0] if inside else None
 
 
 def take_no_training(model: Any) -> None:

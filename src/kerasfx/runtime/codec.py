@@ -17,6 +17,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.ir.dims import OPERATORS, Dim
+from kerasfx.keras_api import internals
 from kerasfx.keras_api.internals import standardize_dtype
 from kerasfx.runtime import safety
 
@@ -202,10 +203,9 @@ def without_torch(x: Any) -> Any:
 def _decode_torch(kind: str, name: str) -> Any:
     """A constant of PyTorch; the device is the one that Keras uses."""
     import torch
-    from keras.src.backend.torch.core import get_device
 
     if kind == "device":
-        return torch.device(get_device())
+        return internals.torch_device()
     found = vars(torch).get(name.removeprefix("torch."))
     is_known = kind in TORCH_TYPES and type(found) is getattr(torch, kind)
     safety.require(is_known, f"{name} is no {kind} of PyTorch.")

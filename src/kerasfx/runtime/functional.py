@@ -24,6 +24,7 @@ import keras
 
 from kerasfx.ir import map_leaves
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.open_functional import CallFunction, OpenFunctional
 from kerasfx.keras_api.replacing import undone
 from kerasfx.runtime import modes, safety
 from kerasfx.runtime.codec import decode_structure
@@ -63,7 +64,7 @@ def _set_limit(block: object, needed: int | None) -> None:
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class Functional(internals.Functional):
+class Functional(OpenFunctional):
     """A Functional model of any depth, with None among its outputs if need be.
 
     Args:
@@ -97,7 +98,7 @@ class Functional(internals.Functional):
             internals.take_no_training(self)
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
-        flat = self._standardize_inputs(inputs)
+        flat = self.flat_inputs(inputs)
         for x, x_mask in zip(flat, keras.tree.flatten(mask) if mask is not None else (), strict=False):
             if x_mask is not None:
                 internals.set_mask(x, x_mask)
@@ -117,9 +118,9 @@ class Functional(internals.Functional):
     def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         return self._arranged(super().compute_output_spec(inputs))
 
-    def _run_through_graph(self, inputs: Any, operation_fn: Any = lambda op: op, call_fn: Any = None) -> Any:
+    def through_graph(self, inputs: object, operation_fn: CallFunction, call_fn: CallFunction | None) -> Any:
         if not hasattr(self, "_settings"):  # while it is made, Keras looks whether all is connected
-            return super()._run_through_graph(inputs, operation_fn=operation_fn, call_fn=call_fn)
+            return super().through_graph(inputs, operation_fn, call_fn)
 
         def run(node: Any, args: Any, kwargs: Any) -> Any:
             operation = operation_fn(node.operation)
@@ -141,7 +142,7 @@ class Functional(internals.Functional):
             outputs = keras.tree.flatten(run(node, args, kwargs))
             known.update({id(x): y for x, y in zip(node.outputs, outputs, strict=False)})
         outputs = [known[id(x)] for x in self.outputs]
-        return keras.tree.pack_sequence_as(self._outputs_struct, outputs)
+        return self.packed(outputs)
 
     def _arranged(self, outputs: Any) -> Any:
         template = self._settings["template"]

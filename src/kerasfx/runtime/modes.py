@@ -92,7 +92,7 @@ def copy_rule(source: Any, target: Any) -> None:
 def _by_layer(nodes: Iterable[Any]) -> dict[str, list[Any]]:
     """The calls of each layer, in the order in which Keras saves them."""
     found: dict[str, list[Any]] = defaultdict(list)
-    order = {id(n): i for node in nodes for i, n in enumerate(node.operation._inbound_nodes)}
+    order = {id(n): i for node in nodes for i, n in enumerate(internals.calls_of(node.operation))}
     for node in sorted(nodes, key=lambda n: order[id(n)]):
         found[node.operation.name].append(node)
     return found

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import keras
-from keras.src import backend
 
 from kerasfx.errors import OutputNotTensorError, describe
 from kerasfx.ir import (
@@ -25,6 +24,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.ir.dims import Dim, hint
+from kerasfx.keras_api import internals
 from kerasfx.keras_api.internals import standardize_dtype
 from kerasfx.runtime import codec, functions
 
@@ -84,7 +84,7 @@ def specs_of_call(function: Callable[..., Any], args: Any, kwargs: Any, size: Si
 def _as_backend_or_keras_says(call: Callable[..., Any], tensors: list[Any]) -> Any:
     """The backend knows best, but some functions of old Keras only run on real tensors."""
     try:
-        return backend.compute_output_spec(call, *tensors)
+        return internals.backend_output_spec(call, *tensors)
     except Exception as error:
         try:
             return call(*tensors)
@@ -106,11 +106,11 @@ def specs_of_layer(layer: Any, args: Any, kwargs: Any, size: SizeOf) -> Any:
         specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
     except NotImplementedError:
         # `TorchModuleWrapper` has a method that only raises this.
-        return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
+        return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
     if all(None not in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
         return specs
     # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
-    return _specs(backend.compute_output_spec(call_of(layer), *call_args, **call_kwargs))
+    return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
 
 
 def python_values_of(layer: Any, args: Any, kwargs: Any) -> list[Any]:
@@ -129,7 +129,7 @@ def python_values_of(layer: Any, args: Any, kwargs: Any) -> list[Any]:
         return [x for x in results if keras.ops.is_tensor(x)]
 
     with suppress(Exception):  # what a layer says to these arguments is told where it is inferred
-        backend.compute_output_spec(call, *tensors)
+        internals.backend_output_spec(call, *tensors)
     return found
 
 

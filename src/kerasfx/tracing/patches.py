@@ -21,8 +21,8 @@ from kerasfx.ir import leaves_of
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals, replacing
 from kerasfx.keras_api.replacing import MISSING, Replaced, replace
-from kerasfx.runtime.functions import public_calls
 from kerasfx.tracing import native as raw
+from kerasfx.tracing import public_calls
 from kerasfx.tracing.bindings import Bindings, look_again
 from kerasfx.tracing.control import bodies as control_flow
 from kerasfx.tracing.control import loops as recurrence
@@ -87,8 +87,8 @@ def _patch(owner: Any, name: str, replacement: Replacement | property) -> None:
 
 def _install_calls() -> None:
     _patch(internals.Layer, "__call__", _layer_call)
-    _patch(internals.Layer, "_maybe_build", _maybe_build)
-    _patch(internals.Layer, "_set_mask_metadata", _set_mask_metadata)
+    _patch(internals.Layer, internals.BUILDS, _maybe_build)
+    _patch(internals.Layer, internals.COMPUTES_MASKS, _set_mask_metadata)
     _patch(internals.Layer, "add_loss", _add_loss)
     _patch(internals.functional, "operation_fn", _operation_of_graph)
     _patch(internals.Operation, "__call__", _operation_call)
@@ -103,14 +103,8 @@ def _install_calls() -> None:
 
 def _modules_of_keras_with(function: Any) -> list[ModuleType]:
     """The modules of Keras, but for those of the backend, that have imported `function` by its name."""
-    own = f"keras.src.backend.{keras.backend.backend()}"
-    return [
-        b.module
-        for b in _bindings_of(function)
-        if b.module_name.startswith("keras.src")
-        and not b.module_name.startswith(own)
-        and b.name == function.__name__
-    ]
+    bindings = [b for b in _bindings_of(function) if b.name == function.__name__]
+    return [b.module for b in bindings if internals.is_module_of_keras_itself(b.module_name)]
 
 
 @functools.cache

@@ -44,9 +44,8 @@ from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.reporting import Finding
 from kerasfx.runtime import codec, functions, safety
-from kerasfx.runtime.functions import public_calls
 from kerasfx.runtime.modes import BOTH, INFERENCE, TRAINING
-from kerasfx.tracing import inference, recorder
+from kerasfx.tracing import inference, public_calls, recorder
 from kerasfx.tracing import native as raw
 from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
@@ -379,7 +378,7 @@ class Session:
         name = f"{identifier(path)}_seed" if path else "seed"
         node = Node(name, SeedDraw(generator), (before,) if before else (), {}, path, source_line())
         state = generator.state
-        tensor = self.finish(node, [inference.Spec(tuple(state.shape), state._dtype)])
+        tensor = self.finish(node, [inference.Spec(tuple(state.shape), internals.stored_dtype(state))])
         self.effects.last_draw[id(generator)] = tensor.value
         return tensor
 
@@ -388,7 +387,12 @@ class Session:
         value = self.effects.reads.get(id(variable)) or self.parameter_value(variable)
         tensor = self.tensor_of(value)
         dtype = internals.autocast_dtype()
-        if dtype is None or not variable._autocast or not _is_float(value.dtype) or dtype == value.dtype:
+        if (
+            dtype is None
+            or not internals.is_autocast(variable)
+            or not _is_float(value.dtype)
+            or dtype == value.dtype
+        ):
             return tensor
         return self.record_op("keras.ops.cast", (tensor,), {"dtype": dtype})
 
@@ -402,7 +406,8 @@ class Session:
         if id(variable) in self.of_metrics:
             what = f"The state of a metric is read or assigned inside `call`: {path}."
             raise self.refused_metric(what)
-        return self.graph.add_parameter(variable, path, tuple(variable.shape), variable._dtype)
+        dtype = internals.stored_dtype(variable)
+        return self.graph.add_parameter(variable, path, tuple(variable.shape), dtype)
 
     def refused_metric(self, what: str) -> StateUpdateError:
         """The error for what `call` does with a metric besides updating it."""
@@ -415,7 +420,7 @@ class Session:
         Returns:
             The tensor that was assigned; as in Keras, gradients pass through it whatever the backend.
         """
-        kwargs = {"dtype": variable._dtype}
+        kwargs = {"dtype": internals.stored_dtype(variable)}
         tensor = self.record_op("keras.ops.convert_to_tensor", (new_value,), kwargs)
         if tuple(tensor.value.shape) != tuple(variable.shape):
             raise ValueError(

@@ -16,6 +16,7 @@ import keras
 
 from kerasfx.ir import SourceLine
 from kerasfx.keras_api.internals import (
+    HOLD_LAYERS,
     Layer,
     attributes,
     own_state,
@@ -33,26 +34,6 @@ _SKIPPED = {
     "functools.py",
     "optree",
 }
-_KERAS_ATTRIBUTES = (
-    "_self_",
-    "_layers",
-    "_tracke",
-    "_functional",
-    "_operations",
-    "_nodes",
-    "_inputs",
-    "_outputs",
-    "_inbound_nodes",
-    "_outbound_nodes",
-    "_metrics",
-    "_losses",
-    "_seed_generators",
-    "_obj_reference",
-    "_nnx",
-    "_modules",
-)
-"""Beginnings of attributes in which Keras keeps layers itself."""
-
 
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _KERAS = os.path.dirname(keras.__file__) + os.sep
@@ -201,7 +182,7 @@ def join(parent: str, step: str) -> str:
 
 
 def _children(layer: Any) -> Iterator[tuple[str, Any]]:
-    own = {k: v for k, v in attributes(layer).items() if not k.startswith(_KERAS_ATTRIBUTES)}
+    own = {k: v for k, v in attributes(layer).items() if not k.startswith(HOLD_LAYERS)}
     # Alike on all backends: a layer that is an attribute and in a list of layers goes by the attribute.
     yield from ((name, value) for name, value in own.items() if isinstance(value, Layer))
     for name, value in own.items():

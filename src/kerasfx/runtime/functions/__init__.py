@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kerasfx.runtime.functions import backend_functions, public_calls
+from kerasfx.runtime.functions import backend_functions, keras_functions
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -19,4 +19,4 @@ def resolve(name: str) -> Callable[..., Any]:
     """
     if backend_functions.is_known_namespace(name):
         return backend_functions.resolve(name)
-    return public_calls.resolve(name)
+    return keras_functions.resolve(name)

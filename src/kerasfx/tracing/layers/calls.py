@@ -129,7 +129,7 @@ def _is_left_for_a_while(session: Session, found: Any) -> bool:
 
 def says_training(layer: Any, args: Any, kwargs: Any) -> bool:
     """Whether a call of `layer` with these arguments names `training` itself."""
-    names = list(layer._call_signature.parameters)
+    names = internals.parameters_of_call(layer)
     return "training" in kwargs or "training" in names[: len(args)]
 
 

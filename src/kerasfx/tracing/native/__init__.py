@@ -18,10 +18,11 @@ import keras
 from kerasfx.errors import TraceError
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.keras_api.replacing import undone
-from kerasfx.runtime.functions import backend_functions, public_calls
+from kerasfx.runtime.functions import backend_functions
 from kerasfx.tracing.bindings import Bindings
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.native.twins import Twin
+from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.recorder import Recorder, current
 
 LIBRARIES = (
@@ -224,7 +225,7 @@ def _twin(name: str, function: Callable[..., Any]) -> Twin | None:
     return dialect().twin(name, function)
 
 
-def _gives(session: Recorder, twin: public_calls.PublicCall, specs: Any) -> bool:
+def _gives(session: Recorder, twin: PublicCall, specs: Any) -> bool:
     """Whether the twin takes these arguments and gives results of these shapes and dtypes."""
     try:
         return session.infer_op(twin.name, twin.args, twin.kwargs) == specs

@@ -19,7 +19,6 @@ from kerasfx.errors import StateUpdateError, describe
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.ir.dims import Dim
 from kerasfx.runtime.functions import backend_functions
-from kerasfx.runtime.functions.public_calls import PublicCall
 from kerasfx.tracing import native as raw
 from kerasfx.tracing.native import tensorflow_control_flow
 from kerasfx.tracing.native.sizes import (
@@ -35,6 +34,7 @@ from kerasfx.tracing.native.twins import (
     parse,
     same_named,
 )
+from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line

@@ -268,12 +268,8 @@ def _to(session: Recorder, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _require_own_device(session: Recorder, given: Any) -> None:
-    if torch.device(given).type != _device().type:
+    if torch.device(given).type != internals.torch_device().type:
         raise session.unsupported(f"A tensor is moved to the device {given}.")
-
-
-def _device() -> Any:
-    return torch.device(internals.backend_module("core").get_device())
 
 
 def _as_tensor(session: Recorder, data: Any, dtype: Any = None, device: Any = None) -> Any:
@@ -397,8 +393,13 @@ def _contiguous(session: Recorder, x: TracedTensor, memory_format: Any = None) -
     return x
 
 
+def _device_number() -> int:
+    device = internals.torch_device()
+    return -1 if device.type == "cpu" else device.index or 0
+
+
 def _own_device(session: Recorder, x: TracedTensor, *args: Any, **kwargs: Any) -> Any:
-    if _device().type != "cpu":
+    if internals.torch_device().type != "cpu":
         raise session.unsupported("A tensor is moved to the CPU.")
     return x
 
@@ -429,7 +430,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "is_floating_point": lambda session, x: x.dtype.is_floating_point,
     "is_complex": lambda session, x: x.dtype.is_complex,
     "is_tensor": lambda session, x: True,
-    "get_device": lambda session, x: -1 if _device().type == "cpu" else _device().index or 0,
+    "get_device": lambda session, x: _device_number(),
     "contiguous": _contiguous,
     "cpu": _own_device,
     "type": _type,
@@ -457,9 +458,9 @@ METHODS: dict[str, Callable[..., Any]] = {
 }
 
 ATTRIBUTES: dict[str, Callable[..., Any]] = {
-    "device": lambda session, x: _device(),
-    "is_cuda": lambda session, x: _device().type == "cuda",
-    "is_cpu": lambda session, x: _device().type == "cpu",
+    "device": lambda session, x: internals.torch_device(),
+    "is_cuda": lambda session, x: internals.torch_device().type == "cuda",
+    "is_cpu": lambda session, x: internals.torch_device().type == "cpu",
     "layout": lambda session, x: torch.strided,
     "itemsize": lambda session, x: x.dtype.itemsize,
     "is_sparse": lambda session, x: False,
@@ -578,7 +579,7 @@ def change_in_place(tensor: TracedTensor, op: str, *args: Any) -> Any:
 
 def finished(session: Recorder, results: Any) -> Any:
     """Results recorded under `torch.no_grad()` pass no gradient on."""
-    if torch.is_autocast_enabled(_device().type):
+    if torch.is_autocast_enabled(internals.torch_device().type):
         raise session.unsupported("torch.autocast changes the dtypes of a block.")
     if torch.is_grad_enabled():
         return results

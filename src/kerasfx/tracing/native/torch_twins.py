@@ -21,8 +21,8 @@ import numpy as np
 from kerasfx.ir import leaves_of
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api.internals import standardize_dtype
-from kerasfx.runtime.functions.public_calls import PublicCall
 from kerasfx.tracing.native.sizes import is_size
+from kerasfx.tracing.public_calls import PublicCall
 
 Said = PublicCall | None
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerasfx.runtime.functions.public_calls import PublicCall, resolve
+from kerasfx.runtime.functions.keras_functions import resolve
+from kerasfx.tracing.public_calls import PublicCall
 
 
 @dataclass(frozen=True)

@@ -16,22 +16,18 @@ public function wins, because that is what the user's model computes on real ten
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import keras
-from keras.src import backend
 
-from kerasfx.errors import UnknownFunctionError, describe
-from kerasfx.keras_api import internals
+from kerasfx.keras_api import operations
+from kerasfx.keras_api.internals import backend_module
+from kerasfx.runtime.functions import keras_functions
 
-_OPERATION_PACKAGE = "keras.src.ops."
-_RELU_ACTIVATION = ("keras.src.activations.activations", "ReLU")
 _BACKEND_NAMESPACES = ("numpy", "nn", "core", "math", "linalg", "image")
 
 _FUNCTION_OF_CLASS = {
@@ -105,10 +101,10 @@ def public_call(
         (`cond`, `scan`, `vectorized_map`, ...) or cannot be told exactly.
     """
     cls = type(operation)
-    if (cls.__module__, cls.__name__) == _RELU_ACTIVATION:
+    if operations.is_relu(cls):
         return _relu_call(operation, *args, **kwargs)
     # Tested before the cache sees the class, which would keep a user's class alive.
-    if not internals.module_of(cls).startswith(_OPERATION_PACKAGE):
+    if not operations.is_of_keras(cls):
         return None
     recipe = _recipe(cls)
     stored = _stored_values(operation, recipe) if recipe else None
@@ -122,36 +118,12 @@ def public_call(
     return recipe.spell(stored, called)
 
 
-def resolve(name: str) -> Callable[..., Any]:
-    """Returns the public Keras function of that dotted name.
-
-    Args:
-        name: For example `keras.ops.matmul`, `keras.ops.image.resize`, `keras.random.normal`.
-
-    Raises:
-        UnknownFunctionError: Keras exports no function of that name under `keras.ops`,
-            `keras.random` or `keras.activations`. Nothing is ever imported to find out.
-    """
-    functions = _public_functions()
-    if name not in functions:
-        similar = difflib.get_close_matches(str(name), functions, n=1)
-        hint = f"did you mean {similar[0]}? " if similar else ""
-        raise UnknownFunctionError(
-            describe(
-                f"{name} is no function that a recorded call may name (Keras {keras.__version__}).",
-                why="only public functions of keras.ops, keras.random and keras.activations are called",
-                hint=f"{hint}Load a model with the version of Keras that saved it.",
-            )
-        )
-    return functions[name]
-
-
 @functools.cache
 def public_name(function_name: str, namespace: str) -> str | None:
     """Returns the public function that means the same as a backend function.
 
     Args:
-        function_name: Name of a function of `keras.src.backend.<namespace>`.
+        function_name: Name of a function of that module of the backend.
         namespace: `numpy`, `nn`, `core`, `math`, `linalg` or `image`.
 
     Returns:
@@ -162,64 +134,13 @@ def public_name(function_name: str, namespace: str) -> str | None:
     if namespace not in _BACKEND_NAMESPACES:
         return None
     name = f"keras.ops.image.{function_name}" if namespace == "image" else f"keras.ops.{function_name}"
-    public = _public_functions().get(name)
-    private = getattr(getattr(backend, namespace), function_name, None)
+    public = keras_functions.functions().get(name)
+    private = getattr(backend_module(namespace), function_name, None)
     if public is None or not callable(private):
         return None
     if function_name in _RESPELLED_BACKEND_FUNCTIONS or _starts_like(private, public):
         return name
     return None
-
-
-@functools.cache
-def _public_functions() -> Mapping[str, Callable[..., Any]]:
-    """Every function a recorded call may name, the short name of each first."""
-    namespaces = {
-        "keras.ops": keras.ops,
-        "keras.ops.image": keras.ops.image,
-        "keras.ops.linalg": keras.ops.linalg,
-        "keras.ops.nn": keras.ops.nn,
-        "keras.ops.numpy": keras.ops.numpy,
-        "keras.random": keras.random,
-    }
-    functions = {
-        f"{prefix}.{name}": value
-        for prefix, namespace in namespaces.items()
-        for name, value in vars(namespace).items()
-        if inspect.isfunction(value) and not name.startswith("_")
-    }
-    # Not `get` and `deserialize`, which turn a string into any registered object.
-    functions |= {
-        name: _taking_a_given_seed(f) for name, f in functions.items() if name.startswith("keras.random.")
-    }
-    activations = {
-        f"keras.activations.{name}": value
-        for name, value in vars(keras.activations).items()
-        if inspect.isfunction(value) and value.__module__ == _RELU_ACTIVATION[0]
-    }
-    return MappingProxyType({**functions, **activations})
-
-
-class _GivenSeed(keras.random.SeedGenerator):
-    """A seed that was drawn before, where a random function wants a generator."""
-
-    def __init__(self, seed: Any) -> None:
-        self._seed = seed
-        internals.say_seeded(self)
-
-    def next(self, ordered: bool = True) -> Any:
-        return self._seed
-
-
-def _taking_a_given_seed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of `keras.random`, whose `seed` may also be a drawn seed: a tensor of shape (2,)."""
-
-    @functools.wraps(function)
-    def call(*args: Any, seed: Any = None, **kwargs: Any) -> Any:
-        is_usual = seed is None or isinstance(seed, (int, keras.random.SeedGenerator))
-        return function(*args, seed=seed if is_usual else _GivenSeed(seed), **kwargs)
-
-    return call
 
 
 @dataclass(frozen=True)
@@ -289,7 +210,7 @@ def _recipe(cls: type[keras.Operation]) -> _Recipe | None:
     recipe = _Recipe(
         class_name=cls.__name__,
         name=name,
-        function=inspect.signature(resolve(name)),
+        function=inspect.signature(keras_functions.resolve(name)),
         constructor=_constructor_parameters(cls),
         call=_call_signature(cls),
     )
@@ -305,7 +226,7 @@ def _function_name(cls: type) -> str | None:
 @functools.cache
 def _functions_by_squashed_name() -> Mapping[tuple[str, str], str]:
     names: dict[tuple[str, str], str] = {}
-    for name, function in _public_functions().items():
+    for name, function in keras_functions.functions().items():
         names.setdefault((function.__module__, _squashed(name.rpartition(".")[2])), name)
     return names
 
