@@ -62,7 +62,7 @@ class StrictHost:
     def pytest_ignore_collect(self, collection_path):
         """Leaves out the modules of src for backends that do not run here."""
         others = tuple(name for name in BACKENDS if name != keras.backend.backend())
-        is_dialect = collection_path.parent.name == "raw" and collection_path.name.startswith(others)
+        is_dialect = collection_path.parent.name == "native" and collection_path.name.startswith(others)
         return True if is_dialect else None
 
     @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 
 from kerasfx.handover.provenance import provenance_of
 
-JIT_COMPILE = [False, pytest.param(True, marks=pytest.mark.jit)]
-"""Values of `jit_compile`; the oldest Keras, slow in this on PyTorch, is asked by other tests."""
+JIT_COMPILE = [False, pytest.param(True, marks=pytest.mark.any_keras)]
+"""Values of `jit_compile`; the oldest Keras is slow in this on PyTorch, and is asked by other tests."""
 
 WAYS_TO_MAKE_AGAIN = ["saved and loaded", "cloned"]
 
