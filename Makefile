@@ -35,20 +35,14 @@ test-xla-flags := --xla_backend_optimization_level=0 --xla_llvm_disable_expensiv
     --xla_cpu_use_fusion_emitters=false
 test-jax-cache := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/jax-cache \
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
+on-backend = XLA_FLAGS="$(test-xla-flags)" $(test-jax-cache) KERAS_BACKEND=$(backend)
 
-# The tests of the tests, of the backends' own functions and of what is ours alone (errors, sizes, passes)
-# see no difference between versions of Keras; for the zoo the oracle, the variables and the saved file are
-# asked about.
-test-options-oldest := -m "not raw and not jit" $(addprefix --ignore=tests/,test_zoo.py test_backend_functions.py \
-    test_benchmarks_zoo.py test_random_models.py trace/test_twins.py trace/test_jax_twins.py \
-    trace/test_torch_twins.py trace/test_raw_jax.py trace/test_raw_tensorflow.py trace/test_raw_torch.py \
-    trace/test_arrays_on_torch.py test_torch_functions.py test_errors.py test_free_sizes.py \
-    test_use_standard_layers.py test_deep_chain.py test_quantized.py test_compare.py test_codec.py \
-    test_text.py test_examples.py test_security.py test_threads_and_interrupts.py test_advice.py \
-    test_what_stays_whole.py test_mistyped_options.py test_calls.py test_unverified.py test_tables.py \
-    test_size_tensors.py test_fitting_sizes.py test_python_values.py test_executed_code.py test_arrays.py \
-    test_custom_operations.py test_cells_by_hand.py) $(addprefix --deselect=tests/test_prepare_zoo.py::test_,\
-    nothing_happens_to_the_original preparing_again_changes_nothing outputs_on_the_inputs_of_the_case)
+# Which tests a run asks, by their markers (pyproject.toml says what these mean). The first environment and the
+# first backend ask what is the same everywhere, so that each question is asked whatever is named here.
+not-again-environment = $(if $(filter $(firstword $(ENVIRONMENTS)),$(1)),,not once and not any_keras)
+not-again-backend = $(if $(filter $(firstword $(BACKENDS)),$(1)),,not once and not any_backend)
+questions = $(if $(call not-again-environment,$(1)),$(if $(call not-again-backend,$(2)),\
+    every_run,$(call not-again-environment,$(1))),$(call not-again-backend,$(2)))
 
 runs := $(foreach environment,$(ENVIRONMENTS),$(addprefix $(environment)-,$(BACKENDS)))
 results := build/test
@@ -92,14 +86,16 @@ test: $(foreach environment,$(ENVIRONMENTS),$($(environment))/ready)
 	    $(addprefix run-,$(runs)) || status=1; \
 	total_passed=0; total_failed=0; \
 	count() { grep -o -m1 "<testsuite [^>]*" "$$1" | grep -o " $$2=\"[0-9]*" | grep -o '[0-9]*$$'; }; \
-	printf '\n%-20s %8s %8s %8s %9s\n' run passed failed skipped seconds; \
+	cpu_seconds() { tail -n 1 "$$1" | tr ms '  ' | awk '{ print 60 * ($$1 + $$3) + $$2 + $$4 }'; }; \
+	printf '\n%-20s %8s %8s %8s %9s %12s\n' run passed failed skipped seconds 'CPU seconds'; \
 	for run in $(runs); do \
 	    junit=$(results)/$$run/junit.xml; \
 	    if [ -s $$junit ]; then \
 	        skipped=$$(count $$junit skipped); \
 	        failed=$$(($$(count $$junit failures) + $$(count $$junit errors))); \
 	        passed=$$(($$(count $$junit tests) - failed - skipped)); \
-	        printf '%-20s %8d %8d %8d %9d\n' $$run $$passed $$failed $$skipped $$(count $$junit time); \
+	        printf '%-20s %8d %8d %8d %9d %12.0f\n' $$run $$passed $$failed $$skipped \
+	            $$(count $$junit time) $$(cpu_seconds $(results)/$$run/times); \
 	    else \
 	        passed=0; failed=1; \
 	        printf '%-20s %8s\n' $$run "did not finish"; \
@@ -110,16 +106,19 @@ test: $(foreach environment,$(ENVIRONMENTS),$($(environment))/ready)
 	echo; echo "$$total_passed passed, $$total_failed failed"; \
 	exit $$status
 
-# run-newest-jax: the suite and the doctests of the package, in one process.
+# run-newest-jax: the suite and the doctests of the package, in one process. `times` tells the seconds of the
+# processors, which others at work on the machine do not change much.
+$(addprefix run-,$(runs)): environment = $(firstword $(subst -, ,$*))
+$(addprefix run-,$(runs)): backend = $(lastword $(subst -, ,$*))
 $(addprefix run-,$(runs)): run-%:
 	@mkdir -p $(results)/$*; echo "== $* started"
-	@echo "== $*"; \
-	XLA_FLAGS="$(test-xla-flags)" $(test-jax-cache) \
-	KERAS_BACKEND=$(lastword $(subst -, ,$*)) $($(firstword $(subst -, ,$*)))/bin/python -m pytest \
+	@echo "== $*"; status=0; \
+	$(on-backend) $($(environment))/bin/python -m pytest \
 	    src tests README.md --doctest-modules --doctest-glob="*.md" --continue-on-collection-errors \
-	    --durations=8 --durations-min=1 $(test-options-$(firstword $(subst -, ,$*))) \
+	    --durations=8 --durations-min=1 -m "$(call questions,$(environment),$(backend))" \
 	    -o cache_dir=$(results)/$*/cache --junitxml=$(results)/$*/junit.xml $(PYTEST_ARGS) 2>&1 \
-	    | tee $(results)/$*/log
+	    | tee $(results)/$*/log || status=1; \
+	times > $(results)/$*/times; exit $$status
 
 # Made once: the file `ready` appears only after everything was installed.
 $(KERASFX_ENVS)/%/ready:

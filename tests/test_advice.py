@@ -15,6 +15,8 @@ from keras import layers, ops
 
 import kerasfx
 
+pytestmark = pytest.mark.any_keras
+
 X = np.random.default_rng(0).random((3, 4), "float32")
 SEQUENCE = np.random.default_rng(0).random((3, 5, 4), "float32")
 

@@ -8,6 +8,8 @@ from keras import layers, ops
 import kerasfx
 from kerasfx.keras_api.arrays import to_numpy
 
+pytestmark = pytest.mark.any_keras
+
 X = np.random.default_rng(0).random((4, 6), "float32")
 
 

@@ -14,6 +14,8 @@ from kerasfx.errors import UnknownFunctionError
 from kerasfx.runtime.functions import resolve, tensorflow_names
 from kerasfx.runtime.layers import Op
 
+pytestmark = pytest.mark.any_keras
+
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="functions of TensorFlow are found there alone"
 )

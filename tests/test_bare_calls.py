@@ -9,6 +9,8 @@ from keras import layers
 import kerasfx
 from kerasfx.comparing import verify
 
+pytestmark = pytest.mark.every_run
+
 X = np.random.default_rng(0).random((4, 6), "float32")
 
 

@@ -10,6 +10,8 @@ from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown, side_by_side
 from kerasfx.handover import provenance
 
+pytestmark = pytest.mark.once
+
 
 class Scaled(keras.Model):
     """A Dense over time steps, scaled; one of its weights is not used."""

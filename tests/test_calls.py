@@ -8,6 +8,8 @@ from predicting import predicted
 
 import kerasfx
 
+pytestmark = pytest.mark.any_keras
+
 
 class Block(layers.Layer):
     def __init__(self):

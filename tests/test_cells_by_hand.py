@@ -8,6 +8,8 @@ from zoo.case import floats
 
 import kerasfx
 
+pytestmark = pytest.mark.any_keras
+
 CELLS = {
     "SimpleRNNCell": (lambda: layers.SimpleRNNCell(4), 1),
     "GRUCell": (lambda: layers.GRUCell(4), 1),

@@ -21,6 +21,8 @@ from kerasfx.runtime.codec import (
     encode_structure,
 )
 
+pytestmark = pytest.mark.once
+
 DTYPES = (
     "bool",
     "uint8",

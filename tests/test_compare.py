@@ -36,6 +36,8 @@ from kerasfx.comparing.pairing import (
 from kerasfx.comparing.run import present_state, run
 from kerasfx.handover.provenance import Provenance
 
+pytestmark = pytest.mark.any_keras
+
 KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])
 
 

@@ -10,6 +10,8 @@ from snapshots import bits, differences, snapshot_of_model
 import kerasfx
 from kerasfx.handover.provenance import provenance_of
 
+pytestmark = pytest.mark.every_run
+
 
 class Net(keras.Model):
     """Its weights are made in another order than they are used in."""

@@ -2,10 +2,13 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import layers, ops
 from zoo.case import floats
 
 import kerasfx
+
+pytestmark = pytest.mark.any_keras
 
 
 class Gather(keras.Operation):

@@ -12,6 +12,8 @@ import kerasfx
 from kerasfx.comparing import verify
 from kerasfx.runtime.functional import room_for
 
+pytestmark = pytest.mark.any_keras
+
 STEPS = 1000
 
 

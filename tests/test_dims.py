@@ -13,6 +13,8 @@ from kerasfx.ir import Input, Value
 from kerasfx.ir.dims import Dim, decisions_go_to, hint
 from kerasfx.runtime import codec
 
+pytestmark = pytest.mark.once
+
 VALUES = [Value(name, (), "float32", Input(name)) for name in ("x", "y")]
 HINTS = [[(5, 7), (64, 160)], [(3, 11), (96, 224)]]
 

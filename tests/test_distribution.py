@@ -4,6 +4,8 @@ import keras
 import pytest
 from distributed import run_distributed
 
+pytestmark = pytest.mark.every_run
+
 on_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution works on JAX alone")
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="strategies are TensorFlow's"

@@ -20,6 +20,8 @@ from predicting import predicted
 import kerasfx
 from kerasfx import errors
 
+pytestmark = pytest.mark.any_keras
+
 HERE = Path(__file__)
 
 

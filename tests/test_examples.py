@@ -8,6 +8,8 @@ from predicting import predicted
 import kerasfx
 from examples import models
 
+pytestmark = pytest.mark.any_keras
+
 EXAMPLES = {
     "text_classifier": (
         lambda: models.text_classifier(vocabulary=50, length=12, width=8, heads=2, hidden=16),

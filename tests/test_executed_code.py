@@ -10,6 +10,8 @@ from keras import layers, ops
 import kerasfx
 from kerasfx.errors import UnsupportedOperationError
 
+pytestmark = pytest.mark.any_keras
+
 CODE = """
 import random
 import keras, numpy as np

@@ -9,6 +9,8 @@ from predicting import predicted
 import kerasfx
 from kerasfx.errors import OperationInferenceError, SizeGuardError
 
+pytestmark = pytest.mark.any_keras
+
 
 class Calling(keras.layers.Layer):
     """A layer whose `call` is a function; it counts its calls."""

@@ -8,6 +8,8 @@ from zoo.sizes import FREE, sequences
 
 import kerasfx
 
+pytestmark = pytest.mark.any_keras
+
 SIZES = ((2, 6), (3, 10))
 
 GUARDED = ("image.resize",)

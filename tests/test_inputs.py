@@ -12,6 +12,8 @@ import kerasfx
 from kerasfx.errors import InputMismatchError, InputRequiredError
 from kerasfx.inputs import InputSpec, call_spec
 
+pytestmark = pytest.mark.any_backend
+
 Pair = namedtuple("Pair", "left right")
 
 

@@ -18,6 +18,8 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.dims import Dim
 
+pytestmark = pytest.mark.once
+
 Pair = namedtuple("Pair", "left right")
 
 

@@ -11,6 +11,8 @@ from snapshots import bits, differences, snapshot_of_model
 import kerasfx
 from kerasfx.errors import NotInPreparedModelError, UnsupportedModelError
 
+pytestmark = pytest.mark.every_run
+
 
 class Block(keras.layers.Layer):
     """Is opened."""

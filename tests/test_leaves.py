@@ -14,6 +14,8 @@ from kerasfx.tracing.layers.leaves import (
     LeafPolicy,
 )
 
+pytestmark = pytest.mark.any_backend
+
 
 class Rotary(keras.layers.Layer):
     """A custom layer with a weight of its own."""

@@ -12,6 +12,8 @@ from loaded_elsewhere import (
 )
 from predicting import predicted
 
+pytestmark = pytest.mark.every_run
+
 
 class Unknown(keras.layers.Layer):
     """A class that only this process knows."""

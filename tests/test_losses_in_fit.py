@@ -8,6 +8,8 @@ from keras import layers, ops
 
 import kerasfx
 
+pytestmark = pytest.mark.every_run
+
 ON_JAX = keras.backend.backend() == "jax"
 
 

@@ -8,6 +8,8 @@ from keras import layers, ops
 import kerasfx
 from kerasfx.errors import InputMismatchError, UnknownSelectorError
 
+pytestmark = pytest.mark.once
+
 
 class Block(layers.Layer):
     def __init__(self):

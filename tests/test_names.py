@@ -10,6 +10,8 @@ from predicting import predicted
 import kerasfx
 from kerasfx.keras_api import internals
 
+pytestmark = pytest.mark.any_backend
+
 OPERATIONS = (
     "not_equal",
     "any",

@@ -8,6 +8,8 @@ from keras import layers
 
 import kerasfx
 
+pytestmark = pytest.mark.any_backend
+
 X = np.random.default_rng(0).random((3, 4), "float32")
 
 

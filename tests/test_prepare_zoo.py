@@ -7,7 +7,8 @@ process without the user's code compute the same bits from the file.
 TensorFlow is asked everything of every case. On JAX, where differentiating a model compiles it anew, the
 optimizer step is left to the topics that are about weights and training; the others differ in what is
 computed forwards, and that is compared on JAX as well. On the oldest Keras it is left to them on every
-backend, and what is ours alone is not asked again.
+backend, what is ours alone is not asked again, and JAX and PyTorch are asked the topics in which Keras itself
+does something for a backend.
 """
 
 import inspect
@@ -33,15 +34,15 @@ from kerasfx.keras_api.internals import operations_but_masks
 
 # A Functional model converts its inputs to their dtypes, and JAX has no int64.
 NO_INT64 = "ignore:Explicitly requested dtype int64:UserWarning"
-pytestmark = [
-    pytest.mark.every_run,
-    *(pytest.mark.filterwarnings(warning) for warning in (*IGNORED_WARNINGS, NO_INT64)),
-]
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in (*IGNORED_WARNINGS, NO_INT64)]
 
 NAMES = sorted(ALL)
 IS_OLDEST = keras.__version__.startswith("3.14.")
 ABOUT_WEIGHTS = ("zoo.structure", "zoo.frozen", "zoo.training", "zoo.state")
 """The topics whose cases are asked for an optimizer step wherever the question has a price."""
+
+ABOUT_KERAS = ("zoo.masks", "zoo.training", "zoo.state", "zoo.structure")
+"""The topics in which Keras's layers do something of their own for a backend."""
 
 NO_DERIVATIVE = {
     # It has none of `slice_update` and of a dilated convolution on a CPU.
@@ -137,9 +138,14 @@ def prepare(name: str) -> Prepared:
 
 
 def as_parameter(name: str) -> Any:
-    """A case of the zoo as a parameter of a test, marked if it is about functions of the backend."""
-    is_raw = ALL[name].__module__.startswith("zoo.raw_")
-    return pytest.param(name, marks=[pytest.mark.any_keras] if is_raw else [])
+    """A case of the zoo as a parameter of a test, marked by where the answers can differ."""
+    topic = ALL[name].__module__
+    marks = []
+    if topic.startswith("zoo.raw_"):
+        marks = [pytest.mark.any_keras]
+    elif topic in ABOUT_KERAS:
+        marks = [pytest.mark.every_run]
+    return pytest.param(name, marks=marks)
 
 
 def is_standard(layer: keras.Layer) -> bool:

@@ -9,6 +9,8 @@ import pytest
 import kerasfx
 import kerasfx.errors
 
+pytestmark = pytest.mark.any_backend
+
 PUBLIC = (
     "Comparison",
     "CopiedWeights",

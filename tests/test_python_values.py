@@ -10,6 +10,8 @@ import kerasfx
 from kerasfx.comparing.measure import Tolerance, structure_difference
 from kerasfx.errors import OutputNotTensorError
 
+pytestmark = pytest.mark.any_keras
+
 BACKEND = keras.backend.backend()
 FREE = keras.Input((None, None, 3), name="x")
 

@@ -10,6 +10,7 @@ import kerasfx
 
 # What Keras says of layers that it has no such mode for, an InputLayer for one.
 pytestmark = [
+    pytest.mark.any_keras,
     pytest.mark.filterwarnings("ignore:Layer .* does not have a .quantize. method:UserWarning"),
     pytest.mark.filterwarnings("ignore:Invalid quantization mode:UserWarning"),
 ]

@@ -10,10 +10,13 @@ from typing import Any
 import hypothesis
 import keras
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from keras import ops
 
 import kerasfx
+
+pytestmark = pytest.mark.any_keras
 
 TIME, WIDTH = 6, 4
 PROFILE = hypothesis.settings.default.max_examples

@@ -12,6 +12,8 @@ import kerasfx
 from kerasfx.ir import SourceLine
 from kerasfx.reporting import KINDS, Finding, Report
 
+pytestmark = pytest.mark.any_backend
+
 
 class Scale(keras.layers.Layer):
     def build(self, shape):

@@ -8,6 +8,8 @@ import pytest
 
 import kerasfx
 
+pytestmark = pytest.mark.once
+
 SOURCES = Path(kerasfx.__file__).parent
 FACE = "kerasfx"
 """The package itself, which imports what is public and is imported by nobody."""

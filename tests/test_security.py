@@ -18,6 +18,8 @@ from kerasfx.runtime import codec, layers, safety
 from kerasfx.runtime.functions import backend_functions, keras_functions, resolve
 from kerasfx.runtime.functions.torch_names import words
 
+pytestmark = pytest.mark.any_keras
+
 FLOAT = {"shape": [None, 4], "dtype": "float32"}
 TENSOR = {"$tensor": 0}
 

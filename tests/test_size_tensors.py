@@ -9,6 +9,8 @@ from zoo.sizes import Function, sequences
 
 import kerasfx
 
+pytestmark = pytest.mark.any_keras
+
 BACKEND = keras.backend.backend()
 SIZES = ((2, 6), (3, 10))
 

@@ -8,6 +8,8 @@ from zoo.case import floats
 
 import kerasfx
 
+pytestmark = pytest.mark.any_keras
+
 BACKEND = keras.backend.backend()
 ROWS = 32
 LENGTHS = (5, 9)

@@ -21,6 +21,8 @@ from kerasfx.ir.dims import Dim
 from kerasfx.ir.text import line_of, neighbourhood, to_text
 from kerasfx.passes import lower
 
+pytestmark = pytest.mark.once
+
 HERE = Path(__file__)
 
 

@@ -23,6 +23,8 @@ from kerasfx.keras_api.running import plain_tensorflow
 from kerasfx.runtime.layers import UpdateMetric
 from kerasfx.tracing import patches
 
+pytestmark = pytest.mark.any_keras
+
 
 def in_thread(function):
     """What `function` returns in another thread."""

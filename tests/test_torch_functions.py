@@ -13,6 +13,8 @@ from kerasfx.runtime import codec
 from kerasfx.runtime.functions import backend_functions, resolve, torch_names
 from kerasfx.runtime.layers import Op
 
+pytestmark = pytest.mark.any_keras
+
 on_torch = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="functions of PyTorch are found there alone"
 )

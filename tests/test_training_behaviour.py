@@ -11,6 +11,8 @@ import kerasfx
 from kerasfx.errors import TrainingRefusedError
 from kerasfx.handover.provenance import provenance_of
 
+pytestmark = pytest.mark.every_run
+
 
 class Everything(keras.layers.Layer):
     """Counts its calls, keeps a moving average, adds losses, and branches on `training`."""

@@ -7,6 +7,8 @@ from fitting import JIT_COMPILE, WAYS_TO_MAKE_AGAIN, losses_of_fit, made_again
 
 import kerasfx
 
+pytestmark = pytest.mark.every_run
+
 EVERYWHERE_BUT_ON_JAX = keras.backend.backend() != "jax"
 
 

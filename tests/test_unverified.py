@@ -10,6 +10,8 @@ from keras import layers, ops
 
 import kerasfx
 
+pytestmark = pytest.mark.any_keras
+
 BACKEND = keras.backend.backend()
 
 

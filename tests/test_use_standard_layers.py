@@ -19,6 +19,8 @@ from kerasfx.ir import (
 from kerasfx.ir.dims import Dim
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
+pytestmark = pytest.mark.any_keras
+
 
 class Call(keras.Model):
     """A model whose `call` is a function; `scale` is a weight of shape (4,), `table` of (3, 4)."""

@@ -14,6 +14,8 @@ from keras import layers, ops
 import kerasfx
 from kerasfx.errors import TrainingRefusedError
 
+pytestmark = pytest.mark.any_keras
+
 README = Path(__file__).parents[1] / "README.md"
 HEAD = "| what a custom layer does in `call` | today |"
 OPENED, KEPT = "opened", "kept whole"

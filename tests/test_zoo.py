@@ -8,7 +8,7 @@ import pytest
 from predicting import predicting
 from zoo import ALL, IGNORED_WARNINGS, REFUSED, Case
 
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in IGNORED_WARNINGS]
+pytestmark = [pytest.mark.any_keras, *[pytest.mark.filterwarnings(warning) for warning in IGNORED_WARNINGS]]
 
 
 class Observed:

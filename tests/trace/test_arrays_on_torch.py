@@ -7,9 +7,12 @@ from keras import ops
 
 import kerasfx
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="the other backends compute these operators themselves"
-)
+pytestmark = [
+    pytest.mark.any_keras,
+    pytest.mark.skipif(
+        keras.backend.backend() != "torch", reason="the other backends compute these operators themselves"
+    ),
+]
 
 WHOLE = np.arange(1, 5)
 FRACTIONS = np.array([0.1, 0.2, 0.3, 0.4])

@@ -19,7 +19,7 @@ from kerasfx.runtime.functions import backend_functions
 from kerasfx.runtime.functions.keras_functions import resolve
 from kerasfx.tracing.native import jax as dialect
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.any_keras, pytest.mark.filterwarnings("ignore")]
 
 F = jnp.asarray(np.random.default_rng(0).standard_normal((2, 3)) * 2, "float32")
 I = jnp.asarray([[-3, 0, 5], [2, -1, 4]], "int32")  # noqa: E741

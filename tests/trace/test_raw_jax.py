@@ -19,6 +19,8 @@ from kerasfx.errors import UnknownFunctionError
 from kerasfx.runtime.functions import backend_functions
 from kerasfx.runtime.layers import Op
 
+pytestmark = pytest.mark.any_keras
+
 DANGEROUS = [
     "jax.numpy.save",
     "jax.numpy.load",

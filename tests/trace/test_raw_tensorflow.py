@@ -13,6 +13,8 @@ import kerasfx
 from kerasfx.errors import TraceError
 from kerasfx.tracing.patches import patched
 
+pytestmark = pytest.mark.any_keras
+
 
 def model_of(function):
     """A model whose `call` is a function."""

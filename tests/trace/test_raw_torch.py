@@ -16,6 +16,8 @@ import kerasfx
 from kerasfx.errors import StateUpdateError, TraceError
 from kerasfx.tracing.patches import patched
 
+pytestmark = pytest.mark.any_keras
+
 X = np.random.default_rng(0).standard_normal((3, 6, 4)).astype("float32")
 
 

@@ -19,6 +19,8 @@ from kerasfx.runtime.functions import backend_functions, resolve
 from kerasfx.tracing.native import torch as dialect
 from kerasfx.tracing.native.torch_twins import TWINS
 
+pytestmark = pytest.mark.any_keras
+
 RNG = np.random.default_rng(0)
 SHAPE = (2, 3, 4)
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e-30, 80.0, -80.0]
