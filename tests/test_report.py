@@ -260,10 +260,10 @@ class Adds(Known):
 
 
 def test_a_fault_of_kerasfx_is_told_from_one_of_the_code(monkeypatch):
-    monkeypatch.setattr(importlib.import_module("kerasfx.tracing.session"), "INLINE_SIZE", None)
+    monkeypatch.setattr(importlib.import_module("kerasfx.tracing.arguments"), "INLINE_SIZE", None)
     model = keras.Sequential([keras.Input((3,)), Adds()])
     [finding] = kerasfx.explain(model).opaque
     assert "kerasfx itself failed on it, which is a fault to report: TypeError" in finding.what
-    assert re.search(r"session\.py:\d+: if array\.size > inline:", finding.what)
+    assert re.search(r"arguments\.py:\d+: if array\.size > inline:", finding.what)
     [finding] = kerasfx.explain(keras.Sequential([keras.Input((3,)), Reads()])).opaque
     assert "itself failed" not in finding.what

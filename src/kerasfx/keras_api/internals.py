@@ -55,7 +55,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import keras
 import numpy as np
@@ -136,7 +136,7 @@ def variable_classes() -> list[type]:
     return [c for c in keras.Variable.__mro__ if module_of(c).startswith("keras.")]
 
 
-def is_variable(x: Any) -> bool:
+def is_variable(x: object) -> TypeGuard[keras.Variable]:
     """Whether `x` is a Keras variable of the running backend."""
     return isinstance(x, common_variables_class())
 

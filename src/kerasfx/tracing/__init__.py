@@ -18,11 +18,10 @@ from kerasfx.errors import (
     UnsupportedOperationError,
     describe,
 )
-from kerasfx.inputs import CallSpec, InputSpec, call_spec
+from kerasfx.inputs import CallSpec, call_spec
 from kerasfx.ir import (
     Graph,
     leaves_of,
-    map_leaves,
 )
 from kerasfx.keras_api import internals
 from kerasfx.passes.legalize.keep_call_order import keep_call_order
@@ -36,7 +35,8 @@ from kerasfx.tracing.layers.leaves import (
     Selector,
     require_matches,
 )
-from kerasfx.tracing.model_outputs import output_values
+from kerasfx.tracing.model_inputs import arguments_of_call
+from kerasfx.tracing.model_outputs import masks_of, output_values
 from kerasfx.tracing.other_calls import (
     WAY_OUT,
     may_be_about_the_batch,
@@ -121,7 +121,7 @@ def _result(session: Session, spec: CallSpec) -> Traced:
         tuple(session.findings),
         session.opened,
         session.paths,
-        branches_on_training=bool(session.rules_asked),
+        branches_on_training=bool(session.decisions.asked),
         calls_of_model=tuple(session.calls_of_model),
         adding_losses=frozenset(session.adding_losses),
     )
@@ -278,9 +278,10 @@ def shared_with_leaves(graph: Graph) -> list[Any]:
 def _trace_once(
     model: Any, spec: CallSpec, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes, mode: str
 ) -> Session:
-    session = Session(model, policy, sizes.hints, clashes)
+    session = Session(model, policy, sizes.hints, clashes, mode)
     session.call_spec = spec
-    session.trace_only(mode)
+    if mode != modes.BOTH:
+        session.findings.append(_one_mode_alone(mode))
     session.findings.extend(spec.findings)
     with (
         installed(),
@@ -289,7 +290,7 @@ def _trace_once(
         tensors_forgotten(model) as session.attributes_before,
         session.recording(),
         raw.context(session),
-        internals.call_context(session.training),
+        internals.call_context(session.decisions.training),
     ):
         _run(session, model, spec, sizes)
         session.seeming_size = seeming_size(session)
@@ -303,6 +304,12 @@ def _trace_once(
     return session
 
 
+def _one_mode_alone(mode: str) -> Finding:
+    other = modes.TRAINING if mode == modes.INFERENCE else modes.INFERENCE
+    what = f"the result is for {mode} alone: it refuses to be called for {other}"
+    return Finding("fixed", "", what, hint='for both: mode="both"')
+
+
 def _note_fit(graph: Graph, model: Any) -> None:
     """Write down whether `fit` passes `training` to `model`; there is no fitting of a mere layer."""
     is_model = isinstance(model, keras.Model)
@@ -313,26 +320,11 @@ def _note_fit(graph: Graph, model: Any) -> None:
 
 
 def _run(session: Session, model: Any, spec: CallSpec, sizes: ExampleSizes) -> None:
-    made: dict[int, Any] = {}
-
-    def make(x: Any) -> Any:
-        if not isinstance(x, InputSpec):
-            return x
-        if id(x) not in made:
-            made[id(x)] = session.input_tensor(x.name, x.shape, x.dtype, sizes.of(x))
-        return made[id(x)]
-
-    def checked(x: Any) -> Any:
-        fixed = sizes.fixed_axes(x) if isinstance(x, InputSpec) else {}
-        return session.with_fixed_sizes(make(x), fixed) if fixed else make(x)
-
-    struct = map_leaves(make, spec.struct)
-    session.graph.inputs = map_leaves(lambda t: t.value, struct)
-    args, kwargs = map_leaves(checked, (spec.args, spec.kwargs))
+    args, kwargs = arguments_of_call(session, spec, sizes)
     if internals.requires_training(model) and not says_training(model, args, kwargs):
-        kwargs = {**kwargs, "training": session.training}
+        kwargs = {**kwargs, "training": session.decisions.training}
     outputs = model(*args, **kwargs)
     session.graph.outputs = output_values(session, outputs)
-    session.graph.output_masks = session.masks_of(outputs)
+    session.graph.output_masks = masks_of(outputs)
     tie_to_outputs(session)
     tie_unused(session)

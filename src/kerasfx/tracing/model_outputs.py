@@ -12,11 +12,13 @@ import keras
 import numpy as np
 
 from kerasfx.errors import OutputNotTensorError, describe
-from kerasfx.ir import Value, map_leaves, values_in
+from kerasfx.ir import Value, leaves_of, map_leaves, values_in
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.tracing.native.sizes import SizeVector
+from kerasfx.tracing.recorder import Structure
 from kerasfx.tracing.session import Session
+from kerasfx.tracing.tensor import TracedTensor, mask_value
 
 
 def output_values(session: Session, outputs: Any) -> Any:
@@ -29,6 +31,11 @@ def output_values(session: Session, outputs: Any) -> Any:
     if any(True for _ in values_in(values)):
         return values
     raise _refusal(session, outputs, "it returned no tensor")
+
+
+def masks_of(outputs: Structure) -> dict[Value, Value | None]:
+    """The mask attached to each output of the model."""
+    return {t.value: mask_value(t) for t in leaves_of(outputs) if isinstance(t, TracedTensor)}
 
 
 def _with_vectors(session: Session, outputs: Any) -> Any:

@@ -29,8 +29,10 @@ from kerasfx.tracing.control import loops as recurrence
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.layers import calls as layer_calls
 from kerasfx.tracing.layers.calls import NOT_RECOMPUTED
+from kerasfx.tracing.operations import record_operation
 from kerasfx.tracing.session import Session, current
-from kerasfx.tracing.state import metrics, randomness
+from kerasfx.tracing.state import metrics, randomness, variables
+from kerasfx.tracing.state.effects import AddedLoss
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
 
@@ -126,12 +128,14 @@ def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any
 
 
 def _set_mask_metadata(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    with session.mode(in_user_code=True):
+    with session.user_code():
         return original(*args, **kwargs)
 
 
 def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> None:
-    session.add_losses(args[0], kwargs.get("loss", args[-1]))
+    layer, losses = args[0], kwargs.get("loss", args[-1])
+    session.adding_losses.add(id(layer))
+    session.effects.losses += [AddedLoss(session.value_of(x)) for x in leaves_of(losses)]
 
 
 def _operation_of_graph(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -160,8 +164,8 @@ def _symbolic_call(session: Session, original: Any, args: Any, kwargs: Any) -> A
 def _recorded(session: Session, operation: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
     """One of Keras's own operations is a node; the `call` of any other is traced through, as a layer's is."""
     if type(operation).__module__.partition(".")[0] == "keras":
-        return session.record_operation(operation, args, kwargs)
-    with session.mode(in_user_code=True), raw.following_attributes(operation):
+        return record_operation(session, operation, args, kwargs)
+    with session.user_code(), raw.following_attributes(operation):
         return operation.call(*args, **kwargs)
 
 
@@ -201,7 +205,7 @@ def _patch_property(cls: type, name: str) -> None:
 
     def value(variable: Any) -> Any:
         session = current()
-        return original.fget(variable) if session is None else session.parameter(variable)
+        return original.fget(variable) if session is None else variables.parameter(session, variable)
 
     replace(cls, name, property(value, original.fset, original.fdel, original.__doc__))
 
@@ -210,7 +214,7 @@ def _variable_operator(name: str, session: Session, original: Any, args: Any, kw
     variable, *rest = args
     # Keras makes a tensor of an array; a tensor's own operator may do something else with it.
     rest = [keras.ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x for x in rest]
-    return getattr(session.parameter(variable), name)(*rest, **kwargs)
+    return getattr(variables.parameter(session, variable), name)(*rest, **kwargs)
 
 
 def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
@@ -227,7 +231,7 @@ def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) 
 
 def _assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     variable, value = (*args, *kwargs.values())
-    return session.assign(variable, value)
+    return variables.assign(session, variable, value)
 
 
 # Functions of the backend that Keras calls without an Operation
@@ -257,6 +261,11 @@ def _functions(module: Any) -> list[str]:
     ]
 
 
+def _decided(x: object) -> object:
+    """`x`, or the mode that is traced at present if it stands for `training`."""
+    return x.decided() if is_flag(x) else x
+
+
 CORE: dict[str, Replacement] = {}
 
 
@@ -267,7 +276,7 @@ def _core(function: Any) -> Any:
 
 @_core
 def _cast(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    args = tuple(map(session.decided, args))
+    args = tuple(map(_decided, args))
     if not _is_traced(args[:1]):
         return original(*args, **kwargs)
     dtype = kwargs.get("dtype", args[1] if len(args) > 1 else None)
@@ -276,7 +285,7 @@ def _cast(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
 
 @_core
 def _convert_to_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    args = tuple(map(session.decided, args))
+    args = tuple(map(_decided, args))
     x = args[0] if args else kwargs["x"]
     if not _is_traced((x,)):
         return original(*args, **kwargs)
@@ -326,7 +335,7 @@ def _install_core() -> None:
 
 def _as_tensor(session: Session, x: Any, dtype: Any) -> Any:
     if internals.is_variable(x):
-        x = session.parameter(x)
+        x = variables.parameter(session, x)
     return session.record_op("keras.ops.convert_to_tensor", (x,), {"dtype": dtype})
 
 
@@ -344,7 +353,7 @@ def _random_function(name: str, session: Session, original: Any, args: Any, kwar
     options = bound.pop("kwargs", {})
     seed = bound.pop("seed", None)
     if isinstance(seed, keras.random.SeedGenerator):
-        seed = session.draw_seed(seed)
+        seed = variables.draw_seed(session, seed)
     return session.record_op(f"keras.random.{name}", (), {**bound, **options, "seed": seed})
 
 
@@ -353,4 +362,4 @@ def _next_seed(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
     if not ordered:
         # The generator that unseeded calls share; it is drawn from at run time.
         return None
-    return session.draw_seed(generator)
+    return variables.draw_seed(session, generator)

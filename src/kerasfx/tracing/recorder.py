@@ -11,18 +11,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
+import keras
+import numpy as np
+
 from kerasfx.errors import UnsupportedOperationError
 from kerasfx.ir import Graph, Node, SourceLine, Training, Value
 from kerasfx.keras_api.replacing import undone
 from kerasfx.tracing.layers.frames import Frame
-from kerasfx.tracing.sizes.examples import Refusal
+from kerasfx.tracing.sizes.examples import Clashes, Refusal
 from kerasfx.tracing.state.effects import Effects
+from kerasfx.tracing.where import Paths
 
 Structure = object
 """Anything: tensors, numbers and the like, in tuples, lists and dicts or alone."""
 
 Arguments = tuple[Structure, ...]
 Keywords = Mapping[str, Structure]
+
+
+Held = dict[Value, np.ndarray]
+"""The tensors that hold sizes, and these as an array of objects."""
 
 
 class Tensor(Protocol):
@@ -91,6 +99,11 @@ class Recorder(Protocol):
     @property
     def frame(self) -> Frame:
         """The innermost layer whose call is traced."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Its path; "" for the model itself, and outside of any call."""
         ...
 
     # Recording
@@ -172,6 +185,24 @@ class Recorder(Protocol):
     def inside_body(self) -> AbstractContextManager[None]:
         """While a body is recorded every layer is opened, and none can be kept whole."""
         ...
+
+
+class Trace(Recorder, Protocol):
+    """A trace as its own jobs see it: what it knows of the model and of sizes besides.
+
+    Attributes:
+        root: The model.
+        paths: Where its layers and variables are.
+        of_metrics: The variables of metrics, by their ids.
+        sizes_held: The tensors that hold sizes, and these.
+        clashes: Notes the ops that are refused for the example sizes.
+    """
+
+    root: keras.Layer
+    paths: Paths
+    of_metrics: set[int]
+    sizes_held: Held
+    clashes: Clashes
 
 
 class _OfThread(threading.local):

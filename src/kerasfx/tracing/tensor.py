@@ -11,6 +11,7 @@ import numpy as np
 from kerasfx.errors import TensorAsPythonValueError, UnsupportedOperationError, describe
 from kerasfx.ir import Value
 from kerasfx.ir.dims import Dim
+from kerasfx.keras_api import internals
 from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.where import source_line
 
@@ -201,6 +202,12 @@ class TracedTensor(keras.KerasTensor):
                 + self.session.keep_hint(),
             )
         )
+
+
+def mask_value(tensor: TracedTensor) -> Value | None:
+    """The mask that `tensor` carries."""
+    mask = internals.mask_of(tensor)
+    return mask.value if isinstance(mask, TracedTensor) else None
 
 
 def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:

@@ -91,7 +91,7 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
         session.effects, middle = before.copy(), len(graph.nodes)
         internals.set_training_of_context(found)
         try:
-            with session.noting_rules() as asked[mode], session.deciding(mode):
+            with session.decisions.deciding(mode) as asked[mode]:
                 results = run()
             sides[mode] = _Side(results, session.effects, internals.training_of_context())
         except Exception as error:
@@ -140,7 +140,9 @@ def _left(session: Session, sides: dict[bool, _Side], rule: Training) -> Any:
     first, second = sides[False].left, sides[True].left
     truths = [mode if _follows(side.left) else bool(side.left) for mode, side in sides.items()]
     if truths == [False, True]:
-        return second if rule.bare and _follows(second) else first if _follows(first) else session.training
+        if rule.bare and _follows(second):
+            return second
+        return first if _follows(first) else session.decisions.training
     if truths[0] == truths[1]:
         return truths[0]
     raise session.unsupported("Layers behind this one would find `training` turned round.")
@@ -221,7 +223,7 @@ def _refusing(
 
 def _path(session: Session) -> str:
     """Path of the layer that is traced for both modes."""
-    return session.paths.of_layer(session.forked_layer, session.frame.path if session.frames else "")
+    return session.paths.of_layer(session.decisions.forked_layer, session.path)
 
 
 def _merge_effects(

@@ -38,6 +38,7 @@ from kerasfx.keras_api.builtins import (
 from kerasfx.runtime.modes import BOTH
 from kerasfx.tracing import inference
 from kerasfx.tracing import native as raw
+from kerasfx.tracing.arguments import layer_argument
 from kerasfx.tracing.control.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
 from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
@@ -48,7 +49,7 @@ from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.state.leftovers import forget
 from kerasfx.tracing.state.randomness import refusing_draws
 from kerasfx.tracing.state.unused import regularizers_that_count
-from kerasfx.tracing.tensor import TracedTensor
+from kerasfx.tracing.tensor import TracedTensor, mask_value
 from kerasfx.tracing.where import failing_line, fault_of_ours, source_line
 
 NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
@@ -83,7 +84,7 @@ def call_layer(session: Session, original: Callable[..., Any], layer: Any, args:
     internals.set_training_of_context(found)
     if isinstance(failure, TrainingBranchError):
         try:
-            with session.forking(layer):
+            with session.decisions.forking(layer):
                 again = partial(call_layer, session, original, layer, args, kwargs)
                 outputs = trace_both_modes(session, again)
             return _regularized(session, frame, outputs)
@@ -152,7 +153,7 @@ def operation_of_graph(operation: Any, training: Any) -> Any:
 
 
 def _note_call_of_model(session: Session, frame: Frame) -> None:
-    is_traced_again = frame.layer is session.forked_layer and session.mode_decided
+    is_traced_again = frame.layer is session.decisions.forked_layer and session.decisions.answer
     if len(session.frames) == 2 and not is_traced_again:
         session.calls_of_model.append(ModelCall(frame.layer, frame.path, source_line()))
 
@@ -169,7 +170,7 @@ def run_call(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
         kwargs = {k: _as_argument_of_model(v) for k, v in kwargs.items()}
     outputs = _run(session, frame, inference.call_of(layer), args, kwargs)
     # Of a layer that is traced for each mode, the chosen result is regularized.
-    return outputs if layer is session.forked_layer else _regularized(session, frame, outputs)
+    return outputs if layer is session.decisions.forked_layer else _regularized(session, frame, outputs)
 
 
 def run_inside(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
@@ -188,7 +189,7 @@ def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kw
     session.opened.setdefault(frame.path, kind)
     session.read += values_branched_on(frame.layer, frame.path)
     with (
-        session.mode(in_user_code=True),
+        session.user_code(),
         raw.following_attributes(frame.layer),
         _naming_numpy(session),
         refusing_draws(session, frame.layer),
@@ -245,7 +246,7 @@ def _naming_numpy(session: Session) -> Iterator[None]:
 def _may_keep(session: Session, frame: Frame, error: Exception) -> bool:
     """Whether the failing layer of `frame` can stay whole instead."""
     is_root = not session.frames and builtin_class(type(frame.layer)) is None
-    is_forked = frame.layer is session.forked_layer
+    is_forked = frame.layer is session.decisions.forked_layer
     is_final = getattr(error, "kerasfx_final", False) or _cannot_train(session, error)
     made = {v for node in session.graph.nodes[frame.start :] for v in node.results}
     changes_outside = set(session.effects.overwritten) - set(frame.effects.overwritten) - made
@@ -255,7 +256,7 @@ def _may_keep(session: Session, frame: Frame, error: Exception) -> bool:
 
 def _cannot_train(session: Session, error: Exception) -> bool:
     """Whether `error` tells that what is traced for training raises in the original as well."""
-    return session.mode_decided is not None and raises_in_the_original(error)
+    return session.decisions.answer is not None and raises_in_the_original(error)
 
 
 def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
@@ -317,10 +318,10 @@ def _reason(failure: Exception) -> str:
 def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:
     layer = frame.layer
     user_args, user_kwargs = _leaf_arguments(session, frame, populated)
-    args, kwargs = map_leaves(session.as_layer_argument, (user_args, user_kwargs))
+    args, kwargs = map_leaves(partial(layer_argument, session), (user_args, user_kwargs))
     with session.pause():
         plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
-        masks = map_leaves(session.as_layer_argument, _without_flag(plain))
+        masks = map_leaves(partial(layer_argument, session), _without_flag(plain))
         _require_tensors(session, layer, args, {**masks, **_without_flag(kwargs)})
         all_kwargs = {**masks, **_without_flag(kwargs)}
         try:
@@ -339,12 +340,12 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     node.training = _rule(layer)
     for tensor in leaves_of((user_args, user_kwargs)):
         if isinstance(tensor, TracedTensor):
-            node.implicit_masks[tensor.value] = session.mask_value(tensor)
+            node.implicit_masks[tensor.value] = mask_value(tensor)
     frame.node = node
     outputs = session.finish(node, specs)
     if activation is None:
         return outputs
-    with session.mode(in_user_code=True):
+    with session.user_code():
         outputs = raw.followed(activation)(outputs)
     return _regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
 
@@ -438,7 +439,7 @@ def _note_masks(session: Session, frame: Frame, outputs: Any) -> None:
     """Remember the masks that a leaf attached to its results."""
     for tensor in leaves_of(outputs):
         if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
-            tensor.value.mask = session.mask_value(tensor)
+            tensor.value.mask = mask_value(tensor)
 
 
 def _checked_outputs(session: Session, outputs: Any) -> Any:

@@ -22,7 +22,8 @@ from kerasfx.ir import (
 from kerasfx.ir.dims import COMPARISONS, Dim
 from kerasfx.runtime import functions
 from kerasfx.tracing import inference
-from kerasfx.tracing.session import Session, without_draw
+from kerasfx.tracing.operations import without_draw
+from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.equal import KEEPING
 from kerasfx.tracing.sizes.examples import Seeming
 

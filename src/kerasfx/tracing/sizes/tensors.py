@@ -21,10 +21,8 @@ from kerasfx.ir import (
 )
 from kerasfx.runtime import functions
 from kerasfx.tracing.native.sizes import are_sizes
+from kerasfx.tracing.recorder import Held
 from kerasfx.tracing.tensor import TracedTensor
-
-Held = dict[Value, np.ndarray]
-"""The tensors that hold sizes, and these as an array of objects."""
 
 _NAMES = """
     M N begin depth dims indices_or_sections k key length limit maxlen maxlength minlength multiples newshape

@@ -14,7 +14,8 @@ from kerasfx.ir import (
 from kerasfx.keras_api import internals
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import MetricCall
-from kerasfx.tracing.tensor import TracedTensor
+from kerasfx.tracing.state.variables import refused_metric
+from kerasfx.tracing.tensor import TracedTensor, mask_value
 from kerasfx.tracing.where import source_line
 
 
@@ -40,9 +41,9 @@ def _update(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
         return original(metric, *args, **kwargs)
     if not _is_of_keras(metric):
         what = f"A metric of the class {type(metric).__name__} is updated inside `call`: '{metric.name}'."
-        raise session.refused_metric(what)
+        raise refused_metric(session, what)
     tensors = [x for x in leaves_of((args, kwargs)) if isinstance(x, TracedTensor)]
-    masks = {x.value: session.mask_value(x) for x in tensors}
+    masks = {x.value: mask_value(x) for x in tensors}
     args, kwargs = map_leaves(session.value_of, (tuple(args), kwargs))
     call = MetricCall(metric, args, kwargs, masks, session.frame.path, source_line())
     session.effects.metric_calls.append(call)

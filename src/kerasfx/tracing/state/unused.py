@@ -33,6 +33,7 @@ from kerasfx.tracing.state.effects import (
     adds_losses,
 )
 from kerasfx.tracing.state.tying import tie_instead
+from kerasfx.tracing.state.variables import parameter_value
 
 AFTER = "kerasfx.layers.After"
 
@@ -156,7 +157,7 @@ def _lost_weights(session: Session, waited_for: list[Value]) -> list[Any]:
 def _regularized(session: Session, variable: Any) -> Value:
     what = "no output depends on it; the result has it, because its regularizer is a loss"
     session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
-    return session.parameter_value(variable)
+    return parameter_value(session, variable)
 
 
 def _about_call(node: Node) -> Finding:

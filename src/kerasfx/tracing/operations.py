@@ -1,0 +1,139 @@
+"""Calls of public functions, recorded as nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import keras
+
+from kerasfx.errors import OperationInferenceError, TraceError, UnsafeFileError, describe
+from kerasfx.ir import Node, SeedDraw, Value, identifier, leaves_of, map_leaves, values_in
+from kerasfx.keras_api import internals
+from kerasfx.runtime import codec, functions, safety
+from kerasfx.tracing import inference, public_calls
+from kerasfx.tracing.arguments import argument_of
+from kerasfx.tracing.recorder import Arguments, Keywords, Trace
+from kerasfx.tracing.sizes.examples import Refusal
+from kerasfx.tracing.sizes.tensors import sizes_again
+from kerasfx.tracing.tensor import TracedTensor
+from kerasfx.tracing.where import source_line
+
+RANK = "keras.ops.ndim"
+"""Known while tracing, for any tensor; on JAX its result looks like a tensor."""
+
+CONVERSIONS = ("keras.ops.cast", "keras.ops.convert_to_tensor")
+
+
+def record_operation(trace: Trace, operation: keras.Operation, args: Arguments, kwargs: Keywords) -> Any:
+    """Record the call of a `keras.Operation` as that of the public function it stands for."""
+    call = public_calls.public_call(operation, args, kwargs)
+    if call is None:
+        raise trace.unsupported(
+            f"{type(operation).__name__} cannot be recorded as a call of a public function."
+        )
+    return record_op(trace, call.name, call.args, call.kwargs)
+
+
+def record_op(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> Any:
+    """Record a call of the public function `name`."""
+    if name == RANK:
+        tensor: Any = (*args, *kwargs.values())[0]
+        return len(tensor.shape)
+    if name in CONVERSIONS:
+        name, args, kwargs = _as_cast(name, args, kwargs)
+        if not name:
+            return args[0]
+    args, kwargs = _as_recorded(trace, name, args, kwargs)
+    _require_encodable(trace, name, args, kwargs)
+    line = source_line()
+    specs = _infer(trace, name, args, kwargs)
+    if isinstance(specs[0], (int, float)):
+        return _number(trace, name, specs)
+    short = name.rpartition(".")[2]
+    wish = f"{identifier(trace.path)}_{short}" if trace.path else short
+    return trace.finish(Node(wish, name, args, kwargs, trace.path, line), specs)
+
+
+def infer_op(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> list[Any]:
+    """What a call of the function `name` would give; nothing is recorded."""
+    return _infer(trace, name, *_as_recorded(trace, name, args, kwargs))
+
+
+def _as_recorded(
+    trace: Trace, name: str, args: Arguments, kwargs: Keywords
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return map_leaves(argument_of(trace, name), sizes_again(trace.sizes_held, name, args, kwargs))
+
+
+def _as_cast(name: str, args: Arguments, kwargs: Keywords) -> tuple[str, Arguments, Keywords]:
+    """Say a conversion of a traced tensor as a cast; "" for one that gives the tensor itself back.
+
+    On real tensors a conversion to the same dtype returns the same object, with its mask.
+    """
+    values: dict[str, Any] = {**dict(zip(("x", "dtype"), args, strict=False)), **kwargs}
+    x, dtype = values["x"], values.get("dtype")
+    if not isinstance(x, TracedTensor):
+        return name, args, kwargs
+    dtype = x.value.dtype if dtype is None else internals.standardize_dtype(dtype)
+    return ("" if dtype == x.value.dtype else "keras.ops.cast"), (x, dtype), {}
+
+
+def _infer(trace: Trace, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    call = functions.resolve(name), args, without_draw(name, kwargs)
+    try:
+        with trace.pause():
+            return inference.infer_call(*call)
+    except TraceError:
+        raise
+    except Exception as error:  # whatever Keras and the backend raise for arguments that do not fit
+        infer = partial(inference.specs_of_call, *call)
+        raise refused(trace, name, Refusal((args, kwargs), infer), error) from error
+
+
+def _require_encodable(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> None:
+    # Here, and not when the model is saved: here the user's line is known.
+    try:
+        safety.require_arguments(codec.encode([args, kwargs], lambda _: 0))
+    except UnsafeFileError as error:
+        raise trace.unsupported(f"{name} is called with what no saved model may hold: {error}") from None
+    except codec.NotEncodableError as error:
+        raise trace.unsupported(f"{name} is called with {error}, which a saved model cannot hold.") from None
+
+
+def _number(trace: Trace, name: str, specs: list[Any]) -> int | float:
+    """What a function returns that gives a Python number, such as `ops.ndim`."""
+    if specs[0] != specs[-1]:
+        raise trace.unsupported(
+            f"{name} returns a Python number that depends on a free size.",
+            "compute it with ops.shape(x)",
+        )
+    return specs[0]
+
+
+def refused(trace: Trace, name: str, call: Refusal, error: Exception) -> OperationInferenceError:
+    """The error for a function that does not take its arguments."""
+    trace.clashes.note_refused(call)
+    arguments = call.operands
+    shown = ", ".join(f"{v.dtype}{v.shown_shape}" for v in leaves_of(arguments) if isinstance(v, Value))
+    return OperationInferenceError(
+        describe(
+            f"{name}({shown}) is refused: {error}",
+            where=trace.locate(source_line()),
+            hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
+            "free there stands for any, and is tried with example sizes (set them with hints=)",
+        ),
+        always=all(_is_draw(v) for v in values_in(arguments)),
+    )
+
+
+def _is_draw(value: Value) -> bool:
+    """Whether `value` is a seed: no size of the inputs is in it."""
+    return isinstance(value.producer, Node) and isinstance(value.producer.target, SeedDraw)
+
+
+def without_draw(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that take nothing from the seed generator of the process."""
+    unseeded = name.startswith("keras.random.") and kwargs.get("seed", 0) is None
+    return {**kwargs, "seed": 0} if unseeded else dict(kwargs)
