@@ -17,9 +17,9 @@ from kerasfx.runtime.codec import (
     NotEncodableError,
     decode,
     decode_structure,
-    encode,
     encode_structure,
 )
+from kerasfx.tracing.encoding import encode
 
 pytestmark = pytest.mark.once
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kerasfx.ir import Input, Value
 from kerasfx.ir.dims import Dim, decisions_go_to, hint
 from kerasfx.runtime import codec
+from kerasfx.tracing.encoding import encode
 
 pytestmark = pytest.mark.once
 
@@ -92,7 +93,7 @@ def test_a_saved_expression_is_computed_like_ints(expression, sizes):
     dim = outcome(expression, None)
     if isinstance(dim, str):
         return
-    text = json.dumps(codec.encode(dim, VALUES.index))
+    text = json.dumps(encode(dim, VALUES.index))
     found = outcome(codec.decode, json.loads(text), list(sizes), lambda x, k: x.shape[k])
     assert found == outcome(expression, sizes)
 

@@ -13,7 +13,7 @@ import kerasfx.runtime.layers as fx
 from kerasfx.errors import TrainingRefusedError, UnknownFunctionError
 from kerasfx.ir import Input, Value
 from kerasfx.ir.dims import Dim
-from kerasfx.runtime import codec
+from kerasfx.tracing.encoding import encode
 
 X = Value("x", (), "float32", Input("x"))
 ROWS, COLUMNS = (Dim.axis(X, k, (5, 7)) for k in (0, 1))
@@ -22,7 +22,7 @@ ROWS, COLUMNS = (Dim.axis(X, k, (5, 7)) for k in (0, 1))
 def op(name, *args, shape, dtype="float32", **kwargs):
     """An `Op` whose first slot is X."""
     output = {"shape": list(shape), "dtype": dtype}
-    return fx.Op(name, codec.encode([args, kwargs], [X].index), output)
+    return fx.Op(name, encode([args, kwargs], [X].index), output)
 
 
 def through_file(model, tmp_path):
@@ -93,7 +93,7 @@ class TestOp:
     )
     def test_refuses_other_functions(self, name):
         with pytest.raises(UnknownFunctionError, match=re.escape(f"{name} is no function")):
-            fx.Op(name, codec.encode([(), {}], lambda _: 0), None)
+            fx.Op(name, encode([(), {}], lambda _: 0), None)
 
     def test_refuses_other_functions_from_a_config(self):
         config = {**op("keras.ops.negative", X, shape=(None,)).get_config(), "op": "builtins.print"}
@@ -294,7 +294,7 @@ def test_refuse_training_raises_in_training_alone(tmp_path):
 
 def test_update_metric_updates_in_its_mode(tmp_path):
     x = keras.Input((2,))
-    arguments = codec.encode([(X,), {}], lambda _: 0)
+    arguments = encode([(X,), {}], lambda _: 0)
     y = fx.UpdateMetric(keras.metrics.Sum(name="sum"))([x, x], arguments=arguments, when=True)
     model = keras.Model(x, y)
     values = np.array([[1.0, 2.0]], "float32")

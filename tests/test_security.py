@@ -13,10 +13,10 @@ from keras import ops
 
 import kerasfx
 from kerasfx.errors import UnknownFunctionError, UnsafeFileError
-from kerasfx.handover.recorded import RecordedRegularizer
 from kerasfx.runtime import codec, layers, safety
 from kerasfx.runtime.functions import backend_functions, keras_functions, resolve
 from kerasfx.runtime.functions.torch_names import words
+from kerasfx.runtime.recorded import RecordedRegularizer
 
 pytestmark = pytest.mark.any_keras
 

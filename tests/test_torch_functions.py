@@ -12,6 +12,7 @@ from kerasfx.errors import UnknownFunctionError
 from kerasfx.runtime import codec
 from kerasfx.runtime.functions import backend_functions, resolve, torch_names
 from kerasfx.runtime.layers import Op
+from kerasfx.tracing.encoding import encode
 
 pytestmark = pytest.mark.any_keras
 
@@ -116,7 +117,7 @@ def test_constants_of_pytorch_survive_the_config():
     import torch
 
     for x in (torch.float16, torch.bool, torch.channels_last, torch.strided, torch.device("cpu")):
-        assert codec.decode(codec.encode(x, lambda v: 0), [], lambda tensor, axis: 0) == x
+        assert codec.decode(encode(x, lambda v: 0), [], lambda tensor, axis: 0) == x
 
 
 class AllTwins(keras.layers.Layer):

@@ -11,6 +11,7 @@ import kerasfx
 from kerasfx.ir import Body
 from kerasfx.runtime import codec
 from kerasfx.runtime.functions import resolve
+from kerasfx.tracing.encoding import encode
 
 
 class Choose(keras.layers.Layer):
@@ -79,7 +80,7 @@ def test_the_text_shows_what_a_body_captures():
 def test_a_body_survives_json():
     _, node = traced(times_scale)
     body = node.args[1]
-    encoded = json.loads(json.dumps(codec.encode(body, body.captured.index)))
+    encoded = json.loads(json.dumps(encode(body, body.captured.index)))
     tensors = [ops.ones((2, 4)), ops.convert_to_tensor(3.0)]
     function = codec.decode(encoded, tensors, lambda tensor, axis: tensor.shape[axis], resolve)
     np.testing.assert_array_equal(ops.convert_to_numpy(function()), np.full((2, 4), 3.0))
@@ -88,7 +89,7 @@ def test_a_body_survives_json():
 def test_a_body_may_only_name_allowed_functions():
     _, node = traced(times_scale)
     body = node.args[1]
-    encoded = codec.encode(body, body.captured.index)
+    encoded = encode(body, body.captured.index)
     encoded["$body"]["calls"][0][0] = "os.system"
     with pytest.raises(kerasfx.errors.UnknownFunctionError, match=r"os\.system is no function"):
         codec.decode(encoded, [None, None], lambda tensor, axis: 0, resolve)

@@ -31,6 +31,7 @@ from kerasfx.ir import (
 from kerasfx.ir.dims import hint
 from kerasfx.keras_api import internals
 from kerasfx.runtime import codec, functional, layers, modes
+from kerasfx.tracing.encoding import encode
 
 
 class Walk:
@@ -106,7 +107,7 @@ class Walk:
     def call_function(self, node: Node) -> Tensors:
         """Call a function by its name, in a layer."""
         values = list(node.inputs)
-        arguments = codec.encode([node.args, node.kwargs], values.index)
+        arguments = encode([node.args, node.kwargs], values.index)
         output = codec.encode_structure(node.outputs, _result_spec)
         layer = layers.Op(str(node.target), arguments, output, name=self.making.name(node.name))
         tensors = [self._tensor(v) for v in values] or [self._anchor()]
@@ -144,7 +145,7 @@ class Walk:
             making.transfer_metric(metric, copy)
         x, *args = node.args
         values = list(values_in((args, node.kwargs)))
-        arguments = codec.encode([args, node.kwargs], values.index)
+        arguments = encode([args, node.kwargs], values.index)
         masks = node.implicit_masks
         tensors = [self._with_mask(v, masks.get(v, v.mask)) for v in values]
         kwargs = {"arguments": arguments, "when": target.when}

@@ -1,4 +1,4 @@
-"""Arguments of ops as JSON, for the config of a layer, and back."""
+"""The JSON in configs of layers, and the arguments of ops that it stands for (`tracing/encoding.py`)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ import keras
 import ml_dtypes
 import numpy as np
 
-from kerasfx.ir import (
-    Body,
-    Value,
-    leaves_of,
-    values_in,
-)
-from kerasfx.ir.dims import OPERATORS, Dim
+from kerasfx.ir.dims import OPERATORS
+from kerasfx.ir.structure import leaves_of
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.internals import standardize_dtype
 from kerasfx.runtime import safety
@@ -24,29 +19,6 @@ from kerasfx.runtime import safety
 
 class NotEncodableError(TypeError):
     """An argument is no number, string, array, slice or structure of them."""
-
-
-def encode(x: Any, slot: Callable[[Value], int]) -> Any:
-    """Turn arguments into JSON; `slot(value)` is the number of the tensor that stands for a Value.
-
-    Raises:
-        NotEncodableError: Something inside is no plain value.
-    """
-    if isinstance(x, Value):
-        return {"$tensor": slot(x)}
-    if isinstance(x, Dim):
-        return {"$dim": _encode_dim(x, slot)}
-    if isinstance(x, Body):
-        return {"$body": _encode_body(x, slot)}
-    if isinstance(x, tuple):
-        return {"$tuple": [encode(v, slot) for v in x]}
-    if isinstance(x, list):
-        return [encode(v, slot) for v in x]
-    if isinstance(x, dict):
-        return {"$dict": [[k, encode(v, slot)] for k, v in x.items()]}
-    if isinstance(x, slice):
-        return {"$slice": [encode(v, slot) for v in (x.start, x.stop, x.step)]}
-    return _encode_leaf(x)
 
 
 def encode_structure(structure: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
@@ -71,29 +43,12 @@ def decode_structure(x: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
     return leaf(x)
 
 
-def _encode_body(body: Body, slot: Callable[[Value], int]) -> Any:
-    """Its Values are numbered: arguments, captured ones, then the results of its calls in order."""
-    known = {v: i for i, v in enumerate(values_in(body.graph.inputs))}
-    calls = []
-    for node in body.graph.nodes:
-        calls.append([str(node.target), encode([node.args, node.kwargs], known.__getitem__)])
-        known.update({v: len(known) + i for i, v in enumerate(node.results)})
-    return {
-        "captured": [slot(v) for v in body.captured],
-        "calls": calls,
-        "result": encode(body.graph.outputs, known.__getitem__),
-    }
+def encode_plain(x: Any) -> Any:
+    """A number, word, array, dtype or the like as JSON.
 
-
-def _encode_dim(dim: Any, slot: Callable[[Value], int]) -> Any:
-    if not isinstance(dim, Dim):
-        return dim
-    if dim.op == "axis":
-        return ["axis", slot(dim.args[0]), dim.args[1]]
-    return [dim.op, *(_encode_dim(a, slot) for a in dim.args)]
-
-
-def _encode_leaf(x: Any) -> Any:
+    Raises:
+        NotEncodableError: It is none.
+    """
     if x is Ellipsis:
         return {"$ellipsis": True}
     if x is None or isinstance(x, (bool, str)) or type(x) is int:
@@ -101,11 +56,11 @@ def _encode_leaf(x: Any) -> Any:
     if type(x) is float:
         return x if math.isfinite(x) else {"$float": str(x)}
     if type(x) is complex:
-        return {"$complex": [_encode_leaf(x.real), _encode_leaf(x.imag)]}
+        return {"$complex": [encode_plain(x.real), encode_plain(x.imag)]}
     if isinstance(x, (np.ndarray, np.generic)):
         exact = np.asarray(x)
         wide = exact.astype("float64") if exact.dtype.kind in "fV" else exact
-        items = [_encode_leaf(v) for v in wide.reshape(-1).tolist()]
+        items = [encode_plain(v) for v in wide.reshape(-1).tolist()]
         key = "$array" if isinstance(x, np.ndarray) else "$scalar"
         return {key: items, "shape": list(exact.shape), "dtype": str(exact.dtype)}
     if _is_torch(x):
@@ -125,7 +80,7 @@ def decode(
     """Turn `encode`'s JSON back into arguments.
 
     Args:
-        x: The JSON, of which `kerasfx.safety.require_arguments` knows that `encode` may have written it.
+        x: The JSON, of which `safety.require_arguments` knows that `encode` may have written it.
         tensors: The tensors by slot.
         size_of: `size_of(tensor, axis)` is a size at run time.
         resolve: The function of a name, for the calls of a body.
@@ -210,6 +165,11 @@ def _decode_torch(kind: str, name: str) -> Any:
     is_known = kind in TORCH_TYPES and type(found) is getattr(torch, kind)
     safety.require(is_known, f"{name} is no {kind} of PyTorch.")
     return found
+
+
+def size_of(tensor: Any, axis: int) -> Any:
+    """A size of a tensor at run time."""
+    return keras.ops.shape(tensor)[axis]  # pyright: ignore[reportOptionalSubscript]
 
 
 def _decode_item(x: Any) -> Any:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from kerasfx.ir import map_leaves
+from kerasfx.ir.structure import map_leaves
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.open_functional import CallFunction, OpenFunctional
 from kerasfx.keras_api.replacing import undone

@@ -1,7 +1,7 @@
 """The few registered layers that Keras lacks: an op, a weight, a constant, a mask put on or off.
 
 A prepared model is loaded with Keras and kerasfx alone: `import kerasfx` registers these classes. What they
-are made and called with may come from a file that nobody has read, so each asks `kerasfx.safety` first.
+are made and called with may come from a file that nobody has read, so each asks `safety` first.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from kerasfx.errors import (
     TrainingRefusedError,
     describe,
 )
-from kerasfx.ir import ORDER
 from kerasfx.ir.dims import COMPARISONS
+from kerasfx.ir.training import ORDER
 from kerasfx.runtime import codec, safety
 from kerasfx.runtime.functions import resolve
 from kerasfx.runtime.reading_variables import read_assigned, variables_are_places
@@ -59,8 +59,8 @@ class Op(_Plain):
     """A call of a public function, such as `keras.ops.reshape`, as a layer.
 
     Args:
-        op: Dotted name of the function; only `keras.ops` and `keras.random` are called.
-        arguments: Its positional and keyword arguments, `kerasfx.runtime.codec.encode([args, kwargs])`.
+        op: Dotted name of the function: one of `kerasfx.runtime.functions`, no other is called.
+        arguments: Its positional and keyword arguments, `kerasfx.tracing.encoding.encode([args, kwargs])`.
         output: `kerasfx.runtime.codec.encode_structure` of `{"shape": ..., "dtype": ...}`, None for free
             sizes.
 
@@ -82,7 +82,7 @@ class Op(_Plain):
         self.output_template = output
 
     def call(self, inputs: Any) -> Any:
-        args, kwargs = codec.decode(self.arguments, _data(inputs), _size_of, resolve)
+        args, kwargs = codec.decode(self.arguments, _data(inputs), codec.size_of, resolve)
         return _without_none(self._function(*args, **kwargs))
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -116,10 +116,6 @@ def _without_none(results: Any) -> Any:
     if isinstance(results, dict):
         return {k: _without_none(x) for k, x in results.items() if x is not None}
     return results
-
-
-def _size_of(tensor: Any, axis: int) -> Any:
-    return ops.shape(tensor)[axis]  # pyright: ignore[reportOptionalSubscript]
 
 
 @keras.saving.register_keras_serializable("kerasfx")
@@ -271,7 +267,7 @@ class Constant(_Plain):
 
     Args:
         shape, constant_dtype: Of the constant.
-        value: Encoded array (`kerasfx.runtime.codec.encode`), or None for a large one.
+        value: Encoded array (`kerasfx.runtime.codec.encode_plain`), or None for a large one.
 
     Call arguments:
         inputs: Any tensor of the model; it only ties the layer to the graph.
@@ -295,7 +291,7 @@ class Constant(_Plain):
         layer = cls(
             list(array.shape),
             keras.backend.standardize_dtype(array.dtype),
-            codec.encode(array, lambda _: 0) if small else None,
+            codec.encode_plain(array) if small else None,
             name=name,
         )
         layer.build()
@@ -318,7 +314,7 @@ class Constant(_Plain):
     def call(self, inputs: Any) -> Any:
         if self.weight is not None:
             return ops.convert_to_tensor(self.weight)
-        array = codec.decode(self.value, [], _size_of)
+        array = codec.decode(self.value, [], codec.size_of)
         return ops.convert_to_tensor(array, dtype=self.constant_dtype)
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -486,7 +482,7 @@ class UpdateMetric(_Plain):
     """Gives its first input back and updates a metric with the others.
 
     Args:
-        metric: A `keras.metrics.Metric`, or the serialized form of one of `kerasfx.safety.METRICS`.
+        metric: A `keras.metrics.Metric`, or the serialized form of one of `kerasfx.runtime.safety.METRICS`.
 
     Call arguments:
         inputs: `[x, tensor, ...]`.
@@ -504,7 +500,7 @@ class UpdateMetric(_Plain):
         x, *tensors = _data(inputs)
         if _acts(when, training):
             safety.require_metric_arguments(arguments)
-            args, kwargs = codec.decode(arguments, tensors, _size_of)
+            args, kwargs = codec.decode(arguments, tensors, codec.size_of)
             self.metric.update_state(*args, **kwargs)
         return ops.copy(x)
 
@@ -546,7 +542,7 @@ class CheckSizes(_Plain):
     def call(self, inputs: Any) -> Any:
         x, *tensors = _data(inputs)
         for condition in self.conditions:
-            sides = (codec.decode(side, tensors, _size_of) for side in condition["sides"])
+            sides = (codec.decode(side, tensors, codec.size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)
             x = _if_holds(x, holds == condition["answer"], condition["text"])
         if self.shape is not None and hasattr(x, "set_shape"):

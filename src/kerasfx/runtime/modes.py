@@ -14,7 +14,7 @@ from typing import Any, Literal
 import keras
 
 from kerasfx.errors import OtherModeError, describe
-from kerasfx.ir import FOLLOWS, Training
+from kerasfx.ir.training import FOLLOWS, Training
 from kerasfx.keras_api import internals
 from kerasfx.runtime import safety
 
@@ -31,7 +31,7 @@ SAVED = (RULES, *FORMER_RULES)
 """What a saved model says about `training`; the last three are those of earlier versions."""
 
 CHOOSING, LOSSES, METRIC, AFTER = "SelectByTraining", "AddLoss", "UpdateMetric", "After"
-"""The layers of `kerasfx.layers` that do not need all of their inputs in each mode."""
+"""The layers of `kerasfx.runtime.layers` that do not need all of their inputs in each mode."""
 
 
 @dataclass(frozen=True)

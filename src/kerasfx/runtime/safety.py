@@ -1,6 +1,6 @@
 """What a config may hold that comes from a file, which nobody has read.
 
-The layers of `kerasfx.layers` ask here before they use anything of their config: a file names functions and
+The layers of this room ask here before they use anything of their config: a file names functions and
 metrics by lists, holds data in the places of tensors, and no number, size or nesting without bounds.
 `docs/security.md` is the user's page.
 """
@@ -85,11 +85,11 @@ def require_shallow(config: Any) -> None:
     _require_depth(2 * MAX_DEPTH)
 
 
-# Arguments, as `kerasfx.runtime.codec` encodes them
+# Arguments, as `kerasfx.tracing.encoding` encodes them
 
 
 def require_arguments(x: Any, depth: int = 0) -> None:
-    """Refuse what `kerasfx.runtime.codec.encode` does not write.
+    """Refuse what `kerasfx.tracing.encoding.encode` does not write.
 
     Raises:
         UnsafeFileError: `x` holds something else, or is nested too deep.
@@ -407,7 +407,7 @@ def require_kind(x: Any, base: type, config: Any) -> Any:
 
 
 def require_condition(condition: Any) -> None:
-    """Refuse what is no condition of `kerasfx.layers.CheckSizes`.
+    """Refuse what is no condition of `kerasfx.runtime.layers.CheckSizes`.
 
     Raises:
         UnsafeFileError: It is none.

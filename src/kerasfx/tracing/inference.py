@@ -27,6 +27,7 @@ from kerasfx.ir.dims import Dim, hint
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.internals import standardize_dtype
 from kerasfx.runtime import codec, functions
+from kerasfx.tracing.encoding import encode
 
 SizeOf = Callable[[Any], Any]
 """The number for a Dim; anything else comes back as it is."""
@@ -160,7 +161,7 @@ def _filled(x: Any, tensors: Any) -> Any:
 
 def _callable(x: _BodySlots, tensors: Any) -> Callable[..., Any]:
     """The body as the function that a saved model makes of it."""
-    encoded = codec.encode(x.body, x.body.captured.index)
+    encoded = encode(x.body, x.body.captured.index)
     captured = [tensors[s.index] for s in x.slots]
     return codec.decode(encoded, captured, lambda tensor, axis: tensor.shape[axis], functions.resolve)
 

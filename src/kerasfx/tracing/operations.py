@@ -14,6 +14,7 @@ from kerasfx.keras_api import internals
 from kerasfx.runtime import codec, functions, safety
 from kerasfx.tracing import inference, public_calls
 from kerasfx.tracing.arguments import argument_of
+from kerasfx.tracing.encoding import encode
 from kerasfx.tracing.recorder import Arguments, Keywords, Trace
 from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.sizes.tensors import sizes_again
@@ -95,7 +96,7 @@ def _infer(trace: Trace, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
 def _require_encodable(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> None:
     # Here, and not when the model is saved: here the user's line is known.
     try:
-        safety.require_arguments(codec.encode([args, kwargs], lambda _: 0))
+        safety.require_arguments(encode([args, kwargs], lambda _: 0))
     except UnsafeFileError as error:
         raise trace.unsupported(f"{name} is called with what no saved model may hold: {error}") from None
     except codec.NotEncodableError as error:

@@ -40,8 +40,8 @@ from kerasfx.keras_api.builtins import (
     builtin_class,
 )
 from kerasfx.reporting import Finding
-from kerasfx.runtime import codec
 from kerasfx.tracing.control.training_flag import is_flag
+from kerasfx.tracing.encoding import encode
 from kerasfx.tracing.inference import specs_like
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import ADD_LOSS, SELECT, Effects
@@ -472,7 +472,7 @@ def _frozen(x: Any) -> Any:
     if isinstance(x, Dim):
         return "dim", x.op, _frozen(x.args)
     if isinstance(x, Body):
-        return "body", json.dumps(codec.encode(x, x.captured.index)), _frozen(x.captured)
+        return "body", json.dumps(encode(x, x.captured.index)), _frozen(x.captured)
     is_plain = x is None or isinstance(x, (bool, int, float, complex, str))
     return (type(x).__name__, x) if is_plain else id(x)
 

@@ -1,7 +1,7 @@
 """Functions of the backend itself, `tf.*`, `jax.*` and `torch.*`, called in the user's code.
 
 One file a backend says which of its functions have a twin in `keras.ops` and which calls are no op.
-Everything else in the namespaces of `kerasfx.functions.backend_functions` is recorded under its own name.
+Everything else in the namespaces of `kerasfx.runtime.functions` is recorded under its own name.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.dims import COMPARISONS, Dim, Question
 from kerasfx.reporting import Finding
-from kerasfx.runtime import codec
+from kerasfx.tracing.encoding import encode
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Guard:
     def condition(self, values: list[Value]) -> dict[str, Any]:
         """The comparison for a `CheckSizes` layer that takes `values`."""
         return {
-            "sides": [codec.encode(side, values.index) for side in self.sizes()],
+            "sides": [encode(side, values.index) for side in self.sizes()],
             "symbol": self.question.symbol,
             "answer": self.question.answer,
             "text": f"{self} ({self.source or self.path})",
