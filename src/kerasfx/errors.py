@@ -31,6 +31,21 @@ class NotInvertibleError(KerasFxError):
     """
 
 
+class PassError(KerasFxError, TypeError):
+    """What is given as a pass is none: it is no function, or returns something other than True or False.
+
+    >>> import keras, kerasfx
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> kerasfx.passes.run(kerasfx.trace(model).graph, [lambda graph: None])
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.PassError: ...
+
+    >>> kerasfx.passes.run(kerasfx.trace(model).graph, [lambda graph: False])
+    []
+    """
+
+
 class InputRequiredError(KerasFxError, ValueError):
     """The inputs of the model are not known.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from kerasfx import passes as graph_passes
 from kerasfx.comparing import verify as quick_compare
 from kerasfx.comparing.checks import NOT_TRAINABLE, NOTHING_FINITE
 from kerasfx.emitting import make_model, require_one_of
@@ -34,7 +35,6 @@ from kerasfx.keras_api.builtins import (
     is_builtin,
     is_plain_leaf,
 )
-from kerasfx.passes import lower
 from kerasfx.reporting import (
     Finding,
     Report,
@@ -134,7 +134,7 @@ def prepare_model(
     traced = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints, mode)
     if strict:
         _refuse_opaque(traced)
-    lower(traced.graph)
+    graph_passes.run(traced.graph)
     prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit)
     record = _record(prepared)
     if keep_class:

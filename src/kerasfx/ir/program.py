@@ -212,6 +212,15 @@ class Node(Producer):
         """Whether it calls one of these functions, or layers to be made: `node.calls("keras.ops.add")`."""
         return (self.spec.class_name if self.spec else self.function) in names
 
+    def calls_layer(self, cls: type) -> bool:
+        """Whether it calls a layer of exactly this class, one of the original or one to be made."""
+        return not isinstance(self.target, str) and self.target.is_of(cls)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is known of the config of the layer that it calls."""
+        return {} if isinstance(self.target, str) else self.target.settings
+
     @property
     def variables(self) -> list[Any]:
         """The variables of the original that the target holds itself, seeds included."""
@@ -349,3 +358,17 @@ def values_in(structure: object) -> Iterable[Value]:
             yield from leaf.values()
         elif isinstance(leaf, Captures):
             yield from leaf.captured
+
+
+def is_same(a: object, b: object) -> bool:
+    """Whether two arguments are one: the same Value, or the same number, array or word."""
+    if isinstance(a, (Value, Producer)) or isinstance(b, (Value, Producer)):
+        return a is b
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        # `==` of sizes would be a question that a trace writes down.
+        return isinstance(a, Dim) and a.same_as(b)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return type(a) is type(b) and np.array_equal(np.asarray(a), np.asarray(b))
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(is_same, a, b))
+    return type(a) is type(b) and a == b

@@ -35,6 +35,15 @@ class Target:
         """The variables of the original that the target holds itself, seeds included."""
         return []
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is known of the config of a layer."""
+        return {}
+
+    def is_of(self, cls: type) -> bool:
+        """Whether a layer of exactly this class is called."""
+        return False
+
     def text(self, path: str) -> str:
         """How the text form names the target of a node at `path`."""
         raise NotImplementedError
@@ -53,6 +62,17 @@ class LayerSpec(Target):
     class_name: str
     config: dict[str, Any] = field(default_factory=dict)
     slots: dict[str, Slot] | None = field(default=None, compare=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return self.config
+
+    def is_of(self, cls: type) -> bool:
+        """Whether it has the name of a class of the same package."""
+        package = self.class_name.partition(".")[0]
+        name = self.class_name.rpartition(".")[2]
+        return name == cls.__name__ and package == cls.__module__.partition(".")[0]
 
     def text(self, path: str) -> str:
         """`Permute(dims=(2, 1))`."""
@@ -83,6 +103,15 @@ class LayerCall(Target):
     def weights(self) -> dict[str, Any]:
         """The weights of the layer by the names that a pass uses."""
         return weights_by_name(self.layer)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The config, with the entries that are replaced in a copy."""
+        return {**self.layer.get_config(), **self.config}
+
+    def is_of(self, cls: type) -> bool:
+        """Whether the layer is of this class, and of no class derived from it."""
+        return type(self.layer) is cls
 
     def text(self, path: str) -> str:
         """`Dense 'encoder.proj'`."""
