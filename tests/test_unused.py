@@ -218,7 +218,7 @@ def test_oracle_sees_a_lost_regularizer(ask):
 
 
 def test_lost_loss_is_not_returned(monkeypatch):
-    monkeypatch.setattr(sys.modules["kerasfx.tracing"], "tie_unused", lambda session: None)
+    monkeypatch.setattr(sys.modules["kerasfx.tracing.attempt"], "tie_unused", lambda session: None)
     model = net(lambda: {"other": built_dense(kernel_regularizer="l2")}, not_called)
     with pytest.raises(NotEquivalentError, match="2 losses became 1"):
         kerasfx.prepare_model(model, keras.Input((4,)))
