@@ -1,9 +1,7 @@
 """The oracle: accepts equal models, catches each way to be wrong, and writes to neither model."""
 
 import random
-import sys
 import threading
-import types
 
 import keras
 import numpy as np
@@ -34,7 +32,7 @@ from kerasfx.comparing.pairing import (
     perturbed,
 )
 from kerasfx.comparing.run import present_state, run
-from kerasfx.handover.provenance import Provenance
+from kerasfx.handover.provenance import Provenance, attach
 
 pytestmark = pytest.mark.any_keras
 
@@ -226,12 +224,11 @@ def test_two_swapped_weights_with_equal_values_are_found_by_perturbing():
     assert failed(verify(a, b, variables=pairs)) == {"perturbed outputs", "losses"}
 
 
-def test_a_weight_wrongly_called_unused_is_found(monkeypatch):
+def test_a_weight_wrongly_called_unused_is_found():
     a, b = original(), functional()
     used = a.first.kernel
     pairs = [(v, w) for v, w in copied(a, b) if v is not used]
-    provenance = fake_provenance(a, variables=pairs, unused=[used])
-    monkeypatch.setitem(sys.modules, "kerasfx.handover.provenance", provenance)
+    remember(a, b, variables=pairs, unused=[used])
     assert "perturbed outputs" in failed(verify(a, b))
 
 
@@ -654,20 +651,17 @@ def test_calls_are_observed_in_their_own_thread_only():
 # Pairing
 
 
-def fake_provenance(a, **known):
-    """A stand-in for `kerasfx.provenance`, which knows one model."""
-    record = Provenance(call=lambda m, x: m(x))
+def remember(a, b, **known):
+    """Let `b` know that it was prepared from `a`."""
+    record = Provenance(call=lambda m, x: m(x), **known)
     record.remember(a)
-    vars(record).update(known)
-    module = types.ModuleType("kerasfx.handover.provenance")
-    module.provenance_of = lambda model: record
-    return module
+    attach(b, record)
 
 
-def test_recorded_provenance_is_used_for_its_own_original_only(monkeypatch):
+def test_recorded_provenance_is_used_for_its_own_original_only():
     a, b = original(), functional()
     pairs = copied(a, b)
-    monkeypatch.setitem(sys.modules, "kerasfx.handover.provenance", fake_provenance(a, variables=pairs))
+    remember(a, b, variables=pairs)
     assert pairing_of(a, b).variables == tuple(pairs)
     assert verify(a, b).notes == ()
     assert "does not know that it was prepared" in verify(original(), b).notes[0]

@@ -145,7 +145,7 @@ def prepare_model(
         found.findings.extend(_verify(prepared, traced.origin))
     if compile:
         with made_for(original_model.variables):
-            compile_like(original_model, prepared, record.variables)
+            compile_like(original_model, prepared, record)
     if dropped:
         warn_when_used(original_model, prepared)
     found.seconds = time.perf_counter() - start

@@ -21,6 +21,8 @@ class CopiedWeights:
     Attributes:
         copied: Pairs (variable of the source, variable of the target).
         merged: Pairs (layer of the source, layer of the target) whose LoRA deltas were added to the kernel.
+        computed: Pairs (variables of the source, variables of the target) of which one side is a weight
+            that is computed from the other side's.
         left_in_source: Variables of the source without partner: no output depends on them, or they hold
             constants.
         left_in_target: Variables of the target without partner, which keep their values.
@@ -28,12 +30,14 @@ class CopiedWeights:
 
     copied: tuple[tuple[keras.Variable, keras.Variable], ...]
     merged: tuple[tuple[keras.Layer, keras.Layer], ...] = ()
+    computed: tuple[tuple[tuple[keras.Variable, ...], tuple[keras.Variable, ...]], ...] = ()
     left_in_source: tuple[keras.Variable, ...] = ()
     left_in_target: tuple[keras.Variable, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{len(self.copied)} variables copied"]
         lines += [f"  LoRA merged: '{x.name}' into '{y.name}'" for x, y in self.merged]
+        lines += [f"  computed: {_named(ours)} -> {_named(theirs)}" for ours, theirs in self.computed]
         lines += [f"  without partner, not copied: {v.path}" for v in self.left_in_source]
         lines += [f"  without partner, left as it was: {v.path}" for v in self.left_in_target]
         return "\n".join(lines)
@@ -46,7 +50,8 @@ def copy_weights(source: keras.Layer, target: keras.Layer) -> CopiedWeights:
     may also have been loaded from a file or cloned. Without a record of the process that prepared it, the
     original is prepared again, and the two graphs are compared call by call. Everything is checked before
     the first weight is written. Weights, statistics and the states of seeds are copied; optimizers are not.
-    LoRA deltas are merged into the kernel, as Keras does when it saves.
+    LoRA deltas are merged into the kernel, as Keras does when it saves. Weights that a pass has computed are
+    computed again; on the way to the original the arithmetic is undone.
 
     Args:
         source: The model to copy from.
@@ -57,7 +62,8 @@ def copy_weights(source: keras.Layer, target: keras.Layer) -> CopiedWeights:
 
     Raises:
         WeightsMismatchError: The models do not belong together, or a pair of variables or layers does not
-            fit (shapes, dtypes, a quantized layer and a float one). Nothing was copied.
+            fit (shapes, dtypes, a quantized layer and a float one), or a weight that a pass has computed does
+            not say what it was computed from. Nothing was copied.
         InputRequiredError: An original has to be prepared, and its inputs are not known.
         TraceError: An original has to be prepared, and cannot be.
     """
@@ -76,13 +82,18 @@ def _summary(source: keras.Layer, target: keras.Layer, steps: list[Step]) -> Cop
         tuple(
             (v, w)
             for step in steps
-            if not step.merges
+            if not (step.merges or step.is_computed)
             for v, w in zip(step.sources, step.targets, strict=True)
         ),
         tuple(pair for step in steps for pair in step.merges),
+        tuple((step.sources, step.targets) for step in steps if step.is_computed),
         tuple(v for v in source.variables if id(v) not in taken),
         tuple(w for w in target.variables if id(w) not in given),
     )
+
+
+def _named(variables: tuple[keras.Variable, ...]) -> str:
+    return ", ".join(v.path for v in variables)
 
 
 def _correspondence(a: keras.Layer, b: keras.Layer) -> Correspondence:

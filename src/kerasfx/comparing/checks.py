@@ -19,9 +19,9 @@ from kerasfx.comparing.measure import (
     worst,
 )
 from kerasfx.comparing.pairing import (
-    Pair,
     Pairing,
     check_variables,
+    computed_in,
     perturbed,
 )
 from kerasfx.comparing.result import Check, Comparison, as_check
@@ -167,7 +167,7 @@ def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]
     if not outcomes:
         return []
     tolerance = subjects.tolerance
-    updates = functools.partial(_updates_difference, pairs=subjects.pairing.variables)
+    updates = functools.partial(_updates_difference, pairing=subjects.pairing)
     return [
         _check("training outputs", outcomes, _outputs_difference, tolerance),
         _check("training updates", outcomes, updates, tolerance),
@@ -215,19 +215,21 @@ def may_train_when_bare(a: keras.Layer, b: keras.Layer) -> bool:
 
 
 def _all_differences(subjects: Subjects, outcome: Outcome, losses: bool = True) -> list[Difference]:
-    updates = functools.partial(_updates_difference, pairs=subjects.pairing.variables)
+    updates = functools.partial(_updates_difference, pairing=subjects.pairing)
     asked = (_outputs_difference, updates, *([_losses_difference] if losses else []))
     return [difference(outcome, subjects.tolerance) for difference in asked]
 
 
-def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairs: Iterable[Pair]) -> Difference:
+def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing) -> Difference:
     """Compares the variables after a call: moving averages, counters, seeds."""
     if outcome.a.state is None or outcome.b.state is None:
         return _completed(outcome) or measure.EQUAL
     ours, theirs = outcome.a.state, outcome.b.state
+    expected = [(v.path, ours[id(v)][1], w) for v, w in pairing.variables]
+    expected += [(c.variable.path, computed_in(ours, c), c.variable) for c in pairing.computed]
     return worst(
-        tensor_difference(f"'{v.path}' after the call", ours[id(v)][1], theirs[id(w)][1], tolerance)
-        for v, w in pairs
+        tensor_difference(f"'{path}' after the call", value, theirs[id(w)][1], tolerance)
+        for path, value, w in expected
     )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from kerasfx.comparing.result import Check
 from kerasfx.comparing.run import Call, State, call_directly
+from kerasfx.handover.computed import ComputedWeight
 from kerasfx.handover.placement import placed_like
+from kerasfx.handover.provenance import provenance_of
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state
 
@@ -30,6 +32,7 @@ class Pairing:
 
     Attributes:
         variables: Pairs (variable of the original, variable of the prepared model).
+        computed: Variables of the prepared model that are computed from variables of the original.
         unused: Variables of the original that no output depends on, rightly without partner.
         constants: Variables that only the prepared model has: it keeps large constants in them.
         layers: Pairs (layer of the original, layer of the prepared model), in execution order.
@@ -39,6 +42,7 @@ class Pairing:
     """
 
     variables: tuple[Pair, ...]
+    computed: tuple[ComputedWeight, ...] = ()
     unused: tuple[keras.Variable, ...] = ()
     constants: tuple[keras.Variable, ...] = ()
     layers: tuple[LayerPair, ...] = ()
@@ -72,15 +76,12 @@ def pairing_of(
 
 def _recorded(a: keras.Layer, b: keras.Layer) -> Pairing | None:
     """What `prepare_model` remembers of `b`, if it was made from this very `a`."""
-    try:
-        from kerasfx.handover.provenance import provenance_of
-    except ImportError:
-        return None
     known = provenance_of(b)
     if known is None or known.original is not a:
         return None
     return Pairing(
         variables=(*known.variables, *known.metrics),
+        computed=tuple(known.computed),
         unused=tuple(known.unused),
         constants=tuple(known.constants),
         layers=tuple(known.layers),
@@ -169,7 +170,11 @@ def check_variables(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> Check:
     of_a, of_b = trained_ids(a), trained_ids(b)
     for ours, theirs in pairing.variables:
         faults += _pair_faults(ours, theirs, (is_trained(ours, of_a), is_trained(theirs, of_b)))
+    for weight in pairing.computed:
+        faults += _computed_faults(weight, of_a, of_b)
+    faults += [f"the constant '{w.path}' is trained" for w in pairing.constants if is_trained(w, of_b)]
     detail = f"{len(pairing.variables)} pairs, {len(pairing.unused)} unused"
+    detail += f", {len(pairing.computed)} computed" if pairing.computed else ""
     detail += f", {len(pairing.constants)} constants" if pairing.constants else ""
     return Check(
         name="variables",
@@ -187,9 +192,11 @@ def _some(faults: list[str], limit: int = 3) -> str:
 
 def _unpaired(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> list[str]:
     ours = {id(v) for v, _ in pairing.variables} | {id(v) for v in pairing.unused}
-    theirs = {id(w) for _, w in pairing.variables} | {id(w) for w in pairing.constants}
+    ours |= {id(v) for weight in pairing.computed for v in weight.originals}
+    partners = [*(w for _, w in pairing.variables), *(weight.variable for weight in pairing.computed)]
+    theirs = {id(w) for w in (*partners, *pairing.constants)}
     held = {id(w) for w in (*b.variables, *(w for m in metrics_of_layers(b) for w in m.variables))}
-    outside = [w for _, w in pairing.variables if id(w) not in held]
+    outside = [w for w in partners if id(w) not in held]
     return [
         *(f"'{v.path}' of the original is missing" for v in a.variables if id(v) not in ours),
         *(f"'{w.path}' has no counterpart" for w in b.variables if id(w) not in theirs),
@@ -218,6 +225,19 @@ def _pair_faults(ours: keras.Variable, theirs: keras.Variable, trained: tuple[bo
     return faults
 
 
+def _computed_faults(
+    weight: ComputedWeight, trained_in_a: dict[int, bool], trained_in_b: dict[int, bool]
+) -> list[str]:
+    faults = []
+    if weight.trains_alike:
+        trained = is_trained(weight.variable, trained_in_b)
+        others = [v for v in weight.originals if is_trained(v, trained_in_a) != trained]
+        faults = [f"'{v.path}' trainable {not trained} became {trained}" for v in others]
+    if weight.value(to_numpy).tobytes() != to_numpy(weight.variable).tobytes():
+        faults.append(f"'{weight.variable.path}' is not {weight}")
+    return faults
+
+
 def trained_ids(model: keras.Layer) -> dict[int, bool]:
     """Whether `fit` would train each of the model's variables, by id."""
     trained = {id(v) for v in model.trainable_variables}
@@ -229,13 +249,22 @@ def is_trained(variable: keras.Variable, trained: dict[int, bool]) -> bool:
     return trained.get(id(variable), bool(variable.trainable))
 
 
-def aligned(state: State, pairs: Iterable[Pair], own: State) -> State:
+def aligned(state: State, pairing: Pairing, own: State) -> State:
     """`own`, the state of the prepared model, with the original's values where they fit."""
     result = dict(own)
-    for ours, theirs in pairs:
+    for ours, theirs in pairing.variables:
         if id(ours) in state and tuple(ours.shape) == tuple(theirs.shape):
             result[id(theirs)] = (theirs, state[id(ours)][1])
+    for weight in pairing.computed:
+        if all(id(v) in state for v in weight.originals):
+            result[id(weight.variable)] = (weight.variable, computed_in(state, weight))
     return result
+
+
+def computed_in(state: State, weight: ComputedWeight) -> object:
+    """The value of a computed weight in a state of the original, a tensor."""
+    array = weight.value(lambda v: to_numpy(state[id(v)][1]))
+    return keras.ops.convert_to_tensor(array, dtype=weight.variable.dtype)
 
 
 def perturbed(state: State, seed: int) -> State:

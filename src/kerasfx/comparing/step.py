@@ -1,6 +1,6 @@
 """One step of gradient descent in both models, stateless and as `fit` takes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from kerasfx.comparing.measure import (
     unlike,
     worst,
 )
-from kerasfx.comparing.pairing import Pair, is_trained, trained_ids
+from kerasfx.comparing.pairing import is_trained, trained_ids
 from kerasfx.comparing.result import Check, as_check
 from kerasfx.comparing.run import (
     Call,
@@ -28,6 +28,7 @@ from kerasfx.comparing.run import (
     with_stand_ins,
 )
 from kerasfx.comparing.subjects import Subjects, first_line
+from kerasfx.handover.computed import ComputedWeight
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import raw_value
 
@@ -36,6 +37,10 @@ _LEARNING_RATE = 0.01
 _TRACED = (
     "no optimizer step: '{a}' computes something else while it is differentiated (a loss of "
     "{traced:.6g} instead of {plain:.6g}); on JAX, Keras 3.5 loses the masks of traced tensors"
+)
+_NOT_ALIKE = (
+    "'{path}' does not train like what it was computed from, {weight}: a model that is right in inference "
+    'alone is compared by kerasfx.compare(a, b, modes=("inference",))'
 )
 _ASSIGNS_OTHERS = (
     "no optimizer step as `fit` takes it: '{a}' assigns variables that Keras does not count among its own, "
@@ -49,32 +54,92 @@ def step_check(subjects: Subjects, sample: Sample, seed: int) -> tuple[list[Chec
     Returns:
         The check, or a note why there is none.
     """
-    pairs = _trained_pairs(subjects)
-    if not pairs:
+    trained = _trained(subjects)
+    unlike_ones = list(_not_trained_alike(subjects))
+    if unlike_ones:
+        return [as_check(_NAME, worst(unlike_ones), "")], []
+    if not trained:
         return [as_check(_NAME, measure.EQUAL, "nothing is trained")], []
     states = subjects.alike(subjects.own_states()[0])
     ours = _Descent(subjects.a, sample, states[0], subjects.pairing.call, seed)
     theirs = _Descent(subjects.b, sample, states[1], call_directly, seed)
-    asked = [v for v, _ in pairs], [w for _, w in pairs]
     try:
-        loss, gradients = ours.gradients(asked[0])
+        loss, gradients = ours.gradients(_sources(trained))
     except Exception as error:
         return [], [f"no optimizer step: the original has no gradients: {first_line(error)}"]
     try:
-        _, others = theirs.gradients(asked[1])
+        _, others = theirs.gradients([each.target for each in trained])
     except Exception as error:
         raised = unlike(f"only the prepared model raises {first_line(error)}")
         return [as_check(_NAME, raised, "")], []
-    total = worst(_differences(subjects.tolerance, pairs, states, gradients, others))
+    total = worst(_differences(subjects.tolerance, trained, states, gradients, others))
     note = None if total.within else _changed_by_tracing(subjects, ours, loss)
     if note:
         return [], [note]
-    in_fit, notes = _difference_in_fit(subjects, ours, theirs, pairs)
-    return [as_check(_NAME, worst([total, in_fit]), f"{len(pairs)} gradients and updated weights")], notes
+    in_fit, notes = _difference_in_fit(subjects, ours, theirs, trained)
+    return [as_check(_NAME, worst([total, in_fit]), f"{len(trained)} gradients and updated weights")], notes
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A variable of the prepared model that is trained, and what of the original trains alike.
+
+    Attributes:
+        target: The variable of the prepared model.
+        sources: Its partner, or the variables that it is a rearrangement of.
+        weight: How it is rearranged; None for a partner.
+    """
+
+    target: keras.Variable
+    sources: tuple[keras.Variable, ...]
+    weight: ComputedWeight | None = None
+
+    @property
+    def path(self) -> str:
+        """How it is called in messages."""
+        return self.sources[0].path if self.weight is None else self.target.path
+
+    def expected(self, read: Callable[[keras.Variable], Any]) -> Any:
+        """What a tensor for `target` should be, where `read` gives those for its sources."""
+        if self.weight is None:
+            return read(self.sources[0])
+        return self.weight.value(lambda v: to_numpy(read(v)))
+
+
+def _trained(subjects: Subjects) -> list[_Trained]:
+    trained = trained_ids(subjects.a)
+    pairing = subjects.pairing
+    unique = {id(v): _Trained(w, (v,)) for v, w in pairing.variables if is_trained(v, trained)}
+    found = [
+        each
+        for each in unique.values()
+        if keras.backend.is_float_dtype(each.sources[0].dtype)
+        and tuple(each.sources[0].shape) == tuple(each.target.shape)
+    ]
+    alike = [weight for weight in pairing.computed if weight.trains_alike]
+    return found + [
+        _Trained(weight.variable, tuple(weight.originals), weight)
+        for weight in alike
+        if all(is_trained(v, trained) for v in weight.originals)
+    ]
+
+
+def _sources(trained: Sequence[_Trained]) -> list[keras.Variable]:
+    """The variables of the original whose gradients are asked for, each once."""
+    return list({id(v): v for each in trained for v in each.sources}.values())
+
+
+def _not_trained_alike(subjects: Subjects) -> Iterator[Difference]:
+    """The computed weights with which a step does something else than with what they are computed from."""
+    of_a, of_b = trained_ids(subjects.a), trained_ids(subjects.b)
+    for weight in subjects.pairing.computed:
+        is_any = is_trained(weight.variable, of_b) or any(is_trained(v, of_a) for v in weight.originals)
+        if is_any and not weight.trains_alike:
+            yield unlike(_NOT_ALIKE.format(path=weight.variable.path, weight=weight))
 
 
 def _difference_in_fit(
-    subjects: Subjects, ours: "_Descent", theirs: "_Descent", pairs: list[Pair]
+    subjects: Subjects, ours: "_Descent", theirs: "_Descent", trained: list[_Trained]
 ) -> tuple[Difference, list[str]]:
     """What a step differs by that is taken as `fit` takes it, with variables that are really assigned.
 
@@ -88,16 +153,16 @@ def _difference_in_fit(
     if ours.assigns_others():
         return measure.EQUAL, [_ASSIGNS_OTHERS.format(a=subjects.a.name)]
     try:
-        gradients = ours.gradients_by_variables([v for v, _ in pairs])
+        gradients = ours.gradients_by_variables(_sources(trained))
     except Exception as error:
         why = f"the original raises {first_line(error)}"
         return measure.EQUAL, [f"no optimizer step as `fit` takes it: {why}"]
     try:
-        others = theirs.gradients_by_variables([w for _, w in pairs])
+        others = theirs.gradients_by_variables([each.target for each in trained])
     except Exception as error:
         return unlike(f"in fit, only the prepared model raises {first_line(error)}"), []
     states = ours.state, theirs.state
-    found = worst(_differences(subjects.tolerance, pairs, states, gradients, others))
+    found = worst(_differences(subjects.tolerance, trained, states, gradients, others))
     return replace(found, reason=f"in fit, {found.reason}" if found.reason else ""), []
 
 
@@ -152,16 +217,6 @@ def _changed_by_tracing(subjects: Subjects, descent: _Descent, traced: Any) -> s
     return _TRACED.format(a=subjects.a.name, traced=float(traced), plain=float(plain))
 
 
-def _trained_pairs(subjects: Subjects) -> list[Pair]:
-    trained = trained_ids(subjects.a)
-    unique = {id(v): (v, w) for v, w in subjects.pairing.variables if is_trained(v, trained)}
-    return [
-        (v, w)
-        for v, w in unique.values()
-        if keras.backend.is_float_dtype(v.dtype) and tuple(v.shape) == tuple(w.shape)
-    ]
-
-
 def _total_loss(result: Run, seed: int) -> Any:
     """Every float output weighted by fixed random numbers, plus the losses of the model."""
     total = keras.ops.zeros(())
@@ -180,17 +235,20 @@ def _total_loss(result: Run, seed: int) -> Any:
 
 def _differences(
     tolerance: Tolerance,
-    pairs: Sequence[Pair],
+    trained: Sequence[_Trained],
     states: tuple[State, State],
     ours: list[Any],
     theirs: list[Any],
 ) -> Iterator[Difference]:
     largest = max(measure.largest_magnitude(to_numpy(g)) for g in ours)
     loose = replace(tolerance, factor=10.0, unit=largest)
-    for (v, w), g, h in zip(pairs, ours, theirs, strict=True):
-        yield tensor_difference(f"gradient of '{v.path}'", g, h, loose)
-        stepped = (_stepped(v, states[0], g), _stepped(w, states[1], h))
-        yield tensor_difference(f"'{v.path}' after a step", *stepped, tolerance)
+    gradients = {id(v): g for v, g in zip(_sources(trained), ours, strict=True)}
+    for each, h in zip(trained, theirs, strict=True):
+        g = each.expected(lambda v: gradients[id(v)])
+        yield tensor_difference(f"gradient of '{each.path}'", g, h, loose)
+        stepped = each.expected(lambda v: _stepped(v, states[0], gradients[id(v)]))
+        own = _stepped(each.target, states[1], h)
+        yield tensor_difference(f"'{each.path}' after a step", stepped, own, tolerance)
 
 
 def _stepped(variable: keras.Variable, state: State, gradient: Any) -> Any:

@@ -124,12 +124,13 @@ class Subjects:
     def own_states(self) -> tuple[State, State]:
         """The present values of both models."""
         ours = [*self.a.variables, *(v for v, _ in self.pairing.variables)]
+        ours += [v for weight in self.pairing.computed for v in weight.originals]
         theirs = [*self.b.variables, *(w for _, w in self.pairing.variables)]
         return present_state(ours), present_state(theirs)
 
     def alike(self, state: State) -> tuple[State, State]:
         """A state of the original, and the same values for the prepared model."""
-        return state, aligned(state, self.pairing.variables, self.own_states()[1])
+        return state, aligned(state, self.pairing, self.own_states()[1])
 
     def outcome(
         self,

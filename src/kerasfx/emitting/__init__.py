@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import keras
 
 from kerasfx.emitting.walk import Walk
+from kerasfx.emitting.weights import require_shareable
 from kerasfx.handover import copying
 from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
@@ -43,9 +44,11 @@ def emit(
         A Functional model.
 
     Raises:
-        GraphError: The graph breaks an invariant.
+        GraphError: The graph breaks an invariant, or a layer of a pass cannot keep what its weights have in
+            the original: being trained or not, a regularizer, a constraint.
         NotCopyableError: A layer that is kept whole cannot be made again from its config.
-        ValueError: `weights` or `training_in_fit` is none of these.
+        ValueError: `weights` or `training_in_fit` is none of these, or weights are to be shared of which a
+            pass computes some.
     """
     graph = traced.graph if isinstance(traced, Traced) else traced
     model = make_model(graph, weights, name, training_in_fit)
@@ -64,6 +67,8 @@ def make_model(
     """Make a model as `emit` does, and leave to the caller what it should know of its original."""
     require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
     graph.check()
+    if weights == "share":
+        require_shareable([v for node in graph.nodes for v in node.weights.values()])
     with (
         internals.fresh_names(),
         internals.no_call_context(),

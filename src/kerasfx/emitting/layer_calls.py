@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 import kerasfx.runtime.layers
+from kerasfx.emitting import weights
 from kerasfx.emitting.making import Making, Tensors, shapes_of, static_shape
 from kerasfx.emitting.training import TrainingRules
 from kerasfx.errors import UnsupportedOperationError, describe
@@ -33,8 +34,13 @@ class LayerMaker:
     def of_spec(self, node: Node, args: Any, kwargs: Any) -> Tensors:
         """Call the layer that a pass put there."""
         assert isinstance(node.target, LayerSpec)
-        layer = self._made_of_spec(node.target, node)
-        return _new_tensors(node, layer, self.rules.call(layer, node, args, kwargs), (args, kwargs))
+        made = self.making.made
+        layer = made.get(id(node.target)) or self._made_of_spec(node.target, node)
+        outputs = self.rules.call(layer, node, args, kwargs)
+        if node.weights and id(node.target) not in made:
+            made[id(node.target)] = layer
+            weights.give(layer, node, self.making)
+        return _new_tensors(node, layer, outputs, (args, kwargs))
 
     def of_original(self, node: Node, args: Any, kwargs: Any) -> Tensors:
         """Call what stands for a layer of the original."""
@@ -77,7 +83,9 @@ class LayerMaker:
             found = self.making.loadable(regularizer, "regularizer", shapes_of(node), node.path)
             is_known = foreign.is_of_keras(found, "regularizer")
             config["activity_regularizer"] = keras.regularizers.serialize(found) if is_known else found
-        return public_class(target.class_name)(name=self.making.name(node.name), **config)
+        cls = public_class(target.class_name)
+        config |= weights.config_of(node, cls, self.making)
+        return cls(name=self.making.name(node.name), **config)
 
     # A copy, or the layer itself
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from kerasfx.errors import describe
-from kerasfx.handover.placement import hand_over
+from kerasfx.handover.computed import ComputedWeight
+from kerasfx.handover.placement import assign_array, hand_over
+from kerasfx.handover.provenance import Provenance
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.reporting import Finding
 
-Pairs = Iterable[tuple[Any, Any]]
-"""Pairs (variable of the original, variable of the prepared model)."""
 
-
-def require_compiled(original: Any, dropped: Sequence[Finding] = ()) -> None:
+def require_compiled(original: keras.layers.Layer, dropped: Sequence[Finding] = ()) -> None:
     """Refuse a model that the prepared one would not train like.
 
     Args:
@@ -51,20 +52,22 @@ def require_compiled(original: Any, dropped: Sequence[Finding] = ()) -> None:
         )
 
 
-def compile_like(original: Any, prepared: Any, pairs: Pairs) -> None:
+def compile_like(original: keras.Model, prepared: keras.Model, record: Provenance) -> None:
     """Compile `prepared` as `original` is compiled, with the state of its optimizer.
 
     Losses are the same objects; metrics and the optimizer are copies, whose state moves alone from then on.
-    The metrics begin as at the start of an epoch.
+    The metrics begin as at the start of an epoch. What the optimizer keeps for each weight goes along with
+    it, also where a pass has rearranged weights.
 
     Raises:
-        ValueError: The optimizer cannot be copied, or trains other variables than the prepared model.
+        ValueError: The optimizer cannot be copied, trains other variables than the prepared model, or has
+            state for weights from which a pass has computed others.
     """
     arguments: Any = internals.compile_arguments(original)
     metrics = {k: _own_metrics(arguments[k]) for k in ("metrics", "weighted_metrics")}
     settings = {k: getattr(original, k) for k in ("run_eagerly", "steps_per_execution", "jit_compile")}
     optimizer = _copy_of_optimizer(original.optimizer)
-    _continue_state(original.optimizer, optimizer, prepared, {id(v): w for v, w in pairs})
+    _continue_state(original.optimizer, optimizer, prepared, record)
     # The optimizer was wrapped for loss scaling already, if it was to be. Losses and metrics may be given
     # by the names that the original has for its outputs.
     names = prepared.output_names
@@ -82,11 +85,11 @@ def compile_like(original: Any, prepared: Any, pairs: Pairs) -> None:
         prepared.output_names = names
 
 
-def _own_metrics(metrics: Any) -> Any:
+def _own_metrics(metrics: object) -> object:
     """`metrics` with a copy of each metric, at the beginning of an epoch."""
     made: dict[int, Any] = {}
 
-    def own(x: Any) -> Any:
+    def own(x: object) -> object:
         if not isinstance(x, keras.metrics.Metric):
             return x
         if id(x) not in made:
@@ -97,7 +100,7 @@ def _own_metrics(metrics: Any) -> Any:
     return None if metrics is None else keras.tree.map_structure(own, metrics)
 
 
-def _copy_of_optimizer(optimizer: Any) -> Any:
+def _copy_of_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """An optimizer with the settings of `optimizer` and no state."""
     config = optimizer.get_config()
     if "inner_optimizer" in config:
@@ -119,26 +122,88 @@ def _copy_of_optimizer(optimizer: Any) -> Any:
     return copy
 
 
-def _settings(optimizer: Any) -> dict[str, Any]:
+def _settings(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     plain = (bool, int, float, str, type(None))
     return {k: v for k, v in vars(optimizer).items() if isinstance(v, plain) and k != "built"}
 
 
-def _continue_state(source: Any, target: Any, prepared: Any, partners: dict[int, Any]) -> None:
+def _continue_state(
+    source: keras.optimizers.Optimizer,
+    target: keras.optimizers.Optimizer,
+    prepared: keras.Model,
+    record: Provenance,
+) -> None:
     """Build `target` for the variables of `prepared`, and give it the state of `source`."""
     trained = internals.trained_by(source)
     if source.built:
-        _require_same_variables(source, trained, prepared, partners)
+        _require_same_variables(source, trained, prepared, record)
         target.build(prepared.trainable_variables)
-    place = {id(partners[id(v)]): i for i, v in enumerate(trained) if id(v) in partners}
-    order = [place[id(w)] for w in internals.trained_by(target)]
+    place = {id(v): i for i, v in enumerate(trained)}
+    ways: dict[int, Way] = {id(w): _Same(place[id(v)]) for v, w in record.variables if id(v) in place}
+    ways |= {id(c.variable): _Rearranged(c, place) for c in record.computed if c.trains_alike}
+    order = [ways[id(w)] for w in internals.trained_by(target)]
     for ours, theirs in _levels(source, target):
         _copy_state(ours, theirs, order)
 
 
-def _require_same_variables(source: Any, trained: list[Any], prepared: Any, partners: dict[int, Any]) -> None:
-    kept = {id(partners[id(v)]) for v in trained if id(v) in partners}
+@dataclass(frozen=True)
+class _Same:
+    """The slots of a variable are those of the variable at a place in the original's optimizer."""
+
+    place: int
+
+    def give(self, target: keras.Variable, slots: list[keras.Variable]) -> None:
+        """Give a slot its value."""
+        hand_over(target, slots[self.place])
+
+
+@dataclass(frozen=True)
+class _Rearranged:
+    """The slots of a variable are rearranged as the variable is."""
+
+    weight: ComputedWeight
+    place: dict[int, int]
+
+    def give(self, target: keras.Variable, slots: list[keras.Variable]) -> None:
+        """Give a slot its value.
+
+        Raises:
+            ValueError: What is kept there is not kept for each element of a weight.
+        """
+        sources = {id(v): slots[self.place[id(v)]] for v in self.weight.originals}
+        shapes = [tuple(sources[id(v)].shape) == tuple(v.shape) for v in self.weight.originals]
+        if not all(shapes) or tuple(target.shape) != tuple(self.weight.variable.shape):
+            raise ValueError(
+                describe(
+                    f"The state of the optimizer for '{self.weight.variable.path}' cannot be copied.",
+                    why=f"the weight is {self.weight}, and this optimizer keeps state for rows and columns "
+                    "instead of elements",
+                    hint="leave compile= out and compile the result",
+                )
+            )
+        assign_array(target, self.weight.value(lambda v: to_numpy(sources[id(v)])))
+
+
+Way = _Same | _Rearranged
+"""How the slots of a variable of the prepared model come from those of the original."""
+
+
+def _require_same_variables(
+    source: keras.optimizers.Optimizer,
+    trained: list[keras.Variable],
+    prepared: keras.Model,
+    record: Provenance,
+) -> None:
     wanted = {id(w): w for w in prepared.trainable_variables}
+    present = set(map(id, trained))
+    for weight in record.computed:
+        is_trained = id(weight.variable) in wanted
+        if any(id(v) in present for v in weight.originals) or is_trained:
+            _require_rearranged(source, weight, present if is_trained else set())
+    pairs = [(v, w) for v, w in record.variables]
+    pairs += [(v, weight.variable) for weight in record.computed for v in weight.originals]
+    partners = {id(v): w for v, w in pairs}
+    kept = {id(partners[id(v)]) for v in trained if id(v) in partners}
     other = [w for key, w in wanted.items() if key not in kept]
     other += [v for v in trained if id(v) in partners and id(partners[id(v)]) not in wanted]
     if other:
@@ -152,25 +217,45 @@ def _require_same_variables(source: Any, trained: list[Any], prepared: Any, part
         )
 
 
-def _levels(source: Any, target: Any) -> list[tuple[Any, Any]]:
+def _require_rearranged(
+    source: keras.optimizers.Optimizer, weight: ComputedWeight, trained: set[int]
+) -> None:
+    """Refuse a computed weight for which the state of the optimizer says nothing."""
+    if not weight.trains_alike or not all(id(v) in trained for v in weight.originals):
+        raise ValueError(
+            describe(
+                f"The state of the optimizer {source.name} says nothing of '{weight.variable.path}'.",
+                why=f"a pass has computed this weight, {weight}, and it does not train as these do",
+                hint="leave compile= out and compile the result",
+            )
+        )
+
+
+def _levels(
+    source: keras.optimizers.Optimizer, target: keras.optimizers.Optimizer
+) -> list[tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]]:
     """The optimizers and those inside them."""
     inner = getattr(source, "inner_optimizer", None)
     below = [] if inner is None else _levels(inner, target.inner_optimizer)
     return [(source, target), *below]
 
 
-def _copy_state(source: Any, target: Any, order: list[int]) -> None:
+def _copy_state(
+    source: keras.optimizers.Optimizer, target: keras.optimizers.Optimizer, order: list[Way]
+) -> None:
     """What is kept for each variable goes by variable (`order`), the counters and rates go in order."""
     slots = internals.optimizer_slots(source), internals.optimizer_slots(target)
     for name, ours in slots[0].items():
-        for place, theirs in zip(order, slots[1][name], strict=True):
+        for way, theirs in zip(order, slots[1][name], strict=True):
             if theirs is not None:
-                hand_over(theirs, ours[place])
+                way.give(theirs, ours)
     for ours, theirs in zip(*map(_beside_slots, (source, target), slots), strict=True):
         hand_over(theirs, ours)
 
 
-def _beside_slots(optimizer: Any, slots: dict[str, list[Any]]) -> list[Any]:
+def _beside_slots(
+    optimizer: keras.optimizers.Optimizer, slots: dict[str, list[keras.Variable]]
+) -> list[keras.Variable]:
     """The state that is not kept for each variable."""
     inner = getattr(optimizer, "inner_optimizer", None)
     other = {id(v) for values in slots.values() for v in values}

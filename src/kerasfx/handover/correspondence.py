@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from kerasfx.errors import WeightsMismatchError, describe
+from kerasfx.handover.computed import ComputedWeight
 from kerasfx.handover.copying import corresponding
-from kerasfx.handover.provenance import provenance_of
+from kerasfx.handover.provenance import VariablePair, provenance_of
 from kerasfx.keras_api import internals
+
+LayerPair = tuple[keras.layers.Layer, keras.layers.Layer]
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,20 @@ class Correspondence:
     Attributes:
         layers: Pairs of layers that the same code made.
         variables: Pairs of variables that are in no such layers: weights used by ops, states of seeds.
+        computed: Variables of the second that are computed from variables of the first.
+        computed_back: Variables of the first that are computed from variables of the second.
     """
 
-    layers: tuple[tuple[Any, Any], ...]
-    variables: tuple[tuple[Any, Any], ...] = ()
+    layers: tuple[LayerPair, ...]
+    variables: tuple[VariablePair, ...] = ()
+    computed: tuple[ComputedWeight, ...] = ()
+    computed_back: tuple[ComputedWeight, ...] = ()
 
     def reversed(self) -> Correspondence:
         """The same, seen from the other model."""
-        return Correspondence(_swapped(self.layers), _swapped(self.variables))
+        layers = tuple((y, x) for x, y in self.layers)
+        variables = tuple((w, v) for v, w in self.variables)
+        return Correspondence(layers, variables, self.computed_back, self.computed)
 
 
 def recorded(a: keras.Layer, b: keras.Layer) -> Correspondence | None:
@@ -63,42 +71,47 @@ def read_off_graphs(
     return found if flat_b is b else _from_original(flat_b, found.reversed()).reversed()
 
 
-def _swapped(pairs: tuple[tuple[Any, Any], ...]) -> tuple[tuple[Any, Any], ...]:
-    return tuple((y, x) for x, y in pairs)
-
-
-def _original_of(model: Any) -> Any:
+def _original_of(model: keras.layers.Layer) -> keras.layers.Layer | None:
     known = provenance_of(model)
     return known.original if known else None
 
 
-def _recorded(prepared: Any) -> Correspondence:
+def _recorded(prepared: keras.layers.Layer) -> Correspondence:
     """What of the original became what of `prepared`; layers first, for they may have changed since."""
-    known: Any = provenance_of(prepared)
+    known = provenance_of(prepared)
+    assert known is not None
+    for layer, variables in known.new_layers:
+        if {id(v) for v in layer.variables} != set(map(id, variables)):
+            raise _changed(layer)
     inside = {id(w) for _, y in known.layers for w in y.variables}
     own = {id(w) for w in prepared.variables if id(w) not in inside}
-    return Correspondence(tuple(known.layers), tuple(p for p in known.variables if id(p[1]) in own))
+    pairs = tuple(p for p in known.variables if id(p[1]) in own)
+    return Correspondence(tuple(known.layers), pairs, tuple(known.computed))
 
 
-def _from_original(prepared: Any, found: Correspondence) -> Correspondence:
+def _from_original(prepared: keras.layers.Layer, found: Correspondence) -> Correspondence:
     """`found`, which begins at `prepared`, beginning at the original of `prepared`."""
     known = _recorded(prepared)
     layers = {id(y): x for x, y in known.layers}
     variables = {id(w): v for v, w in known.variables}
+    computed = {id(weight.variable): weight for weight in known.computed}
     rest = [pair for x, y in found.layers if id(x) not in layers for pair in corresponding(x, y)]
+    pairs = (*rest, *found.variables)
     return Correspondence(
         tuple((layers[id(x)], y) for x, y in found.layers if id(x) in layers),
-        tuple((variables[id(v)], w) for v, w in (*rest, *found.variables) if id(v) in variables),
+        tuple((variables[id(v)], w) for v, w in pairs if id(v) in variables),
+        tuple(computed[id(v)].now_in(w) for v, w in pairs if id(v) in computed),
+        found.computed_back,
     )
 
 
-def _layers_side_by_side(a: Any, b: Any) -> list[tuple[Any, Any]]:
+def _layers_side_by_side(a: keras.Model, b: keras.Model) -> list[LayerPair]:
     """The pairs of layers with variables that stand at the same places of two Functional models."""
     if len(a.outputs) != len(b.outputs):
         raise _differ(a, b, f"they have {len(a.outputs)} and {len(b.outputs)} outputs")
-    there: dict[int, Any] = {}
-    back: dict[int, Any] = {}
-    pairs: list[tuple[Any, Any]] = []
+    there: dict[int, keras.layers.Layer] = {}
+    back: dict[int, keras.layers.Layer] = {}
+    pairs: list[LayerPair] = []
     for x, y in _calls_side_by_side(a, b):
         if id(x) not in there and id(y) not in back and getattr(x, "variables", ()):
             pairs.append((x, y))
@@ -107,7 +120,7 @@ def _layers_side_by_side(a: Any, b: Any) -> list[tuple[Any, Any]]:
     return pairs[::-1]  # inputs first
 
 
-def _calls_side_by_side(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+def _calls_side_by_side(a: keras.Model, b: keras.Model) -> Iterator[LayerPair]:
     """The pairs of operations that the outputs of two models come from, call by call."""
     seen: set[tuple[int, int]] = set()
     waiting = list(zip(a.outputs, b.outputs, strict=True))
@@ -124,16 +137,29 @@ def _calls_side_by_side(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
         waiting.extend(zip(x.inputs, y.inputs, strict=True))
 
 
-def _shown(operation: Any) -> str:
+def _changed(layer: keras.layers.Layer) -> WeightsMismatchError:
+    return WeightsMismatchError(
+        describe(
+            f"{type(layer).__name__} '{layer.name}' has other variables than when it was made; nothing was "
+            "copied.",
+            why="a pass put it where the original has functions or other layers, which take no LoRA deltas "
+            "and no quantized weights",
+            hint="copy before such changes",
+        )
+    )
+
+
+def _shown(operation: keras.Operation) -> str:
     return f"{type(operation).__name__} '{operation.name}'"
 
 
-def _differ(a: Any, b: Any, why: str) -> WeightsMismatchError:
+def _differ(a: keras.Model, b: keras.Model, why: str) -> WeightsMismatchError:
     return WeightsMismatchError(
         describe(
             f"'{a.name}' and '{b.name}' are not the same graph, and nothing was copied.",
             why=why,
-            hint="if the model was prepared with options (leaves=, hints=, Inputs(...)), prepare the "
-            'original with the same options and weights="share", and copy to or from that',
+            hint="if the model was prepared with options (leaves=, hints=, passes=, Inputs(...)), prepare "
+            "the original with the same options, copy to or from that, and between that and the original "
+            '(with weights="share" they are one)',
         )
     )

@@ -124,9 +124,11 @@ class _Attributes:
         self.changed = {id(call.layer) for call in calls if "activation" in call.config}
         self.layers = {id(x): y for x, y in record.layers}
         self.variables = {id(v): w for v, w in record.variables}
+        self.computed = {id(v): c for c in record.computed for v in c.originals}
         made = {layer.name: layer for layer in prepared.layers}
-        self.counted_alone = {key: made[v.name] for key, v in counted_alone(graph).items() if v.name in made}
-        self.used = set(self.variables) - set(self.counted_alone)
+        alone = {key: v.name for key, v in counted_alone(graph).items() if key not in self.computed}
+        self.counted_alone = {key: made[name] for key, name in alone.items() if name in made}
+        self.used = record.carried() - set(self.counted_alone)
         state = [*internals.all_layers(original), *original.variables]
         self.of_original = set() if share else set(map(id, state))
         drawing = [layer.generator for layer in prepared.layers if hasattr(layer, "generator")]
@@ -183,7 +185,13 @@ class _Attributes:
 
     def _variable(self, variable: Any) -> Any:
         found = self.variables.get(id(variable))
-        return self._variable_of_its_own(variable) if found is None else found
+        if found is not None:
+            return found
+        if id(variable) in self.computed:
+            weight = self.computed[id(variable)]
+            what = f"a pass has computed '{weight.variable.path}' from it, which is {weight}"
+            raise _RefusedError(f"the weight '{variable.path}' is no more: {what}")
+        return self._variable_of_its_own(variable)
 
     def _generator(self, generator: Any) -> Any:
         state = self.variables.get(id(generator.state))

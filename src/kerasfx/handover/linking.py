@@ -35,8 +35,8 @@ def link(
     record.remember(original)
     record.call = _caller(origin.call.changed(lambda x: replace(x, example=None)))
     record.examples = _kept(origin.call.examples())
-    paired = {id(v) for v, _ in record.variables}
-    record.unused = [v for v in original.variables if id(v) not in paired]
+    carried = record.carried()
+    record.unused = [v for v in original.variables if id(v) not in carried]
     about_fit = (
         fit.finding(graph, training_in_fit, original),
         fit.forgotten_losses(origin.calls_of_model, origin.adding_losses, original),

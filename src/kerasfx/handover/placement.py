@@ -8,12 +8,13 @@ from copy import copy
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.replacing import undone
 
 
-def assign(target: Any, source: Any) -> None:
+def assign(target: keras.Variable, source: keras.Variable) -> None:
     """Give `target` the value of `source`, in an array of its own that lies where that of `target` lay.
 
     `fit` donates the arrays of JAX, and PyTorch trains them in place.
@@ -21,7 +22,13 @@ def assign(target: Any, source: Any) -> None:
     target.assign(placed_like(target.value, keras.ops.copy(source.value)))
 
 
-def hand_over(target: Any, source: Any) -> None:
+def assign_array(target: keras.Variable, array: np.ndarray) -> None:
+    """Give `target` the numbers of a NumPy array of its shape, where it lay."""
+    value = keras.ops.convert_to_tensor(array, dtype=target.dtype)
+    target.assign(placed_like(target.value, value))
+
+
+def hand_over(target: keras.Variable, source: keras.Variable) -> None:
     """Give `target`, which was made for `source`, its value, in an array of its own, and its layout.
 
     Only if `source` has no layout, `target` keeps the one that the distribution gave it.
@@ -42,14 +49,14 @@ def placed_like(present: Any, array: Any) -> Any:
 
 
 @contextmanager
-def made_for(originals: Iterable[Any]) -> Iterator[None]:
+def made_for(originals: Iterable[keras.Variable]) -> Iterator[None]:
     """Let the variables made in the block lie on the devices of `originals`, whose copies they will be."""
     known = list(originals)
     with _strategy_scope(known), _layouts_by_shape(known):
         yield
 
 
-def _strategy_scope(variables: list[Any]) -> AbstractContextManager[Any]:
+def _strategy_scope(variables: list[keras.Variable]) -> AbstractContextManager[Any]:
     """The scope of the `tf.distribute.Strategy` that `variables` were made in, if there is one."""
     raw = map(internals.raw_value, variables)
     strategies = [v.distribute_strategy for v in raw if hasattr(v, "distribute_strategy")]
@@ -57,7 +64,7 @@ def _strategy_scope(variables: list[Any]) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _layouts_by_shape(originals: list[Any]) -> Iterator[None]:
+def _layouts_by_shape(originals: list[keras.Variable]) -> Iterator[None]:
     """Let variables begin with a layout of one of `originals` of their shape; `hand_over` sets the right one.
 
     A distribution goes by paths, and a copy has others: what is sharded would first be made in one piece.

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+
+from kerasfx.handover.computed import ComputedWeight
 from kerasfx.reporting import Finding
+
+VariablePair = tuple[keras.Variable, keras.Variable]
+"""A variable of the original, and that of the prepared model which stands for it."""
 
 
 @dataclass
@@ -16,42 +22,51 @@ class Provenance:
 
     Attributes:
         variables: Pairs (variable of the original, variable of the prepared model).
+        computed: Variables of the prepared model that are computed from variables of the original.
         metrics: Such pairs of the state of metrics that `call` updates, which Keras counts apart.
         unused: Variables of the original that no output depends on.
         constants: Variables of the prepared model that hold constants.
         layers: Pairs (layer of the original, layer of the prepared model), in order of execution.
+        new_layers: Layers that a pass has put into the graph, with the variables that each was made with.
         sizes: Shape of each input, by name, with the sizes that it was traced with.
         examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
         findings: What the user should know of how the layers were made.
         call: `call(model, inputs)` calls the original with inputs in the structure of the prepared model.
     """
 
-    variables: list[tuple[Any, Any]] = field(default_factory=list)
-    metrics: list[tuple[Any, Any]] = field(default_factory=list)
-    unused: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-    layers: list[tuple[Any, Any]] = field(default_factory=list)
+    variables: list[VariablePair] = field(default_factory=list)
+    computed: list[ComputedWeight] = field(default_factory=list)
+    metrics: list[VariablePair] = field(default_factory=list)
+    unused: list[keras.Variable] = field(default_factory=list)
+    constants: list[keras.Variable] = field(default_factory=list)
+    layers: list[tuple[keras.layers.Layer, keras.layers.Layer]] = field(default_factory=list)
+    new_layers: list[tuple[keras.layers.Layer, list[keras.Variable]]] = field(default_factory=list)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     examples: Any = None
     findings: list[Finding] = field(default_factory=list)
     call: Callable[..., Any] = field(default=lambda model, inputs, **kwargs: model(inputs, **kwargs))
-    _original: Any = None
+    _original: weakref.ref[keras.layers.Layer] | None = None
 
     @property
-    def original(self) -> Any:
+    def original(self) -> keras.layers.Layer | None:
         """The original model, or None once it is gone."""
         return self._original() if self._original is not None else None
 
-    def remember(self, original: Any) -> None:
+    def remember(self, original: keras.layers.Layer) -> None:
         """Refer to the original, without keeping it alive."""
         self._original = weakref.ref(original)
 
+    def carried(self) -> set[int]:
+        """The `id`s of the variables of the original that the prepared model has, or is computed from."""
+        computed = {id(v) for weight in self.computed for v in weight.originals}
+        return computed | {id(v) for v, _ in self.variables}
 
-def attach(model: Any, provenance: Provenance) -> None:
+
+def attach(model: keras.layers.Layer, provenance: Provenance) -> None:
     """Remember `provenance` with `model`."""
     object.__setattr__(model, "_kerasfx_provenance", provenance)
 
 
-def provenance_of(model: Any) -> Provenance | None:
+def provenance_of(model: object) -> Provenance | None:
     """The provenance of a model that `emit` or `prepare_model` made in this process, or None."""
     return getattr(model, "_kerasfx_provenance", None)

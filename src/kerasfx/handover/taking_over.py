@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from kerasfx.errors import WeightsMismatchError, describe
+from kerasfx.errors import NotInvertibleError, WeightsMismatchError, describe
+from kerasfx.handover.computed import ComputedWeight
 from kerasfx.handover.copying import kind_of
 from kerasfx.handover.correspondence import Correspondence
-from kerasfx.handover.placement import assign
+from kerasfx.handover.placement import assign, assign_array
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 
@@ -22,19 +24,72 @@ class Step:
     """One thing to do once everything was checked, and the variables that it deals with."""
 
     run: Callable[[], None]
-    sources: tuple[Any, ...]
-    targets: tuple[Any, ...]
-    merges: tuple[tuple[Any, Any], ...] = ()
+    sources: tuple[keras.Variable, ...]
+    targets: tuple[keras.Variable, ...]
+    merges: tuple[tuple[keras.layers.Layer, keras.layers.Layer], ...] = ()
+    is_computed: bool = False
 
 
 def steps_between(known: Correspondence) -> list[Step]:
     """The steps that give what belongs together the values of the first of each pair.
 
     Raises:
-        WeightsMismatchError: A pair of variables or layers does not fit.
+        WeightsMismatchError: A pair of variables or layers does not fit, or a weight that was computed when
+            the model was made does not say what it was computed from.
     """
     steps = [_between_variables(v, w) for v, w in known.variables]
-    return steps + [step for x, y in known.layers for step in _between_layers(x, y)]
+    steps += [step for x, y in known.layers for step in _between_layers(x, y)]
+    pairs = [(v, w) for step in steps for v, w in zip(step.sources, step.targets, strict=False)]
+    taken_home: TakenHome = {id(w): (v, partial(to_numpy, v)) for v, w in pairs}
+    steps += [_computed_again(weight) for weight in known.computed]
+    return steps + [_taken_back(weight, taken_home) for weight in known.computed_back]
+
+
+def _computed_again(weight: ComputedWeight) -> Step:
+    """Compute a weight of the prepared model from those of the original."""
+    array = weight.value(to_numpy)
+    return Step(
+        lambda: assign_array(weight.variable, array),
+        tuple(weight.originals),
+        (weight.variable,),
+        is_computed=True,
+    )
+
+
+TakenHome = dict[int, tuple[keras.Variable, Callable[[], np.ndarray]]]
+"""By the `id` of a variable of the original: which variable gives it a value, and which."""
+
+
+def _taken_back(weight: ComputedWeight, taken_home: TakenHome) -> Step:
+    """Find what the weights of the original are that a weight of the prepared model was computed from.
+
+    Args:
+        weight: The weight.
+        taken_home: What gives variables of the original a value already; further ones are noted here.
+    """
+    try:
+        found = weight.inverse(to_numpy(weight.variable))
+    except NotInvertibleError as error:
+        names = ", ".join(f"'{v.path}'" for v in weight.originals)
+        raise _mismatch(
+            f"'{weight.variable.path}' was computed from {names} when the model was made",
+            str(error),
+            "train the original, or the model that is prepared without this pass",
+        ) from error
+    for variable, array in found:
+        other, known = taken_home.setdefault(id(variable), (weight.variable, lambda array=array: array))
+        if known().tobytes() != array.tobytes():
+            raise _mismatch(
+                f"'{variable.path}' would be given other values by '{other.path}' than by "
+                f"'{weight.variable.path}'",
+                "it became both, and the two have been trained apart, or rounded apart",
+            )
+
+    def assign_all() -> None:
+        for variable, array in found:
+            assign_array(variable, array)
+
+    return Step(assign_all, (weight.variable,), tuple(v for v, _ in found), is_computed=True)
 
 
 def _between_variables(source: Any, target: Any) -> Step:

@@ -28,6 +28,7 @@
 | `Operation._inbound_nodes`, `Node.input_tensors`, `KerasTensor._keras_history` | telling masks apart | 3.0 |
 | `Layer._tracker`: `config`, `stored_ids`; `DotNotTrackScope` | a copy tracks its own state | 3.0 |
 | `Layer._untrack_variable`, `_tracker`: `lock`, `unlock` | a weight that two layers have | 3.0 |
+| `Layer._post_track_variable`, `_post_untrack_variable` | the same for what a backend tracks | 3.0 |
 | `Layer._call_has_training_arg`, `_call_has_mask_arg` | whether `call` takes `training`, `mask` | 3.0 |
 | `Layer._call_signature` | what `call` takes, whatever wraps it | 3.0 |
 | `Layer._call_has_context_arg` | a model to which `fit` passes no `training` | 3.11 |
@@ -734,6 +735,20 @@ def exchange_weight(layer: Any, variable: Any) -> None:
     layer._tracker.unlock()
     layer.weight = variable
     layer._tracker.lock()
+
+
+def put_in_place(layer: Layer, own: keras.Variable, other: keras.Variable) -> None:
+    """Let `other`, which may belong to other layers as well, take the place of `own` in a built layer."""
+    for part in all_layers(layer):
+        for name, (_, store) in part._tracker.config.items():
+            places = [i for i, x in enumerate(store) if x is own]
+            if places:
+                store[places[0]] = other
+                part._tracker.stored_ids[name] ^= {id(own), id(other)}
+                part._post_untrack_variable(own)
+                part._post_track_variable(other)
+        # Past `__setattr__`, which would track it a second time.
+        vars(part).update({k: other for k, x in vars(part).items() if x is own})
 
 
 def save_as(cls: type, registered: type) -> None:

@@ -1,0 +1,222 @@
+"""The weights of a layer that a pass wants: what each one is, and what it brings along.
+
+A weight of the original has more than a value: whether it is trained, a regularizer, a constraint. A file
+keeps none of that with the variable, but in the config of the layer, and `trainable` for the whole layer
+alone. So all of it is written into the config, and what no config can say is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasfx.emitting.making import Making
+from kerasfx.errors import GraphError, describe
+from kerasfx.handover import recorded
+from kerasfx.handover.computed import ComputedWeight, array_of
+from kerasfx.handover.placement import assign_array, hand_over
+from kerasfx.ir import LayerSpec, Node, Value
+from kerasfx.ir.targets import weights_by_name
+from kerasfx.ir.weights import Computed
+from kerasfx.keras_api import internals
+from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.reporting import Finding
+
+KINDS = ("regularizer", "constraint")
+
+ELEMENTWISE = (
+    keras.regularizers.L1,
+    keras.regularizers.L2,
+    keras.regularizers.L1L2,
+    keras.constraints.NonNeg,
+)
+"""Regularizers and constraints that do not ask where in the weight an element lies."""
+
+
+# What a weight brings along
+
+
+def config_of(node: Node, cls: type, making: Making) -> dict[str, Any]:
+    """What the weights of `node` say of the config of its layer, of class `cls`.
+
+    Raises:
+        GraphError: The config cannot say it, or the pass has said something else.
+    """
+    said = {**dict(_kept(node, cls, making)), **_trainable(node)}
+    given = node.spec.config if node.spec else {}
+    for key, value in said.items():
+        if key in given and _plain(_read(given[key], key)) != _plain(value):
+            raise _refusal(
+                node,
+                f"its config says {key}={given[key]!r}, but its weights say {value!r}",
+                "a weight keeps what it has in the original",
+                f"leave {key} out of the config",
+            )
+    return said
+
+
+def _kept(node: Node, cls: type, making: Making) -> Iterator[tuple[str, object]]:
+    """Regularizers and constraints, by the arguments of `cls` that take them."""
+    arguments = set(inspect.signature(cls).parameters)
+    found: dict[str, object] = {}
+    for name, value in node.weights.items():
+        for kind in KINDS:
+            own = _own(node, name, value, kind, making)
+            key = next((k for k in _keys(name, kind) if k in arguments), None)
+            if key is None and own is not None:
+                hint = "leave the weight to functions, whose weights keep theirs"
+                raise _refusal(node, f"{cls.__name__} can have no {kind} for '{name}'", "", hint)
+            if key is not None and _plain(found.setdefault(key, own)) != _plain(own):
+                why = f"{cls.__name__} has one {key} for all of them"
+                raise _refusal(node, f"its weights have several kinds of {kind}", why, "make layers apart")
+    return iter(found.items())
+
+
+def _keys(name: str, kind: str) -> Iterator[str]:
+    """How the constructor may call it: that of "recurrent_kernel" is `recurrent_regularizer`."""
+    last = name.rpartition("/")[2]
+    yield f"{last}_{kind}"
+    yield f"{last.removesuffix('_kernel')}_{kind}"
+
+
+def _own(node: Node, name: str, value: Value, kind: str, making: Making) -> object:
+    """The regularizer or constraint that a weight has in the original."""
+    if not isinstance(value.producer, Computed):
+        variable = value.variable
+        if variable is None:
+            return None
+        called_with = [recorded.argument_of(variable)]
+        return making.loadable(getattr(variable, kind), kind, called_with, node.path)
+    expression = value.producer.expression
+    found = [(v.variable, getattr(v.variable, kind)) for v in expression.parameters]
+    given = [(v, x) for v, x in found if x is not None]
+    if not given:
+        return None
+    if not expression.is_rearrangement:
+        what = f"the {kind} of {given[0][0].path} is not that of '{name}', which is computed from it"
+        making.tell([Finding("warning", node.path, f"{node.name}: {what}", node.source)])
+        return None
+    first = given[0][1]
+    if not isinstance(first, ELEMENTWISE) or any(_plain(x) != _plain(first) for _, x in found):
+        why = (
+            f"what {type(first).__name__} does depends on where an element lies, and '{name}' is {expression}"
+        )
+        raise _refusal(node, f"the {kind} of {given[0][0].path} does not go along", why, "")
+    return first
+
+
+def _read(given: object, key: str) -> object:
+    """An entry of a config as the object that it stands for."""
+    reader = {"regularizer": keras.regularizers.get, "constraint": keras.constraints.get}
+    return reader.get(key.rpartition("_")[2], lambda x: x)(given)
+
+
+def _plain(x: object) -> object:
+    """A regularizer or constraint as something that can be compared; other values are themselves."""
+    if isinstance(x, keras.regularizers.Regularizer):
+        return keras.regularizers.serialize(x)
+    return keras.constraints.serialize(x) if isinstance(x, keras.constraints.Constraint) else x
+
+
+# Whether it is trained
+
+
+def _trainable(node: Node) -> dict[str, bool]:
+    """`trainable` for the config of the layer, where its weights say something of it.
+
+    Keras saves it for a whole layer: of a Dense whose bias alone is frozen, a file forgets that it is.
+    """
+    slots = (node.spec.slots if node.spec else None) or {}
+    by_name = {name: _is_trained(value) for name, value in node.weights.items()}
+    moving = [name for name, trained in by_name.items() if trained and not slots[name].trainable]
+    if moving:
+        what = f"'{moving[0]}' is never trained by this layer, but {_what(node, moving[0])} is trained"
+        raise _refusal(node, what, "", "leave the weight to functions")
+    asked = {name: trained for name, trained in by_name.items() if slots[name].trainable}
+    if len(set(asked.values())) > 1:
+        named = [next(n for n, trained in asked.items() if trained is wanted) for wanted in (True, False)]
+        raise _refusal(
+            node,
+            f"{_what(node, named[0])} is trained and {_what(node, named[1])} is not",
+            f"as '{named[0]}' and '{named[1]}' of one layer they would both be trained once the model is "
+            "saved and loaded, because Keras saves `trainable` for a whole layer",
+            "let the pass leave such nodes as they are, or make two layers",
+        )
+    return {"trainable": all(asked.values())} if asked else {}
+
+
+def _is_trained(value: Value) -> bool:
+    if isinstance(value.producer, Computed):
+        return any(v.variable.trainable for v in value.producer.expression.parameters)
+    return value.variable is not None and bool(value.variable.trainable)
+
+
+def _what(node: Node, name: str) -> str:
+    value = node.weights[name]
+    return value.variable.path if value.variable is not None else f"%{value.name}"
+
+
+# What it is
+
+
+def give(layer: keras.layers.Layer, node: Node, making: Making) -> None:
+    """Give a layer that was built for `node` its weights, and note where they come from."""
+    slots: dict[str, keras.Variable] = weights_by_name(layer)
+    for name, value in node.weights.items():
+        _give(layer, slots[name], value, making)
+    if node.weights:
+        making.record.new_layers.append((layer, list(layer.variables)))
+
+
+def _give(layer: keras.layers.Layer, own: keras.Variable, value: Value, making: Making) -> None:
+    variable, record = value.variable, making.record
+    if variable is None:
+        assign_array(own, array_now(value))
+        own.trainable = _is_trained(value)
+        if isinstance(value.producer, Computed) and value.producer.expression.parameters:
+            record.computed.append(ComputedWeight.of(own, value.producer.expression))
+        else:
+            record.constants.append(own)
+    elif making.share:
+        internals.put_in_place(layer, own, variable)
+        record.variables.append((variable, variable))
+    else:
+        own.trainable = variable.trainable
+        hand_over(own, variable)
+        record.variables.append((variable, own))
+
+
+def array_now(value: Value) -> np.ndarray:
+    """The array of a weight that is no variable of the original."""
+    if isinstance(value.producer, Computed):
+        return value.producer.expression.evaluate(lambda v: array_of(v, to_numpy))
+    return array_of(value, to_numpy)
+
+
+def require_shareable(values: list[Value]) -> None:
+    """Refuse weights that are no variables of the original, where these are to be shared.
+
+    Raises:
+        ValueError: There is one.
+    """
+    computed = [(v, v.producer.expression) for v in values if isinstance(v.producer, Computed)]
+    for value, expression in computed:
+        raise ValueError(
+            describe(
+                f'weights="share" is not possible: the weight %{value.name} is {expression}.',
+                why="a weight that is computed when the model is made is no variable of the original",
+                hint='weights="copy", or leave out the pass that computes it',
+            )
+        )
+
+
+def _refusal(node: Node, what: str, why: str, hint: str) -> GraphError:
+    assert isinstance(node.target, LayerSpec)
+    kind = node.target.class_name.rpartition(".")[2]
+    where = f"{node.path or 'the model'}" + (f", {node.source.in_full}" if node.source else "")
+    message = f"Node '{node.name}' ({kind}) cannot have the weights that it was given: {what}."
+    return GraphError(describe(message, where=where, why=why, hint=hint))
