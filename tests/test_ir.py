@@ -323,6 +323,14 @@ class TestPrune:
         assert graph.prune()
         assert [n.name for n in graph.nodes] == ["relu"]
 
+    def test_the_first_node_may_be_what_no_output_needs(self):
+        graph = Graph("net")
+        graph.inputs = value = graph.add_input("x", (3, 4), "float32")
+        op(graph, "unused", value)
+        graph.outputs = op(graph, "exp", value)
+        assert graph.prune()
+        assert [node.name for node in graph.check().nodes] == ["exp"]
+
 
 def test_truncate_forgets_the_last_nodes_and_their_names():
     graph = line("relu", "exp", "tanh")

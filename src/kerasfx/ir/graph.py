@@ -457,9 +457,11 @@ class Graph(Program):
         """Remove every Node, weight and constant that no output needs. Returns whether any was."""
         needed = self.needed()
         dead = [node for node in self.nodes if needed.isdisjoint(node.results)]
+        # Before any is detached: a loop over the nodes knows by the first which program they are of.
+        kept = [node for node in self.nodes if not needed.isdisjoint(node.results)]
         for node in reversed(dead):
             self._detach(node)
-        self.nodes[:] = [node for node in self.nodes if not needed.isdisjoint(node.results)]
+        self.nodes[:] = kept
         self._computed = [v for v in self._computed if v in needed]
         self._parameters = {k: v for k, v in self._parameters.items() if v in needed}
         self._constants = {k: v for k, v in self._constants.items() if v in needed}
