@@ -9,13 +9,13 @@ import keras
 
 from kerasfx.emitting.walk import Walk
 from kerasfx.emitting.weights import require_shareable
-from kerasfx.handover import copying
 from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
 from kerasfx.handover.linking import link
 from kerasfx.handover.placement import made_for
 from kerasfx.ir import Graph
 from kerasfx.keras_api import foreign, internals
+from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.runtime import modes
 from kerasfx.tracing.patches import installed
 from kerasfx.tracing.traced import Origin, Traced
@@ -75,7 +75,7 @@ def make_model(
         internals.calls_forgotten(
             lambda: [x for layer in graph.called_layers() for x in internals.all_layers(layer)]
         ),
-        copying.random_state_kept(),
+        random_state_kept(),
         made_for(_variables_of(graph)),
         installed() if _will_record(graph) else nullcontext(),
     ):

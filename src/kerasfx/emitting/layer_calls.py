@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-import kerasfx.runtime.layers
 from kerasfx.emitting import weights
 from kerasfx.emitting.making import Making, Tensors, shapes_of, static_shape
 from kerasfx.emitting.training import TrainingRules
@@ -17,6 +16,7 @@ from kerasfx.ir import LayerCall, LayerSpec, Node, Value, leaves_of, map_values
 from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.builtins import builtin_class, how_to_save, is_plain_leaf
 from kerasfx.reporting import Finding
+from kerasfx.runtime.layers import class_named
 
 Pairs = list[tuple[keras.Variable, keras.Variable]]
 
@@ -83,7 +83,7 @@ class LayerMaker:
             found = self.making.loadable(regularizer, "regularizer", shapes_of(node), node.path)
             is_known = foreign.is_of_keras(found, "regularizer")
             config["activity_regularizer"] = keras.regularizers.serialize(found) if is_known else found
-        cls = public_class(target.class_name)
+        cls = class_named(target.class_name)
         config |= weights.config_of(node, cls, self.making)
         return cls(name=self.making.name(node.name), **config)
 
@@ -177,13 +177,3 @@ def _serialized(config: dict[str, Any]) -> dict[str, object]:
 
 def _spec(value: Value) -> keras.KerasTensor:
     return keras.KerasTensor(static_shape(value), dtype=value.dtype)
-
-
-def public_class(name: str) -> Any:
-    """The class of a layer by its public name, of Keras or of `kerasfx.layers`."""
-    if name.partition(".")[0] == "kerasfx":
-        return getattr(kerasfx.runtime.layers, name.rpartition(".")[2])
-    found: Any = keras
-    for part in name.split(".")[1:]:
-        found = getattr(found, part)
-    return found

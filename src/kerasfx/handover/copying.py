@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import keras
-import numpy as np
 
 from kerasfx.errors import NotCopyableError, describe
 from kerasfx.handover import recorded
@@ -25,7 +22,7 @@ from kerasfx.keras_api.builtins import (
     builtin_class,
     is_builtin,
 )
-from kerasfx.keras_api.replacing import undone
+from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.reporting import Finding
 
 Way = tuple[str, Callable[[], Any]]
@@ -371,18 +368,6 @@ def copy_beside_graph(layer: Any) -> Any:
 def _complete(original: Any, copy: Any) -> None:
     build_alike(original, copy)
     hand_over_state(original, copy)
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Give the random states back: initializers of copies draw their seeds from Python's and NumPy's."""
-    python, numpy_state = random.getstate(), np.random.get_state()
-    with (
-        undone(lambda: random.setstate(python)),
-        undone(lambda: np.random.set_state(numpy_state)),
-        internals.backend_random_state(),
-    ):
-        yield
 
 
 def cannot_be_copied(

@@ -10,6 +10,9 @@ from kerasfx.errors import GraphError, describe
 from kerasfx.ir.program import Node, Parameter, Program, Value, values_in
 from kerasfx.ir.text import neighbourhood
 
+OURS = "kerasfx.layers."
+"""Layers that a graph uses for itself; none has weights that a node names."""
+
 
 def check(graph: Program) -> None:
     """Verify the invariants of `kerasfx.ir.Graph`.
@@ -73,12 +76,16 @@ class _Check:
         if node.weights and node.spec is None:
             fault = f"'{node.name}' has weights of its own, but is no layer to be made"
             self._fail(fault, node, hint='graph.make("keras.layers...", x, weights={...})')
-        slots = node.spec.slots if node.spec else None
-        if slots is None:
-            if node.weights:
-                fault = f"nobody looked which weights '{node.name}' has room for"
-                self._fail(fault, node, hint="make the node by graph.make, which makes its layer once")
+        if node.spec is None or node.spec.class_name.startswith(OURS):
             return
+        slots = node.spec.slots
+        if slots is None:
+            self._fail(
+                f"nobody looked which weights '{node.name}' has",
+                node,
+                why="weights that are not set would be random numbers",
+                hint="make the node by graph.make, which makes its layer once",
+            )
         unset = ", ".join(f"'{name}'" for name in slots if name not in node.weights)
         if unset:
             self._fail(

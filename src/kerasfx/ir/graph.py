@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kerasfx.errors import GraphError, describe
-from kerasfx.ir import checks
+from kerasfx.ir import build, checks
 from kerasfx.ir.dims import Dim, Size
 from kerasfx.ir.program import (
     Captures,
@@ -24,9 +25,13 @@ from kerasfx.ir.program import (
     values_in,
 )
 from kerasfx.ir.structure import identifier, leaves_of, map_leaves
+from kerasfx.ir.targets import LayerSpec, Target
 from kerasfx.ir.text import line_of, neighbourhood, to_text
 from kerasfx.ir.training import FOLLOWS
 from kerasfx.ir.weights import Computed, Expression, Leaf, Operand, weight
+
+INLINE_SIZE = 64
+"""Constants with at most this many elements stay among the arguments of a function."""
 
 
 class Graph(Program):
@@ -41,10 +46,14 @@ class Graph(Program):
         6. A layer to be made has each of its weights, of the right shape and dtype.
 
     A verb that cannot be carried out raises GraphError and leaves the graph as it was.
+
+    Attributes:
+        inference: Who tells `make` what a call gives.
     """
 
-    def __init__(self, name: str = "model"):
+    def __init__(self, name: str = "model", inference: build.Inference | None = None):
         super().__init__(name)
+        self.inference = inference
         self._names: set[str] = set()
         self._copies: dict[str, int] = {}
 
@@ -144,6 +153,94 @@ class Graph(Program):
     def _own(self, value: Value) -> Value:
         value.program = self
         return value
+
+    # Making Nodes
+
+    def make(
+        self,
+        target: Target | str,
+        *args: object,
+        weights: Mapping[str, Operand] | None = None,
+        like: Node | None = None,
+        wish: str = "",
+        **config: object,
+    ) -> Node:
+        """Make a Node with its results: shapes, dtypes, masks and weights are those that Keras says.
+
+        It is in no graph yet: `insert_before`, `insert_after` or `replace` puts it there.
+
+            dense = graph.make("keras.layers.Dense", x, weights={"kernel": k, "bias": b}, units=8, like=old)
+            tanh = graph.make("keras.ops.tanh", x)
+
+        Args:
+            target: Public name of a layer or of a function, or a target such as a `LayerSpec`.
+            *args: What it is called with, Values in the places of tensors.
+            weights: For a layer, where each of its weights comes from, by name: a Value of a weight, an
+                expression over weights, or an array.
+            like: The node that it is made to replace. It gives name, path, source line and dtype, the
+                masks that its arguments carried, and free sizes that agree with those of the results.
+            wish: Its name, if it is free.
+            **config: Arguments of the layer's constructor, or of the function.
+
+        Raises:
+            GraphError: Keras refuses the call; or the layer makes a mask that the graph does not hold.
+        """
+        with self._nothing_added_if_refused():
+            found, kwargs = build.target_of(target, config)
+            given = {name: self.computed(x, name.rpartition("/")[2]) for name, x in (weights or {}).items()}
+            arguments, kwargs = map_leaves(self._argument, (args, kwargs))
+            node = Node("", found, arguments, kwargs, weights=given)
+            if like is not None:
+                node.path, node.source = like.path, like.source
+                taken = set(values_in((arguments, kwargs)))
+                node.implicit_masks = {v: m for v, m in like.implicit_masks.items() if v in taken}
+            node.target = build.with_dtype(found, node, like)
+            known = self._inferred(node)
+            if isinstance(node.target, LayerSpec):
+                node.target = replace(node.target, slots=dict(known.slots or {}))
+            node.name = self.unique_name(wish or (like.name if like else build.name_of(node)))
+            build.give_results(node, known)
+            self._names.update(v.name for v in node.results)
+            if like is not None:
+                build.take_over(node, like)
+            build.give_masks(node, known.masks, like)
+        return node
+
+    def _argument(self, x: object) -> object:
+        """An argument of a call: arrays of some size are constants of the graph."""
+        return self.add_constant(x) if isinstance(x, np.ndarray) and x.size > INLINE_SIZE else x
+
+    def _inferred(self, node: Node) -> build.Inferred:
+        if self.inference is None:
+            raise GraphError(
+                describe(
+                    f"The graph of '{self.name}' does not know what {build.name_of(node)} gives.",
+                    why="it was made by hand, so that nobody asks Keras for it",
+                    hint="take a graph of kerasfx.trace, or set graph.inference",
+                )
+            )
+        try:
+            return self.inference.infer(node)
+        except Exception as error:
+            what = build.target_text(node.target, node.path)
+            taken = ", ".join(f"{v.dtype}{v.shown_shape}" for v in values_in((node.args, node.kwargs)))
+            raise GraphError(
+                describe(
+                    f"{what} cannot be called with ({taken}).",
+                    where=node.path,
+                    why=str(error).strip() or type(error).__name__,
+                    hint="free sizes are tried with two examples each, and every size has to do",
+                )
+            ) from error
+
+    @contextmanager
+    def _nothing_added_if_refused(self) -> Iterator[None]:
+        saved = self._names.copy(), self._copies.copy(), self._constants.copy(), list(self._computed)
+        try:
+            yield
+        except BaseException:
+            self._names, self._copies, self._constants, self._computed = saved
+            raise
 
     # Placing Nodes
 
@@ -275,6 +372,19 @@ class Graph(Program):
         for value, expression in expressions:
             value.producer = Computed(expression)
         self.replace_output(old, new)
+
+    def replace_input(self, node: Node, old: Value, new: Value) -> None:
+        """Let one Node take `new` where it takes `old`, with the mask that `old` carried there.
+
+        Raises:
+            GraphError: Their shapes or dtypes differ, or `new` is produced later.
+        """
+        what = f"'{node.name}' cannot take '{new.name}' instead of '{old.name}'"
+        self._position(node)
+        self._require_alike(old, new, what, node)
+        self._require_in_graph(new, what, node)
+        self._require_before([node], new, what)
+        self._swap_in(node, old, new)
 
     def replace_output(self, old: Value, new: Value) -> None:
         """Let the outputs of the graph that were `old` be `new`, with the masks that they carried."""

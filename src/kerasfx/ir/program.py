@@ -264,10 +264,13 @@ class Nodes(list[Node]):
     A loop visits the nodes that were there when it began, without those that were removed since.
     """
 
+    def __init__(self, program: Program):
+        super().__init__()
+        self.program = program
+
     def __iter__(self) -> Iterator[Node]:
         present = list(super().__iter__())
-        owner = present[0].program if present else None
-        return (node for node in present if node.program is owner)
+        return (node for node in present if node.program is self.program)
 
     def __reversed__(self) -> Iterator[Node]:
         return iter(list(self)[::-1])
@@ -291,7 +294,7 @@ class Program:
         self.name = name
         self.inputs: Any = ()
         self.outputs: Any = ()
-        self.nodes = Nodes()
+        self.nodes = Nodes(self)
         self.output_masks: dict[Value, Value | None] = {}
         self.takes_training = True
         self.mode = "both"

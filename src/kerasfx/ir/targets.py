@@ -56,7 +56,8 @@ class LayerSpec(Target):
     Attributes:
         class_name: Public name, such as `"keras.layers.Add"`.
         config: Keyword arguments of its constructor.
-        slots: Its weights by name. `graph.make` makes the layer once to see them; None: nobody looked.
+        slots: Its weights by name, {} for a layer without any. `graph.make` makes the layer once to see them;
+            None: nobody looked.
     """
 
     class_name: str

@@ -636,3 +636,13 @@ class DropMask(_Plain):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+
+def class_named(name: str) -> type[keras.layers.Layer]:
+    """The class of a layer by its public name, of Keras or of `kerasfx.layers`."""
+    if name.partition(".")[0] == "kerasfx":
+        return globals()[name.rpartition(".")[2]]
+    found: Any = keras
+    for part in name.split(".")[1:]:
+        found = getattr(found, part)
+    return found

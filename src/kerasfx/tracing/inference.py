@@ -7,7 +7,7 @@ loses although they are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from kerasfx.ir import (
     map_leaves,
     values_in,
 )
+from kerasfx.ir.build import Spec
 from kerasfx.ir.dims import Dim, hint
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.internals import standardize_dtype
@@ -34,24 +35,6 @@ SizeOf = Callable[[Any], Any]
 
 UNCUT = 2
 """The second set of example sizes, with lengths that reach the limit at which they are cut."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Shape and dtype of one result under one set of example sizes.
-
-    Attributes:
-        shape: None for a size that depends on the data.
-        dtype: Standard name.
-    """
-
-    shape: tuple[int | None, ...]
-    dtype: str
-
-
-def specs_like(value: Value) -> list[Spec]:
-    """The specs, for both sets of example sizes, of a result of the shape and dtype of `value`."""
-    return [Spec(tuple(hint(d, which) for d in value.shape), value.dtype) for which in (0, 1)]
 
 
 def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any]:
@@ -91,6 +74,12 @@ def _as_backend_or_keras_says(call: Callable[..., Any], tensors: list[Any]) -> A
             return call(*tensors)
         except Exception:
             raise error from None
+
+
+def without_draw(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that take nothing from the seed generator of the process."""
+    unseeded = name.startswith("keras.random.") and kwargs.get("seed", 0) is None
+    return {**kwargs, "seed": 0} if unseeded else dict(kwargs)
 
 
 def infer_layer(layer: Any, args: Any, kwargs: Any) -> list[Any]:

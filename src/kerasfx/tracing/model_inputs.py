@@ -8,7 +8,6 @@ from kerasfx.inputs import CallSpec, InputSpec
 from kerasfx.ir import map_leaves
 from kerasfx.ir.dims import Dim
 from kerasfx.reporting import Finding
-from kerasfx.tracing import inference
 from kerasfx.tracing.recorder import Tensor
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import ExampleSizes
@@ -56,7 +55,7 @@ def _with_fixed_sizes(session: Session, tensor: Tensor, sizes: dict[int, int]) -
         what = f"{tensor.value.name}.shape[{k}] is {n} in the result: other sizes tried do not fit"
         session.findings.append(Finding("fixed", "", what))
     specs = [
-        inference.Spec(tuple(sizes.get(k, d) for k, d in enumerate(like.shape)), like.dtype)
-        for like in inference.specs_like(tensor.value)
+        Spec(tuple(sizes.get(k, d) for k, d in enumerate(like.shape)), like.dtype)
+        for like in specs_like(tensor.value)
     ]
     return session.finish(node, specs)

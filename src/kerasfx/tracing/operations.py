@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -82,7 +81,7 @@ def _as_cast(name: str, args: Arguments, kwargs: Keywords) -> tuple[str, Argumen
 
 
 def _infer(trace: Trace, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    call = functions.resolve(name), args, without_draw(name, kwargs)
+    call = functions.resolve(name), args, inference.without_draw(name, kwargs)
     try:
         with trace.pause():
             return inference.infer_call(*call)
@@ -132,9 +131,3 @@ def refused(trace: Trace, name: str, call: Refusal, error: Exception) -> Operati
 def _is_draw(value: Value) -> bool:
     """Whether `value` is a seed: no size of the inputs is in it."""
     return isinstance(value.producer, Node) and isinstance(value.producer.target, SeedDraw)
-
-
-def without_draw(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments that take nothing from the seed generator of the process."""
-    unseeded = name.startswith("keras.random.") and kwargs.get("seed", 0) is None
-    return {**kwargs, "seed": 0} if unseeded else dict(kwargs)

@@ -33,6 +33,7 @@ from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
 from kerasfx.runtime.modes import BOTH, TRAINING
 from kerasfx.tracing import arguments, native, operations, recorder, results
+from kerasfx.tracing.building import KerasInference
 from kerasfx.tracing.control.decisions import Decisions
 from kerasfx.tracing.control.training_flag import TrainingFlag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
@@ -77,7 +78,7 @@ class Session:
         clashes: Clashes | None = None,
         mode: str = BOTH,
     ):
-        self.graph = Graph(root.name)
+        self.graph = Graph(root.name, KerasInference())
         self.graph.mode = mode
         both = TrainingFlag(self, from_context=True)
         self.decisions = Decisions(both if mode == BOTH else mode == TRAINING)

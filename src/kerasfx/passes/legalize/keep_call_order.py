@@ -17,10 +17,9 @@ from kerasfx.ir import (
     LayerCall,
     LayerSpec,
     Node,
-    Value,
-    map_values,
     values_in,
 )
+from kerasfx.ir.build import give_result_like
 from kerasfx.runtime.functions.backend_functions import draws
 
 
@@ -71,16 +70,6 @@ def _order(graph: Graph, before: Node, after: Node) -> None:
     )
     node.name = graph.unique_name(node.name)
     node.path, node.source = after.path, after.source
-    node.outputs = ordered = Value(node.name, first.shape, first.dtype, node)
-    ordered.mask = first.mask
-    graph.insert(graph.nodes.index(after), node)
-
-    def swap(value: Value) -> Value:
-        return ordered if value is first else value
-
-    args, kwargs = map_values(swap, (after.args, after.kwargs))
-    masks = after.implicit_masks
-    if first in masks:
-        after.implicit_masks = {**masks, ordered: masks[first]}
-        del after.implicit_masks[first]
-    graph.set_arguments(after, args, kwargs)
+    ordered = give_result_like(node, first)
+    graph.insert_before(after, node)
+    graph.replace_input(after, first, ordered)

@@ -68,7 +68,7 @@ def _is_plain(node: Node) -> bool:
 
 
 def _layer(node: Node, class_name: str, **config: Any) -> LayerSpec:
-    return LayerSpec(class_name, {**config, "dtype": node.results[0].dtype})
+    return LayerSpec(class_name, {**config, "dtype": node.results[0].dtype}, slots={})
 
 
 def _arguments(node: Node, *names: str) -> dict[str, Any]:

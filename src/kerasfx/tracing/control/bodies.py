@@ -18,7 +18,6 @@ from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import (
     Body,
     Graph,
-    Input,
     Node,
     Value,
     map_leaves,
@@ -281,8 +280,7 @@ def _require_no_effect(session: Recorder, before: Effects, own: set[Value], chan
 def _parameter(session: Recorder, x: Any) -> Tensor:
     shape = x.value.shape if isinstance(x, TracedTensor) else tuple(x.shape)
     dtype = x.value.dtype if isinstance(x, TracedTensor) else internals.standardize_dtype(x.dtype)
-    name = session.graph.unique_name("argument")
-    value = Value(name, (), dtype, Input(name))
+    value = session.graph.add_input("argument", (), dtype)
     value.shape = tuple(Dim.axis(value, k, PART_HINTS) if d is None else d for k, d in enumerate(shape))
     return session.tensor_of(value)
 
@@ -300,13 +298,15 @@ def _closed(session: Recorder, parameters: list[Value], nodes: list[Node], outpu
     own = {*parameters, *(v for node in nodes for v in node.results)}
     used = [v for n in nodes for v in n.inputs] + list(values_in(outputs))
     captured = tuple(dict.fromkeys(v for v in used if v not in own))
-    inner = {v: _inner(v) for v in captured}
-    graph = Graph(session.graph.name)
+    graph = Graph(session.graph.name, session.graph.inference)
+    inner = {v: _inner(graph, v) for v in captured}
     graph.inputs = (tuple(parameters), tuple(inner.values()))
 
     def swap(value: Value) -> Value:
         return inner.get(value, value)
 
+    for value in parameters:
+        value.program = graph
     for node in nodes:
         node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
         graph.append(node)
@@ -314,9 +314,9 @@ def _closed(session: Recorder, parameters: list[Value], nodes: list[Node], outpu
     return Body(graph.check(), captured)
 
 
-def _inner(outer: Value) -> Value:
+def _inner(graph: Graph, outer: Value) -> Value:
     """What stands for a captured Value inside: it has sizes of its own."""
-    value = Value(outer.name, (), outer.dtype, Input(outer.name))
+    value = graph.add_input(outer.name, (), outer.dtype)
     value.shape = tuple(
         Dim.axis(value, k, d.hints) if isinstance(d, Dim) else d for k, d in enumerate(outer.shape)
     )

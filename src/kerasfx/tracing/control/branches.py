@@ -34,6 +34,7 @@ from kerasfx.ir import (
     map_values,
     values_in,
 )
+from kerasfx.ir.build import specs_like
 from kerasfx.ir.dims import Dim, hint
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.builtins import (
@@ -42,7 +43,6 @@ from kerasfx.keras_api.builtins import (
 from kerasfx.reporting import Finding
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.encoding import encode
-from kerasfx.tracing.inference import specs_like
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import ADD_LOSS, SELECT, Effects
 from kerasfx.tracing.tensor import TracedTensor

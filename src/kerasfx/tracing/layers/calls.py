@@ -27,6 +27,7 @@ from kerasfx.ir import (
     leaves_of,
     map_leaves,
 )
+from kerasfx.ir.build import specs_like
 from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.builtins import (
     applies_activation_last,
@@ -463,9 +464,9 @@ def _through_identity(session: Session, x: Any, config: dict[str, Any], path: st
     if not isinstance(x, TracedTensor):
         return x
     config = {**config, "dtype": x.value.dtype}
-    target = LayerSpec("keras.layers.Identity", config)
+    target = LayerSpec("keras.layers.Identity", config, slots={})
     node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
-    result = session.finish(node, inference.specs_like(x.value))
+    result = session.finish(node, specs_like(x.value))
     result.value.mask = x.value.mask
     internals.set_mask(result, internals.mask_of(x))
     return result

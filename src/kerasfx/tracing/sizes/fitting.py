@@ -25,8 +25,8 @@ from kerasfx.ir import (
     leaves_of,
     values_in,
 )
+from kerasfx.ir.build import Spec
 from kerasfx.ir.dims import Dim, hint
-from kerasfx.tracing.inference import Spec
 from kerasfx.tracing.sizes.examples import (
     Axis,
     Clashes,

@@ -20,6 +20,7 @@ from kerasfx.ir import (
     map_values,
     values_in,
 )
+from kerasfx.ir.build import give_result_like
 from kerasfx.ir.dims import COMPARISONS, Dim, Question
 from kerasfx.reporting import Finding
 from kerasfx.tracing.encoding import encode
@@ -179,11 +180,7 @@ def _insert_check(graph: Graph, anchor: Value | None, guards: list[Guard]) -> No
     conditions = [g.condition(values) for g in guards]
     target = LayerSpec("kerasfx.layers.CheckSizes", {"conditions": conditions})
     node = Node(graph.unique_name(f"{held.name}_check_sizes"), target, ([held, *values],), {})
-    node.outputs = checked = Value(node.name, (), held.dtype, node)
-    checked.shape = tuple(
-        Dim.axis(checked, k, d.hints, d) if isinstance(d, Dim) else d for k, d in enumerate(held.shape)
-    )
-    checked.mask = held.mask
+    checked = give_result_like(node, held)
     if anchor is None:
         graph.append(node)
         graph.outputs = map_leaves(lambda v: checked if v is held else v, graph.outputs)

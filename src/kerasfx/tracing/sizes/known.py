@@ -22,7 +22,6 @@ from kerasfx.ir import (
 from kerasfx.ir.dims import COMPARISONS, Dim
 from kerasfx.runtime import functions
 from kerasfx.tracing import inference
-from kerasfx.tracing.operations import without_draw
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.equal import KEEPING
 from kerasfx.tracing.sizes.examples import Seeming
@@ -109,7 +108,7 @@ class _Probe:
             for value in node.results:
                 self.shapes[value] = tuple(self.size(_rule(d)) for d in value.shape)
             return None
-        specs = [s for s in leaves_of(self._specs(node)) if isinstance(s, inference.Spec)]
+        specs = [s for s in leaves_of(self._specs(node)) if isinstance(s, Spec)]
         for value, spec in zip(node.results, specs, strict=True):
             for k, (said, size) in enumerate(zip(value.shape, spec.shape, strict=True)):
                 if isinstance(said, int) and size is not None and said != size:
@@ -149,7 +148,7 @@ def specs_at(node: Node, size: inference.SizeOf) -> Any:
     target = node.target
     try:
         if isinstance(target, str):
-            kwargs = without_draw(target, node.kwargs)
+            kwargs = inference.without_draw(target, node.kwargs)
             return inference.specs_of_call(functions.resolve(target), node.args, kwargs, size)
         if isinstance(target, LayerCall):
             return inference.specs_of_layer(target.layer, node.args, node.kwargs, size)

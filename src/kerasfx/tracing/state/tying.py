@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kerasfx.ir import FOLLOWS, Assignment, Graph, LayerSpec, Node, Training, Value, map_leaves, values_in
-from kerasfx.tracing.inference import specs_like
+from kerasfx.ir.build import specs_like
 from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.state.effects import ADD_LOSS, AddedLoss
 

@@ -22,10 +22,10 @@ from kerasfx.ir import (
     Value,
     values_in,
 )
+from kerasfx.ir.build import specs_like
 from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
 from kerasfx.runtime.functions.backend_functions import draws
-from kerasfx.tracing.inference import specs_like
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import (
     ADD_LOSS,

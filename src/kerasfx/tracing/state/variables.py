@@ -6,8 +6,8 @@ import keras
 
 from kerasfx.errors import StateUpdateError, describe
 from kerasfx.ir import LayerSpec, Node, SeedDraw, Value, identifier
+from kerasfx.ir.build import Spec, specs_like
 from kerasfx.keras_api import internals
-from kerasfx.tracing import inference
 from kerasfx.tracing.recorder import Structure, Tensor, Trace
 from kerasfx.tracing.where import source_line
 
@@ -90,7 +90,7 @@ def held(trace: Trace, value: Value) -> Value:
 def _call_own(trace: Trace, name: str, target: LayerSpec, values: list[Value]) -> Value:
     """Record the call of one of our own layers, whose result is like the first of `values`."""
     node = Node(name, target, (values,), {}, trace.path, source_line())
-    return trace.finish(node, inference.specs_like(values[0])).value
+    return trace.finish(node, specs_like(values[0])).value
 
 
 def draw_seed(trace: Trace, generator: keras.random.SeedGenerator) -> Tensor:
@@ -101,7 +101,7 @@ def draw_seed(trace: Trace, generator: keras.random.SeedGenerator) -> Tensor:
     after = (before,) if before else ()
     node = Node(name, SeedDraw(generator), after, {}, trace.path, source_line())
     state = generator.state
-    tensor = trace.finish(node, [inference.Spec(tuple(state.shape), internals.stored_dtype(state))])
+    tensor = trace.finish(node, [Spec(tuple(state.shape), internals.stored_dtype(state))])
     trace.effects.last_draw[id(generator)] = tensor.value
     return tensor
 

@@ -1,0 +1,122 @@
+"""What Keras says to a call that a pass makes: shapes, dtypes, masks, and the weights of a new layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import keras
+
+from kerasfx.ir import (
+    LayerSpec,
+    Node,
+    SeedDraw,
+    Slot,
+    Value,
+    leaves_of,
+    map_values,
+    values_in,
+    weights_by_name,
+)
+from kerasfx.ir.build import Inferred, MadeMask, Spec, specs_like
+from kerasfx.ir.dims import Dim, hint
+from kerasfx.keras_api import internals
+from kerasfx.keras_api.random_state import random_state_kept
+from kerasfx.runtime import functions
+from kerasfx.runtime.layers import class_named
+from kerasfx.tracing import inference
+from kerasfx.tracing.sizes.equal import cut_axes, equal_sizes
+
+
+class KerasInference:
+    """The `kerasfx.ir.build.Inference` that asks Keras, in a way that leaves no trace there."""
+
+    def infer(self, node: Node) -> Inferred:
+        """What `node` would give.
+
+        Raises:
+            Exception: Whatever Keras, or the user's layer, says to such a call.
+        """
+        known = _of_function(node) if node.function else _of_target(node)
+        return replace(known, equal=equal_sizes(node), cut=frozenset(cut_axes(node)))
+
+
+def _of_function(node: Node) -> Inferred:
+    assert node.function is not None
+    kwargs = inference.without_draw(node.function, node.kwargs)
+    with internals.no_call_context():
+        return Inferred(inference.infer_call(functions.resolve(node.function), node.args, kwargs))
+
+
+def _of_target(node: Node) -> Inferred:
+    if node.spec or node.layer:
+        with _leaving_no_trace():
+            return _of_new_layer(node, node.spec) if node.spec else _of_layer(node, node.layer)
+    if isinstance(node.target, SeedDraw):
+        state = node.target.generator.state
+        return Inferred([Spec(tuple(state.shape), str(state.dtype))])
+    first = node.args[0]
+    return Inferred(specs_like(first), (first.mask,))
+
+
+@contextmanager
+def _leaving_no_trace() -> Iterator[None]:
+    with internals.fresh_names(), internals.no_call_context(), random_state_kept():
+        yield
+
+
+def _of_new_layer(node: Node, spec: LayerSpec) -> Inferred:
+    layer = class_named(spec.class_name)(**spec.config)
+    layer.add_weight = partial(_with_zeros, layer.add_weight)
+    masks = _masks(node, layer)
+    weights = weights_by_name(layer)
+    slots = {n: Slot(tuple(v.shape), str(v.dtype), bool(v.trainable)) for n, v in weights.items()}
+    return Inferred(inference.infer_layer(layer, node.args, node.kwargs), masks, slots)
+
+
+def _with_zeros(add_weight: Callable[..., keras.Variable], *args: object, **kwargs: object) -> keras.Variable:
+    """`add_weight` of a layer that is thrown away: initializers of big weights take long."""
+    return add_weight(*args, **{**kwargs, "initializer": "zeros"} if len(args) < 2 else kwargs)
+
+
+def _of_layer(node: Node, layer: keras.layers.Layer) -> Inferred:
+    # Another object with the same state: a symbolic call writes itself down in the layer.
+    alias = internals.alias_of(layer, type(layer), layer.name)
+    with internals.calls_forgotten(lambda: internals.all_layers(layer)):
+        masks = _masks(node, alias)
+        return Inferred(inference.infer_layer(alias, node.args, node.kwargs), masks)
+
+
+def _masks(node: Node, layer: keras.layers.Layer) -> tuple[Value | MadeMask | None, ...]:
+    """The masks that the results of a call carry; the layer is built by it, and tried with all sizes."""
+    values = list(values_in((node.args, node.kwargs)))
+    is_free = any(isinstance(d, Dim) for v in values for d in v.shape)
+    masks = _called(node, layer, 0)
+    if is_free:
+        _called(node, layer, 1)
+    return masks
+
+
+def _called(node: Node, layer: keras.layers.Layer, which: int) -> tuple[Value | MadeMask | None, ...]:
+    tensors: dict[Value, keras.KerasTensor] = {}
+
+    def tensor(value: Value) -> keras.KerasTensor:
+        if value not in tensors:
+            tensors[value] = _symbolic(value, which)
+            mask = node.implicit_masks.get(value, value.mask)
+            if mask is not None:
+                internals.set_mask(tensors[value], tensor(mask))
+        return tensors[value]
+
+    args, kwargs = map_values(tensor, (node.args, node.kwargs))
+    results = leaves_of(layer(*args, **kwargs))
+    of_tensor = {id(t): v for v, t in tensors.items()}
+    masks = [internals.mask_of(x) for x in results]
+    return tuple(m if m is None else of_tensor.get(id(m), MadeMask()) for m in masks)
+
+
+def _symbolic(value: Value, which: int) -> Any:
+    return keras.KerasTensor(tuple(hint(d, which) for d in value.shape), dtype=value.dtype)
