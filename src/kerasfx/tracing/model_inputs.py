@@ -6,6 +6,7 @@ from typing import Any
 
 from kerasfx.inputs import CallSpec, InputSpec
 from kerasfx.ir import map_leaves
+from kerasfx.ir.build import Spec, specs_like
 from kerasfx.ir.dims import Dim
 from kerasfx.reporting import Finding
 from kerasfx.tracing.recorder import Tensor

@@ -19,6 +19,7 @@ from kerasfx.ir import (
     leaves_of,
     values_in,
 )
+from kerasfx.ir.build import Spec
 from kerasfx.ir.dims import COMPARISONS, Dim
 from kerasfx.runtime import functions
 from kerasfx.tracing import inference
