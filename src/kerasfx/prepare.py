@@ -10,8 +10,9 @@ from typing import Any
 import keras
 
 from kerasfx import passes as graph_passes
+from kerasfx.comparing import Comparison
 from kerasfx.comparing import verify as quick_compare
-from kerasfx.comparing.checks import NOT_TRAINABLE, NOTHING_FINITE
+from kerasfx.comparing.checks import IN_INFERENCE, NOT_TRAINABLE, NOTHING_FINITE
 from kerasfx.emitting import make_model, require_one_of
 from kerasfx.errors import (
     NotEquivalentError,
@@ -63,7 +64,8 @@ def prepare_model(
     compile: str | None = None,
     keep_class: bool = False,
     strict: bool = False,
-    verify: bool = True,
+    passes: Sequence[graph_passes.Pass] = (),
+    verify: bool | str = True,
     hints: Hints | None = None,
 ) -> keras.Model:
     """Turn a Keras model into an equivalent flat Functional model.
@@ -89,9 +91,12 @@ def prepare_model(
         keep_class: The result is of the class of the original, too: its `train_step`, its other methods and
             its attributes work on. What no longer exists, such as an opened layer, is refused when read.
         strict: Raise instead of keeping a custom layer whole.
+        passes: Functions that edit the graph, as `kerasfx.trace` gives it, and return whether they did; they
+            run in this order, before those of `kerasfx.passes.DEFAULT`.
         verify: Compare the result with the original before it is returned: on the example arrays given as
-            `input_layer`, and on random ones besides. Where the original accepts none of them, an
-            `UnverifiedWarning` says so.
+            `input_layer`, and on random ones besides, and as thoroughly as `kerasfx.compare` does if there
+            are `passes`. Where the original accepts none of them, an `UnverifiedWarning` says
+            so. `"inference"` is for passes that are right in inference only: nothing compares training.
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
             is answered for these, and the result checks the answers whenever it is called. Code that reads
             the number (`range(t)`) is answered, too; the result then works for this size alone.
@@ -108,6 +113,8 @@ def prepare_model(
         TraceError: The model itself cannot be represented.
         OpaqueLayerError: `strict`, and a custom layer had to be kept whole.
         NotEquivalentError: `verify`, and the result differs.
+        PassError: One of `passes` is no function, or returns no answer. What a pass raises itself, and the
+            GraphError for a graph that it broke, has a note that names the pass.
         ValueError: An option has no such value, or the original is not compiled or its optimizer cannot be
             copied although the result is to be compiled alike.
     """
@@ -118,11 +125,14 @@ def prepare_model(
         training_in_fit=(training_in_fit, fit.CHOICES),
         mode=(mode, modes.MODES),
         compile=(compile, (None, "like_original")),
+        verify=(verify, (True, False, modes.INFERENCE)),
     )
+    for each in passes:
+        graph_passes.require_pass(each)
     dropped = () if keep_class else dropped_methods(original_model)
     if compile:
         require_compiled(original_model, dropped)
-    if not (leaves or opened) and mode == modes.BOTH:
+    if not (leaves or opened or passes) and mode == modes.BOTH:
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
         if is_flat(original_model):
@@ -134,6 +144,7 @@ def prepare_model(
     traced = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints, mode)
     if strict:
         _refuse_opaque(traced)
+    changed = graph_passes.run(traced.graph, passes)
     graph_passes.run(traced.graph)
     prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit)
     record = _record(prepared)
@@ -142,7 +153,8 @@ def prepare_model(
             take_class(original_model, prepared, traced.graph, record, weights == "share")
     found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
     if verify:
-        found.findings.extend(_verify(prepared, traced.origin))
+        asked = _modes_to_compare(verify, bool(passes), traced.origin)
+        found.findings.extend(_verify(prepared, traced.origin, asked, bool(passes), changed))
     if compile:
         with made_for(original_model.variables):
             compile_like(original_model, prepared, record)
@@ -221,13 +233,29 @@ def _record(prepared: keras.Model) -> provenance.Provenance:
     return record
 
 
-def _verify(prepared: keras.Model, origin: Origin) -> list[Finding]:
-    """Raise if the result differs from its original; return what the user should know of the comparison."""
+def _modes_to_compare(verify: bool | str, has_passes: bool, origin: Origin) -> tuple[str, ...]:
+    """Inference, and training where one graph was made of both modes or passes of the user's ran."""
+    if verify == modes.INFERENCE or not (origin.branches_on_training or has_passes):
+        return (modes.INFERENCE,)
+    return (modes.INFERENCE, modes.TRAINING)
+
+
+def _verify(
+    prepared: keras.Model, origin: Origin, asked: tuple[str, ...], thorough: bool, changed: Sequence[str]
+) -> list[Finding]:
+    """Raise if the result differs from its original; return what the user should know of the comparison.
+
+    Args:
+        prepared: The result.
+        origin: The original, and how it was called.
+        asked: The modes to compare.
+        thorough: Whether passes of the user's ran.
+        changed: The passes of the user's that changed the graph.
+    """
     original, record = origin.model, _record(prepared)
     kept, record.examples = record.examples, origin.call.examples()
     try:
-        # Both sides of `if training:` became one graph: it has to be right in either mode.
-        comparison = quick_compare(original, prepared, training=origin.branches_on_training)
+        comparison = quick_compare(original, prepared, modes=asked, thorough=thorough)
     except ValueError as error:
         return [_unverified(original, str(error))]
     finally:
@@ -235,16 +263,25 @@ def _verify(prepared: keras.Model, origin: Origin) -> list[Finding]:
     findings = [_unverified(original, NOTHING_FINITE)] if NOTHING_FINITE in comparison.notes else []
     findings += [Finding("warning", "", note) for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
     if not comparison:
-        raise NotEquivalentError(
-            describe(
-                f"The model prepared from '{original.name}' differs from it and is not returned."
-                f"\n{comparison}",
-                where=comparison.first_difference or "",
-                hint="please report this; meanwhile keep the layer that is named whole (leaves=[...])",
-            ),
-            comparison,
-        )
+        raise NotEquivalentError(_differs(original, comparison, changed), comparison)
     return findings
+
+
+def _differs(original: keras.layers.Layer, comparison: Comparison, changed: Sequence[str]) -> str:
+    """What to tell of a result that differs: it is our fault, or that of passes that changed the graph."""
+    hint = "please report this; meanwhile keep the layer that is named whole (leaves=[...])"
+    why = ""
+    if changed:
+        why = f"these passes changed the graph: {', '.join(changed)}"
+        hint = "mend them, or leave them out one by one to see which it is"
+        if not any(c.name in IN_INFERENCE and not c.passed for c in comparison.checks):
+            hint += '; verify="inference" if they are meant to be right in inference only'
+    return describe(
+        f"The model prepared from '{original.name}' differs from it and is not returned.\n{comparison}",
+        where=comparison.first_difference or "",
+        why=why,
+        hint=hint,
+    )
 
 
 def _unverified(original: keras.layers.Layer, why: str) -> Finding:

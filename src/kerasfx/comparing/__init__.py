@@ -15,7 +15,8 @@ from kerasfx.comparing.locate import FirstDifference, locate_first_difference
 from kerasfx.comparing.pairing import Pair, Pairing, pairing_of
 from kerasfx.comparing.result import Check, Comparison
 from kerasfx.comparing.run import Call
-from kerasfx.comparing.subjects import QUICK, Options, require_built
+from kerasfx.comparing.subjects import ALL_MODES, QUICK, Options, require_built, require_modes
+from kerasfx.runtime.modes import INFERENCE
 
 __all__ = [
     "Check",
@@ -40,7 +41,7 @@ def compare(
     call_a: Call | None = None,
     batch_sizes: Sequence[int] = (2, 3),
     samples: int = 2,
-    training: bool = True,
+    modes: Sequence[str] = ALL_MODES,
     gradients: bool = True,
     seed: int = 0,
     tolerance: float | None = None,
@@ -65,8 +66,9 @@ def compare(
             recorded by `prepare_model`, or else `a(inputs)`.
         batch_sizes: The batch sizes of random inputs.
         samples: How many random inputs for each batch size.
-        training: Whether to compare in training mode, too.
-        gradients: Whether to compare an optimizer step, too. Needs `training`.
+        modes: `("inference",)` for models that are to agree in inference alone, which says nothing of
+            training: no training mode, no step of an optimizer. `("training",)` for the opposite.
+        gradients: Whether to compare an optimizer step, too, where training is compared.
         seed: Decides inputs and perturbations.
         tolerance: Largest difference that passes, relative to the largest magnitude in the
             original's tensor. None depends on the dtype: 1e-5 for float32 plus 1e-6, four units
@@ -78,9 +80,10 @@ def compare(
     Raises:
         TypeError: `a` or `b` is not a Keras layer or model.
         ValueError: A model is not built, the inputs do not fit `b`, or none can be made that `a`
-            accepts.
+            accepts; or `modes` names no mode.
     """
-    options = Options(batch_sizes, samples, training, gradients=gradients, seed=seed, tolerance=tolerance)
+    require_modes(modes)
+    options = Options(batch_sizes, samples, tuple(modes), gradients=gradients, seed=seed, tolerance=tolerance)
     require_built(a=a, b=b)
     pairing = pairing_of(a, b, variables, call_a)
     return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)
@@ -94,16 +97,20 @@ def verify(
     variables: Iterable[Pair] | None = None,
     ranges: Mapping[str, Range] | None = None,
     call_a: Call | None = None,
-    training: bool = False,
+    modes: Sequence[str] = (INFERENCE,),
+    thorough: bool = False,
     seed: int = 0,
     tolerance: float | None = None,
 ) -> Comparison:
     """The quick part of `compare`: variables, outputs, perturbed outputs, losses, masks; asked for, training.
 
-    Each model runs twice on one batch. That the original raises in training mode, and the other does not, is
-    a note and no difference. Arguments, result and errors are those of `compare`.
+    Each model runs twice on one batch, or as in `compare` if it is to be `thorough`. That the original raises
+    in training mode, and the other does not, is a note and no difference. Arguments, result and errors are
+    those of `compare`.
     """
-    options = replace(QUICK, training=training, seed=seed, tolerance=tolerance)
+    require_modes(modes)
+    known = replace(Options(), training_may_raise=True) if thorough else QUICK
+    options = replace(known, modes=tuple(modes), seed=seed, tolerance=tolerance)
     require_built(a=a, b=b)
     pairing = pairing_of(a, b, variables, call_a)
     return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)

@@ -45,6 +45,8 @@ _NON_DETERMINISTIC = (
     "state that Keras does not know, so it equals no model"
 )
 
+IN_INFERENCE = ("variables", "outputs", "perturbed outputs", "bare call", "masks")
+"""The checks that do not depend on training."""
 IN_PREDICT = "in predict"
 NOTHING_FINITE = "all outputs are NaN or infinite: they prove nothing"
 NOT_TRAINABLE = "the original raises in training mode"
@@ -66,7 +68,7 @@ def compare_models(
         ValueError: A model is not built, or there are no inputs that the original accepts.
     """
     require_built(a=a, b=b)
-    subjects = Subjects(a, b, pairing, tolerance_for(a, options.tolerance))
+    subjects = Subjects(a, b, pairing, tolerance_for(a, options.tolerance), not options.inference)
     kept, notes = admitted(subjects, options, inputs, ranges)
     plain, noisy, trained = _outcomes(subjects, kept, options)
     if options.training_may_raise:
@@ -191,11 +193,14 @@ def _bare_checks(subjects: Subjects, sample: Sample, options: Options) -> list[C
     The default of `training` in some `call` then decides, and `predict` hands over less than a call context.
     (Nobody reads the losses of `predict`.)
     """
-    if subjects.mode != BOTH or not (options.bare or may_train_when_bare(subjects.a, subjects.b)):
+    may_train = may_train_when_bare(subjects.a, subjects.b)
+    if subjects.mode != BOTH or not options.inference or not (options.bare or may_train):
         return []
     states = subjects.alike(subjects.own_states()[0])
     are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
-    outcomes = {"model(x)": subjects.outcome(sample, states, training=None)}
+    outcomes: dict[str, Outcome] = {}
+    if options.training or not may_train:
+        outcomes["model(x)"] = subjects.outcome(sample, states, training=None)
     if are_models:
         outcomes[IN_PREDICT] = subjects.outcome(sample, states, training=False, in_fit=True)
     # A `call` that requires `training` has no bare call.

@@ -37,7 +37,7 @@ from kerasfx.comparing.run import (
 from kerasfx.errors import SizeGuardError
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.keras_api.internals import all_layers
-from kerasfx.runtime.modes import BOTH, TRAINING
+from kerasfx.runtime.modes import BOTH, INFERENCE, TRAINING
 
 ORIGINAL_RAISES = (
     "The original '{a}' raises on every input that kerasfx.compare tried, the last time with\n"
@@ -59,13 +59,16 @@ NOT_BUILT = (
 )
 
 
+ALL_MODES = (INFERENCE, TRAINING)
+
+
 @dataclass(frozen=True)
 class Options:
     """How much is compared; see `kerasfx.compare`."""
 
     batch_sizes: Sequence[int] = (2, 3)
     samples: int = 2
-    training: bool = True
+    modes: tuple[str, ...] = ALL_MODES
     fit: bool = True
     bare: bool = True
     gradients: bool = True
@@ -73,11 +76,21 @@ class Options:
     seed: int = 0
     tolerance: float | None = None
 
+    @property
+    def training(self) -> bool:
+        """Whether training mode is compared."""
+        return TRAINING in self.modes
+
+    @property
+    def inference(self) -> bool:
+        """Whether inference is compared."""
+        return INFERENCE in self.modes
+
 
 QUICK = Options(
     batch_sizes=(2,),
     samples=1,
-    training=False,
+    modes=(INFERENCE,),
     fit=False,
     bare=False,
     gradients=False,
@@ -109,6 +122,8 @@ class Subjects:
     b: keras.Layer
     pairing: Pairing
     tolerance: Tolerance
+    is_for_training: bool = False
+    """Whether inference is not asked about."""
 
     @property
     def mode(self) -> str:
@@ -119,7 +134,7 @@ class Subjects:
     def usual(self) -> bool:
         """The `training` of calls that are not about training: of a model that refuses inference, True."""
         refuses = any(type(layer).__name__ == "RefuseInference" for layer in self.b.layers)
-        return self.mode == TRAINING or refuses
+        return self.mode == TRAINING or refuses or self.is_for_training
 
     def own_states(self) -> tuple[State, State]:
         """The present values of both models."""
@@ -145,6 +160,18 @@ class Subjects:
         ours = run_a or attempt(self.a, sample.inputs, states[0], **mode, call=self.pairing.call)
         theirs = attempt(self.b, sample.inputs, states[1], **mode, call=call_directly)
         return Outcome(sample, states, training, ours, theirs)
+
+
+def require_modes(modes: Sequence[str]) -> None:
+    """Refuses modes that there are not.
+
+    Raises:
+        ValueError: It is one word instead of a sequence, is empty, or names something else.
+    """
+    if isinstance(modes, str) or not modes or not set(modes) <= set(ALL_MODES):
+        raise ValueError(
+            f'modes must be ("inference",), ("training",) or ("inference", "training"), not {modes!r}.'
+        )
 
 
 def require_built(**models: Any) -> None:

@@ -103,5 +103,5 @@ def require_one_of(**arguments: tuple[object, tuple[object, ...]]) -> None:
     """
     for name, (value, choices) in arguments.items():
         if value not in choices:
-            allowed = " or ".join("None" if c is None else f'"{c}"' for c in choices)
+            allowed = " or ".join(f'"{c}"' if isinstance(c, str) else str(c) for c in choices)
             raise ValueError(f"{name} must be {allowed}, not {value!r}.")

@@ -1,0 +1,177 @@
+"""Passes of the user's: run, named where they fail, and compared with the original."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import kerasfx
+from kerasfx import passes
+from kerasfx.errors import GraphError, NotEquivalentError, PassError
+
+
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__(name="net")
+        self.dense = keras.layers.Dense(4)
+        self.norm = keras.layers.BatchNormalization()
+
+    def call(self, x, training=None):
+        return ops.tanh(self.norm(self.dense(x), training=training))
+
+
+def inputs():
+    return keras.Input((4,), name="x")
+
+
+def retarget(old, new):
+    def pass_(graph):
+        nodes = [node for _, node in graph.walk() if node.target == old]
+        for node in nodes:
+            node.target = new
+        return bool(nodes)
+
+    pass_.__name__ = f"{old.rpartition('.')[2]}_to_{new.rpartition('.')[2]}"
+    return pass_
+
+
+def always_trains(graph):
+    """Right in training, wrong in inference."""
+    return _fix_training(graph, True)
+
+
+def never_trains(graph):
+    """Right in inference, wrong in training."""
+    return _fix_training(graph, False)
+
+
+def _fix_training(graph, mode):
+    (node,) = [n for n in graph.nodes if isinstance(n.layer, keras.layers.BatchNormalization)]
+    graph.set_arguments(node, node.args, {**node.kwargs, "training": mode})
+    return True
+
+
+@pytest.fixture
+def net():
+    keras.utils.set_random_seed(1)
+    model = Net()
+    model(np.ones((2, 4), "float32"))
+    model.norm.moving_mean.assign(np.arange(4.0))
+    return model
+
+
+def test_they_see_what_trace_gives_and_run_before_the_default_ones(net):
+    seen = []
+
+    def look(graph):
+        seen.append(str(graph))
+        return False
+
+    prepared = kerasfx.prepare_model(net, inputs(), passes=[look])
+    assert seen == [str(kerasfx.trace(net, inputs()))]
+    assert any(isinstance(x, keras.layers.Activation) for x in prepared.layers)
+
+
+def test_a_wrong_one_is_named_and_its_result_is_not_returned(net):
+    with pytest.raises(NotEquivalentError) as caught:
+        kerasfx.prepare_model(net, inputs(), passes=[retarget("keras.ops.tanh", "keras.ops.sin")])
+    message = str(caught.value)
+    assert "these passes changed the graph: tanh_to_sin" in message
+    assert "outputs" in message
+    assert 'verify="inference"' not in message
+    assert not caught.value.comparison
+
+
+def test_one_that_is_right_in_inference_alone_has_to_be_asked_for(net):
+    with pytest.raises(NotEquivalentError) as caught:
+        kerasfx.prepare_model(net, inputs(), passes=[never_trains])
+    assert 'verify="inference" if they are meant to be right in inference only' in str(caught.value)
+    prepared = kerasfx.prepare_model(net, inputs(), passes=[never_trains], verify="inference")
+    assert kerasfx.compare(net, prepared, modes=("inference",))
+    assert not kerasfx.compare(net, prepared, modes=("training",))
+    assert not kerasfx.compare(net, prepared)
+
+
+def test_one_that_is_wrong_in_inference_is_found_there(net):
+    with pytest.raises(NotEquivalentError):
+        kerasfx.prepare_model(net, inputs(), passes=[always_trains], verify="inference")
+    prepared = kerasfx.prepare_model(net, inputs(), passes=[always_trains], verify=False)
+    assert kerasfx.compare(net, prepared, modes=("training",))
+    assert not kerasfx.compare(net, prepared, modes=("inference",))
+
+
+def test_what_a_pass_raises_says_which_and_where(net):
+    def fails(graph):
+        raise KeyError("kernel")
+
+    with pytest.raises(KeyError) as caught:
+        kerasfx.prepare_model(net, inputs(), passes=[fails])
+    (note,) = caught.value.__notes__
+    assert note.startswith("  pass:  fails (")
+    assert f"{__file__}:" in note
+    assert note.endswith("on the graph of 'net'")
+
+
+def test_a_graph_that_it_broke_says_which(net):
+    def breaks(graph):
+        graph.nodes.reverse()
+        return True
+
+    with pytest.raises(GraphError) as caught:
+        kerasfx.prepare_model(net, inputs(), passes=[breaks])
+    assert any("breaks (" in note for note in caught.value.__notes__)
+
+
+def test_one_that_gives_no_answer_is_refused(net):
+    def forgets(graph):
+        pass
+
+    with pytest.raises(PassError, match="forgets returned None, and not whether it changed the graph"):
+        kerasfx.prepare_model(net, inputs(), passes=[forgets])
+
+
+def test_what_is_no_function_is_refused_before_any_work(net):
+    with pytest.raises(PassError, match="not 'fold' of type str"):
+        kerasfx.prepare_model(net, inputs(), passes=["fold"])
+
+
+def test_an_object_that_can_be_called_is_a_pass(net):
+    class Counts:
+        def __init__(self):
+            self.calls = 0
+
+        def __call__(self, graph):
+            self.calls += 1
+            return False
+
+    counts = Counts()
+    kerasfx.prepare_model(net, inputs(), passes=[counts])
+    assert counts.calls == 1
+
+
+def test_a_flat_model_is_edited_too():
+    x = inputs()
+    flat = keras.Model(x, keras.layers.Dense(4, activation="tanh")(x))
+    assert kerasfx.prepare_model(flat) is flat
+    seen = []
+    kerasfx.prepare_model(flat, passes=[lambda graph: bool(seen.append(graph))])
+    assert len(seen) == 1
+
+
+def test_the_default_list_may_be_edited(net, monkeypatch):
+    monkeypatch.setattr(passes, "DEFAULT", [])
+    prepared = kerasfx.prepare_model(net, inputs())
+    assert not any(isinstance(x, keras.layers.Activation) for x in prepared.layers)
+
+
+@pytest.mark.parametrize("verify", ["training", "inferense", None, 3])
+def test_another_way_to_verify_is_refused(net, verify):
+    with pytest.raises(ValueError, match='verify must be True or False or "inference", not'):
+        kerasfx.prepare_model(net, inputs(), verify=verify)
+
+
+@pytest.mark.parametrize("modes", ["inference", (), ("predict",), ("inference", "both")])
+def test_other_modes_are_refused(net, modes):
+    prepared = kerasfx.prepare_model(net, inputs())
+    with pytest.raises(ValueError, match="modes must be"):
+        kerasfx.compare(net, prepared, modes=modes)
