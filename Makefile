@@ -2,7 +2,8 @@
 #
 #   make demo                                   KERAS_BACKEND=jax make demo
 #   make test                                   make test PYTEST_ARGS="-k masks"
-#   make test ENVIRONMENTS=newest BACKENDS=jax  make test PYTHON=python3.13 ENVIRONMENTS=newest
+#   make test ENVIRONMENTS=newest BACKENDS=jax  make test-quick KERAS_BACKEND=torch
+#   make test-pythons PYTHONS="/path/to/python3.12 /path/to/python3.13"
 #   make zoo                                    make zoo BACKENDS=jax ENTRIES="hub_t5 bf_unet"
 
 SHELL := bash
@@ -13,12 +14,14 @@ PYTHON ?= python3.11
 ENVIRONMENTS ?= newest oldest
 # The requirements hold PyTorch for Python 3.11.
 BACKENDS ?= tensorflow jax $(if $(filter 3.11.%,$(python-version)),torch)
+# What `make test-pythons` runs on, besides PYTHON.
+PYTHONS ?= python3.12 python3.13
 PYTEST_ARGS ?=
 # Processes at a time, of `make test` and `make zoo`.
 JOBS ?= 2
 # The third-party models of `make zoo`, by name; all of them when empty.
 ENTRIES ?=
-# The backend of the demo and the benchmarks.
+# The backend of the demo, the benchmarks, `make test-quick` and `make faults`.
 KERAS_BACKEND ?= tensorflow
 
 # Environments live outside the repository, one for each content of the requirements and each Python.
@@ -27,6 +30,8 @@ python-version := $(shell $(PYTHON) -c 'import sys; print(*sys.version_info[:3],
 env-path = $(KERASFX_ENVS)/$(1)-py$(python-version)-$(shell cat requirements/$(1)*.txt | cksum | cut -d' ' -f1)
 newest := $(call env-path,newest)
 oldest := $(call env-path,oldest)
+# The newest environment with the newest Keras of the index, whatever it is today.
+latest := $(subst /newest-,/latest-,$(newest))
 zoo := $(call env-path,zoo)
 
 # JAX spends most of the tests compiling small functions: optimising them less makes that 5x faster, and what
@@ -53,11 +58,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo test lint bench zoo clean $(addprefix run-,$(runs))
+.PHONY: help demo environments test test-quick test-latest test-pythons faults lint bench zoo clean \
+    $(addprefix run-,$(runs))
 
 help:
 	@echo "make demo    prepares models and proves the results equal to the originals"
 	@echo "make test    runs the whole suite on $(ENVIRONMENTS) x $(BACKENDS)"
+	@echo "make test-quick    the part that notices most, on one backend, in less than two minutes"
+	@echo "make test-latest   the whole suite on the newest Keras of the package index"
+	@echo "make test-pythons  the quick part on $(PYTHONS)"
+	@echo "make faults  plants faults in a copy of the package and asks whether the tests notice"
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make bench   measures time and memory of prepare_model as models grow"
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
@@ -79,8 +89,12 @@ lint: $(newest)/ready
 	$(newest)/bin/python -m ruff format --check
 	$(newest)/bin/python -m pyright --pythonpath $(newest)/bin/python
 
+environments:
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) \
+	    $(foreach environment,$(ENVIRONMENTS),$($(environment))/ready)
+
 # Every run ends, whether or not another fails; each is printed in one piece when it ends.
-test: $(foreach environment,$(ENVIRONMENTS),$($(environment))/ready)
+test: environments
 	@rm -rf $(results)
 	@status=0; $(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) --output-sync=line \
 	    $(addprefix run-,$(runs)) || status=1; \
@@ -120,6 +134,26 @@ $(addprefix run-,$(runs)): run-%:
 	    | tee $(results)/$*/log || status=1; \
 	times > $(results)/$*/times; exit $$status
 
+test-quick: backend = $(KERAS_BACKEND)
+test-quick: $(newest)/ready
+	@$(on-backend) $(newest)/bin/python -m pytest tests -q -m "quick or once" $(PYTEST_ARGS)
+
+# What to do with a newer Keras: see docs/testing.md.
+test-latest: $(latest)/ready
+	@$(latest)/bin/python -m pip install --quiet --upgrade keras
+	@$(latest)/bin/python -m pip list 2>/dev/null | grep -i '^keras '
+	@$(MAKE) --no-print-directory test ENVIRONMENTS=latest
+
+# TensorFlow alone: what differs between versions of Python is the reading of code, closures and errors.
+test-pythons:
+	@status=0; for python in $(PYTHONS); do \
+	    if ! $$python --version; then echo "$$python is not there: nothing was tested on it"; status=1; continue; fi; \
+	    $(MAKE) --no-print-directory test-quick PYTHON=$$python || status=1; \
+	done; exit $$status
+
+faults: $(newest)/ready
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m tests.faults
+
 # Made once: the file `ready` appears only after everything was installed.
 $(KERASFX_ENVS)/%/ready:
 	@[ -n "$(python-version)" ] || { \
@@ -129,7 +163,7 @@ $(KERASFX_ENVS)/%/ready:
 	if command -v flock > /dev/null; then flock 9; fi; \
 	if [ ! -e $@ ]; then \
 	    echo "creating $(@D) (once; about a minute)"; \
-	    name=$(firstword $(subst -, ,$*)); \
+	    name=$(patsubst latest,newest,$(firstword $(subst -, ,$*))); \
 	    rm -rf $(@D); \
 	    $(PYTHON) -m venv $(@D); \
 	    $(@D)/bin/python -m pip install --quiet -r requirements/$$name.txt; \

@@ -14,7 +14,7 @@ from kerasfx.errors import UnknownFunctionError
 from kerasfx.runtime.functions import resolve, tensorflow_names
 from kerasfx.runtime.layers import Op
 
-pytestmark = pytest.mark.any_keras
+pytestmark = [pytest.mark.any_keras, pytest.mark.quick]
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="functions of TensorFlow are found there alone"

@@ -12,7 +12,7 @@ import kerasfx
 from kerasfx.errors import InputMismatchError, InputRequiredError
 from kerasfx.inputs import InputSpec, call_spec
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.quick]
 
 Pair = namedtuple("Pair", "left right")
 

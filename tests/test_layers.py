@@ -15,6 +15,8 @@ from kerasfx.ir import Input, Value
 from kerasfx.ir.dims import Dim
 from kerasfx.tracing.encoding import encode
 
+pytestmark = pytest.mark.quick
+
 X = Value("x", (), "float32", Input("x"))
 ROWS, COLUMNS = (Dim.axis(X, k, (5, 7)) for k in (0, 1))
 

@@ -11,6 +11,8 @@ from snapshots import bits, differences, snapshot_of_model, snapshot_of_process
 import kerasfx
 from kerasfx.tracing.patches import patched
 
+pytestmark = pytest.mark.quick
+
 
 class Block(keras.layers.Layer):
     """A weight, built-in layers with state and seeds, and a residual sum."""

@@ -23,7 +23,7 @@ import pytest
 from loaded_elsewhere import Elsewhere, ElsewhereError
 from predicting import predicting
 from snapshots import differences, snapshot_of_model, snapshot_of_process
-from zoo import ALL, IGNORED_WARNINGS, Case
+from zoo import ALL, IGNORED_WARNINGS, REFUSED, Case
 from zoo.case import BATCH
 
 import kerasfx
@@ -43,6 +43,26 @@ ABOUT_WEIGHTS = ("zoo.structure", "zoo.frozen", "zoo.training", "zoo.state")
 
 ABOUT_KERAS = ("zoo.masks", "zoo.training", "zoo.state", "zoo.structure")
 """The topics in which Keras's layers do something of their own for a backend."""
+
+QUICK = """
+keyword_tensor_at_the_top star_kwargs output_nested output_with_none dict_out_of_a_layer_kept_whole
+cond_with_a_custom_layer_inside while_loop_with_a_counter fori_loop_with_a_dense_layer einops_attention
+class_token weight_normalisation tied_embedding_projection constant_arrays large_constant
+stopped_gradient loop_over_the_static_length zipped_tensors
+op_drops_the_mask custom_layer_with_compute_mask attention_with_implicit_masks mask_on_the_output
+mask_set_as_an_attribute mask_changed_by_compute_mask
+operators_with_an_array_on_the_left slicing_with_ellipsis_and_newaxis ops_shape_arithmetic dtype_casts
+float16_input mixed_float16
+dropout_subclasses step_counter_that_changes_a_branch metrics_updated_in_call
+dropout_called_twice dense_called_twice siamese_subclassed_submodel subclass_in_functional
+names_that_collide_when_flattened unused_sublayer builtin_subclass_that_only_presets layer_without_get_config
+training_forwarded training_fixed_to_true python_branch_on_training dropout_kinds
+batch_normalization_in_both_modes batch_normalization_called_twice frozen_sublayer frozen_batch_normalization
+activity_regularizers regularizers_and_constraints loss_added_by_a_custom_layer
+one_seed_generator_for_two_layers moving_average_of_a_custom_layer
+time_distributed_custom_layer custom_wrapper
+"""
+"""Cases of each topic that cost little, for `make test-quick`."""
 
 NO_DERIVATIVE = {
     # It has none of `slice_update` and of a dilated convolution on a CPU.
@@ -145,7 +165,7 @@ def as_parameter(name: str) -> Any:
         marks = [pytest.mark.any_keras]
     elif topic in ABOUT_KERAS:
         marks = [pytest.mark.every_run]
-    return pytest.param(name, marks=marks)
+    return pytest.param(name, marks=[*marks, *([pytest.mark.quick] if name in QUICK.split() else [])])
 
 
 def is_standard(layer: keras.Layer) -> bool:
@@ -279,6 +299,11 @@ QUESTIONS = (
         )
     ),
 )
+
+
+def test_quick_cases_exist():
+    """No name among the quick ones is mistyped, or of a case that is gone."""
+    assert set(QUICK.split()) <= {*ALL, *REFUSED}
 
 
 @pytest.mark.parametrize("name", [as_parameter(name) for name in NAMES])

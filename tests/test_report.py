@@ -12,7 +12,7 @@ import kerasfx
 from kerasfx.ir import SourceLine
 from kerasfx.reporting import KINDS, Finding, Report
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.quick]
 
 
 class Scale(keras.layers.Layer):

@@ -18,7 +18,7 @@ from kerasfx.runtime.functions import backend_functions, keras_functions, resolv
 from kerasfx.runtime.functions.torch_names import words
 from kerasfx.runtime.recorded import RecordedRegularizer
 
-pytestmark = pytest.mark.any_keras
+pytestmark = [pytest.mark.any_keras, pytest.mark.quick]
 
 FLOAT = {"shape": [None, 4], "dtype": "float32"}
 TENSOR = {"$tensor": 0}

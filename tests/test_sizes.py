@@ -11,6 +11,8 @@ from predicting import predicted
 import kerasfx
 from kerasfx.errors import InputMismatchError, SizeDecisionError, SizeGuardError
 
+pytestmark = pytest.mark.quick
+
 
 class Windows(keras.layers.Layer):
     """Cuts a sequence into windows of two, with sizes computed from its length."""

@@ -13,6 +13,8 @@ from kerasfx.runtime import codec
 from kerasfx.runtime.functions import resolve
 from kerasfx.tracing.encoding import encode
 
+pytestmark = pytest.mark.quick
+
 
 class Choose(keras.layers.Layer):
     """A layer of one `cond`, with a given branch."""
