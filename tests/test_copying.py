@@ -9,6 +9,8 @@ from predicting import predicted, predicting
 import kerasfx
 from kerasfx.errors import NotCopyableError, UnsupportedOperationError
 
+pytestmark = pytest.mark.any_backend
+
 X = np.random.default_rng(0).random((2, 3, 4)).astype("float32")
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tensors of words exist on TensorFlow alone"

@@ -12,7 +12,7 @@ import kerasfx
 from kerasfx.comparing import verify
 from kerasfx.runtime.functional import room_for
 
-pytestmark = pytest.mark.any_keras
+pytestmark = pytest.mark.once
 
 STEPS = 1000
 

@@ -19,8 +19,11 @@ from kerasfx.keras_api.foreign import KINDS
 
 # What Keras does inside of some layers, on JAX and on PyTorch.
 pytestmark = [
-    pytest.mark.filterwarnings(f"ignore:.*{what}:UserWarning")
-    for what in ("dtype int64 requested", "Tensor.T is deprecated")
+    pytest.mark.any_backend,
+    *(
+        pytest.mark.filterwarnings(f"ignore:.*{what}:UserWarning")
+        for what in ("dtype int64 requested", "Tensor.T is deprecated")
+    ),
 ]
 L = keras.layers
 BACKEND = keras.backend.backend()

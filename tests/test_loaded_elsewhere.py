@@ -12,7 +12,7 @@ from loaded_elsewhere import (
 )
 from predicting import predicted
 
-pytestmark = pytest.mark.every_run
+pytestmark = pytest.mark.once
 
 
 class Unknown(keras.layers.Layer):

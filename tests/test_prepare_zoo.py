@@ -60,6 +60,7 @@ training_forwarded training_fixed_to_true python_branch_on_training dropout_kind
 batch_normalization_in_both_modes batch_normalization_called_twice frozen_sublayer frozen_batch_normalization
 activity_regularizers regularizers_and_constraints loss_added_by_a_custom_layer
 one_seed_generator_for_two_layers moving_average_of_a_custom_layer
+dropout_called_for_a_short_and_for_a_long_way
 time_distributed_custom_layer custom_wrapper
 """
 """Cases of each topic that cost little, for `make test-quick`."""
@@ -100,8 +101,8 @@ class Prepared:
         topic: The module of the zoo that it is in.
         model: What `prepare_model` returned.
         inputs: The inputs of the case in the structure that `model` takes.
-        changes: What preparing changed in the model, if it was built, and outside of it.
-        was_built: Whether the model was built before.
+        changes: What preparing changed outside of the model and, if that was built before, in it.
+        is_asked: Whether `changes` tell of the model, too.
     """
 
     name: str
@@ -110,7 +111,7 @@ class Prepared:
     model: keras.Model
     inputs: Any
     changes: tuple[str, ...]
-    was_built: bool
+    is_asked: bool
 
     @cached_property
     def outputs(self) -> Any:
@@ -148,12 +149,13 @@ def prepare(name: str) -> Prepared:
     before = snapshot_of_process()
     model = kerasfx.prepare_model(case.model, *prepare_arguments(case), verify=False)
     changes = differences(before, snapshot_of_process())
-    if was_built:
+    is_asked = was_built and model is not case.model
+    if is_asked:
         changes += differences(own, snapshot_of_model(case.model, *case.untracked))
-    else:  # its initializers draw their seeds from Python's random numbers
+    if not was_built:  # its initializers draw their seeds from Python's random numbers
         changes = [line for line in changes if not line.startswith("python random")]
     return Prepared(
-        name, case, ALL[name].__module__, model, inputs_of_prepared(case), tuple(changes), was_built
+        name, case, ALL[name].__module__, model, inputs_of_prepared(case), tuple(changes), is_asked
     )
 
 
@@ -259,7 +261,7 @@ def outputs_on_the_inputs_of_the_case(prepared: Prepared) -> None:
 def nothing_happens_to_the_original(prepared: Prepared) -> None:
     """Preparing a built model, or tracing it again, changes neither it nor the process."""
     assert prepared.changes == ()
-    if prepared.was_built:
+    if prepared.is_asked:
         return
     case = prepared.case
     before = snapshot_of_model(case.model, *case.untracked), snapshot_of_process()

@@ -251,6 +251,24 @@ def batch_normalization_in_both_modes():
 
 
 @case
+def dropout_called_for_a_short_and_for_a_long_way():
+    """The second draw of a layer is on the longer way to the output, where Keras would compute it first."""
+
+    class TwoWays(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dropout = keras.layers.Dropout(0.5, seed=3)
+            self.first, self.second = keras.layers.Dense(4), keras.layers.Dense(5)
+
+        def call(self, x, training=None):
+            short = self.dropout(x, training=training)
+            long = self.dropout(x + 1, training=training)
+            return short + self.second(self.first(long))
+
+    return Case(TwoWays(), floats(3, 5))
+
+
+@case
 def batch_normalization_called_twice():
     """One BatchNormalization is called at two places: its statistics move twice."""
 
