@@ -32,7 +32,10 @@ Way = tuple[str, Callable[[], Any]]
 
 
 def ways_to_make(
-    layer: Any, name: str, source: Any = None, config: dict[str, Any] | None = None
+    layer: keras.layers.Layer,
+    name: str,
+    source: keras.layers.Layer | None = None,
+    config: dict[str, Any] | None = None,
 ) -> list[Way]:
     """The ways to make a layer like `layer`, best first; each may raise whatever the class raises.
 
@@ -52,13 +55,13 @@ def ways_to_make(
     ]
 
 
-def _from_config(layer: Any, name: str, config: dict[str, Any]) -> Any:
+def _from_config(layer: keras.layers.Layer, name: str, config: dict[str, Any]) -> Any:
     cls = builtin_class(type(layer)) or type(layer)
     with keras.saving.custom_object_scope(_classes_given_to(layer)):
         return cls.from_config({**cls.get_config(layer), **config, "name": name})
 
 
-def _classes_given_to(layer: Any) -> dict[str, Any]:
+def _classes_given_to(layer: keras.layers.Layer) -> dict[str, Any]:
     """The classes that the config names and that may be in no module where Keras looks."""
     given = [
         x
@@ -69,11 +72,11 @@ def _classes_given_to(layer: Any) -> dict[str, Any]:
     return {x.__name__ if inspect.isroutine(x) else type(x).__name__: _named_by_file(x) for x in given}
 
 
-def _named_by_file(x: Any) -> Any:
+def _named_by_file(x: object) -> Any:
     return x if inspect.isroutine(x) else type(x)
 
 
-def _made_alike(layer: Any, name: str) -> Any:
+def _made_alike(layer: keras.layers.Layer, name: str) -> Any:
     """A layer made with the constructor arguments of `layer`.
 
     A class without `get_config` and without `**kwargs` in its constructor cannot take the config that
@@ -93,7 +96,7 @@ def _made_alike(layer: Any, name: str) -> Any:
     return copy
 
 
-def _deep_copy(layer: Any, name: str) -> Any:
+def _deep_copy(layer: keras.layers.Layer, name: str) -> Any:
     """A copy of `layer` as it is.
 
     Raises:
@@ -117,12 +120,12 @@ def _deep_copy(layer: Any, name: str) -> Any:
     return copy
 
 
-def _copy_of_model(model: Any) -> Any:
+def _copy_of_model(model: keras.Model) -> Any:
     """A Functional or Sequential model made of copies of the layers of `model`."""
     return keras.models.clone_model(model, clone_function=lambda x: made_again(x, x.name))
 
 
-def made_again(layer: Any, name: str) -> Any:
+def made_again(layer: keras.layers.Layer, name: str) -> Any:
     """A layer made in the first way that gives one; it may be unbuilt and has values of its own.
 
     Raises:
@@ -147,7 +150,7 @@ def reason(how: str, error: Exception) -> str:
     return f"{how}: {says}"
 
 
-def _named(layer: Any, name: str) -> Any:
+def _named(layer: keras.layers.Layer, name: str) -> Any:
     layer.name = name
     return layer
 
@@ -155,7 +158,7 @@ def _named(layer: Any, name: str) -> Any:
 # What makes it the same layer
 
 
-def build_alike(original: Any, copy: Any) -> None:
+def build_alike(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     """Build `copy` and the layers inside it as those of `original` were built.
 
     A layer is built before the layers inside it, which its `build` may make.
@@ -168,7 +171,7 @@ def build_alike(original: Any, copy: Any) -> None:
         build_alike(x, y)
 
 
-def hand_over_state(original: Any, copy: Any) -> list[tuple[Any, Any]]:
+def hand_over_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> list[tuple[Any, Any]]:
     """Give a built copy all that `original` holds.
 
     Returns:
@@ -189,11 +192,11 @@ def hand_over_state(original: Any, copy: Any) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def _side_by_side(original: Any, copy: Any) -> Iterator[tuple[Any, Any]]:
+def _side_by_side(original: keras.layers.Layer, copy: keras.layers.Layer) -> Iterator[tuple[Any, Any]]:
     return zip(internals.all_layers(original), internals.all_layers(copy), strict=True)
 
 
-def _hand_over_attributes(original: Any, copy: Any) -> None:
+def _hand_over_attributes(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     """Give `copy` the values that `original` holds in attributes and that no config has to hold.
 
     Such are the tensors with which an adapted `Normalization` computes, the tables of lookups, the bounds of
@@ -208,10 +211,10 @@ def _hand_over_attributes(original: Any, copy: Any) -> None:
             for source, target in zip(parts, theirs, strict=True):
                 hand_over(target, source)
         elif parts and all(map(internals.is_value, (*parts, *theirs))):
-            vars(copy)[name] = _copied_value(value)
+            copy.__dict__[name] = _copied_value(value)
 
 
-def _parts(x: Any) -> Iterator[Any]:
+def _parts(x: object) -> Iterator[Any]:
     """What is inside lists, tuples and dicts, or `x` itself."""
     if isinstance(x, (list, tuple)):
         for item in x:
@@ -222,7 +225,7 @@ def _parts(x: Any) -> Iterator[Any]:
         yield x
 
 
-def _copied_value(x: Any) -> Any:
+def _copied_value(x: object) -> Any:
     if isinstance(x, tuple):
         items = map(_copied_value, x)
         return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
@@ -233,7 +236,7 @@ def _copied_value(x: Any) -> Any:
     return internals.value_of_its_own(x)
 
 
-def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+def corresponding(a: keras.layers.Layer, b: keras.layers.Layer) -> Iterator[tuple[Any, Any]]:
     """Pair the variables of two layers that the same code made from one config.
 
     The pairs follow the structure: own state of a layer in the order in which its code made it, then its
@@ -260,7 +263,7 @@ def corresponding(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
         yield from corresponding(x, y)
 
 
-def kind_of(variable: Any) -> tuple[str, tuple[int, ...], str]:
+def kind_of(variable: keras.Variable) -> tuple[str, tuple[int, ...], str]:
     """What a variable has in common with its copy: the name it was given, shape and dtype."""
     stem = variable.name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
     return stem, tuple(variable.shape), variable.dtype
@@ -269,7 +272,9 @@ def kind_of(variable: Any) -> tuple[str, tuple[int, ...], str]:
 # A layer as a file can hold it
 
 
-def loadable(layer: Any, results: list[Any], changes: dict[str, Any]) -> tuple[Any, list[tuple[str, str]]]:
+def loadable(
+    layer: keras.layers.Layer, results: list[Any], changes: dict[str, Any]
+) -> tuple[Any, list[tuple[str, str]]]:
     """A built-in `layer`, or an alias of it whose config needs no code of other modules.
 
     The alias has the state of `layer`. Its initializers are Keras's own, since the values exist; regularizers
@@ -301,7 +306,7 @@ def loadable(layer: Any, results: list[Any], changes: dict[str, Any]) -> tuple[A
 
 
 def _loadable_attribute(
-    layer: Any, cls: type, name: str, value: Any, results: list[Any]
+    layer: keras.layers.Layer, cls: type, name: str, value: object, results: list[Any]
 ) -> tuple[Any, list[tuple[str, str]]]:
     if isinstance(value, internals.Layer):
         return loadable(value, [], {})
@@ -321,7 +326,7 @@ def _loadable_attribute(
     return loadable_function(value, kind, list(called_with))
 
 
-def loadable_function(x: Any, kind: str, called_with: list[Any]) -> tuple[Any, list[tuple[str, str]]]:
+def loadable_function(x: object, kind: str, called_with: list[Any]) -> tuple[Any, list[tuple[str, str]]]:
     """A regularizer or constraint as a file can hold it, or itself with what to say about it."""
     if foreign.is_of_keras(x, kind):
         return x, []
@@ -337,7 +342,7 @@ def _default_initializer(cls: type, attribute: str) -> Any:
     return keras.initializers.get(default if isinstance(default, str) else "glorot_uniform")
 
 
-def remark(path: str, layer: Any, said: tuple[str, str]) -> Finding:
+def remark(path: str, layer: keras.layers.Layer, said: tuple[str, str]) -> Finding:
     """What the report says of something in a layer that stays code of other modules."""
     return Finding("warning", path, f"{type(layer).__name__}: {said[0]}", hint=said[1])
 
@@ -345,14 +350,14 @@ def remark(path: str, layer: Any, said: tuple[str, str]) -> Finding:
 # A copy that stands in no graph
 
 
-def copy_beside_graph(layer: Any) -> Any:
+def copy_beside_graph(layer: keras.layers.Layer) -> Any:
     """A copy of a layer that stands in no graph of ours, with the same weights and name.
 
     Raises:
         NotCopyableError: It cannot be made again.
     """
 
-    def complete(copy: Any) -> Any:
+    def complete(copy: keras.layers.Layer) -> Any:
         _complete(layer, copy)
         return copy
 
@@ -365,13 +370,13 @@ def copy_beside_graph(layer: Any) -> Any:
         return _first(ways_to_make(layer, layer.name), complete, f"{type(layer).__name__} '{layer.name}'")
 
 
-def _complete(original: Any, copy: Any) -> None:
+def _complete(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     build_alike(original, copy)
     hand_over_state(original, copy)
 
 
 def cannot_be_copied(
-    layer: Any, path: str, why_whole: str | None, reasons: list[str], shared: bool
+    layer: keras.layers.Layer, path: str, why_whole: str | None, reasons: list[str], shared: bool
 ) -> Exception:
     """The error for a layer of which no way gives a copy; `shared` says whether sharing it works."""
     kind = type(layer).__name__
@@ -388,7 +393,7 @@ def cannot_be_copied(
 # What an object leads to
 
 
-def reachable(value: Any) -> Iterator[Any]:
+def reachable(value: object) -> Iterator[Any]:
     """`value` and what it holds: in attributes, in containers, in the closure of a function."""
     seen: set[int] = set()
     waiting = [value]
@@ -401,7 +406,7 @@ def reachable(value: Any) -> Iterator[Any]:
         waiting.extend(_held(x))
 
 
-def _held(x: Any) -> list[Any]:
+def _held(x: object) -> list[Any]:
     package = internals.module_of(type(x)).partition(".")[0]
     is_closed = isinstance(x, (type, ModuleType, internals.Layer)) or internals.is_variable(x)
     if is_closed or package in ("tensorflow", "jax", "jaxlib", "torch", "numpy"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, cast
 
 import keras
 
@@ -41,7 +42,7 @@ GRAPH = (
 """Members that belong to the graph: those of the prepared model, whatever the original's class says."""
 
 
-def require_one_argument(original: Any, spec: CallSpec) -> None:
+def require_one_argument(original: keras.Model, spec: CallSpec) -> None:
     """Refuse a model whose own methods would call the prepared model in another way than it is called.
 
     Raises:
@@ -59,7 +60,9 @@ def require_one_argument(original: Any, spec: CallSpec) -> None:
         )
 
 
-def keep_class(original: Any, prepared: Any, graph: Graph, record: Provenance, share: bool) -> None:
+def keep_class(
+    original: keras.Model, prepared: keras.Model, graph: Graph, record: Provenance, share: bool
+) -> None:
     """Let `prepared` be of the class of `original` as well, with the attributes of `original`.
 
     Attributes mean what they meant: layers and weights are those of the prepared model, layers that its
@@ -67,7 +70,8 @@ def keep_class(original: Any, prepared: Any, graph: Graph, record: Provenance, s
     is read.
     """
     attributes = _Attributes(original, prepared, graph, record, share)
-    prepared.__class__ = _joined(type(prepared), type(original))
+    kinds = cast("tuple[Hashable, Hashable]", (type(prepared), type(original)))
+    prepared.__class__ = _joined(*kinds)
     internals.look_at_methods_again(prepared)
     for name, value in internals.own_attributes(original).items():
         if name not in GRAPH:
@@ -84,7 +88,7 @@ def _joined(graph_class: type, user_class: type) -> type:
     What is made of it from a graph alone, by `clone_model` for one, is a model of `graph_class`.
     """
 
-    def of_graph(cls: type, *args: Any, **kwargs: Any) -> Any:
+    def of_graph(cls: type, *args: object, **kwargs: object) -> Any:
         return graph_class(*args, **kwargs)
 
     bases = (user_class,) if issubclass(user_class, graph_class) else (graph_class, user_class)
@@ -107,6 +111,10 @@ def _refuse(self: Any, name: str) -> Any:
     return found(self, name)
 
 
+Owned = keras.layers.Layer | keras.random.SeedGenerator
+"""What has variables of its own and belongs to one model."""
+
+
 class _RefusedError(Exception):
     """A value that the prepared model cannot have, and why."""
 
@@ -114,7 +122,9 @@ class _RefusedError(Exception):
 class _Attributes:
     """Finds for each attribute of the original what stands for it in the prepared model."""
 
-    def __init__(self, original: Any, prepared: Any, graph: Graph, record: Provenance, share: bool):
+    def __init__(
+        self, original: keras.Model, prepared: keras.Model, graph: Graph, record: Provenance, share: bool
+    ):
         self.original = original
         self.prepared = prepared
         self.record = record
@@ -133,10 +143,10 @@ class _Attributes:
         self.of_original = set() if share else set(map(id, state))
         drawing = [layer.generator for layer in prepared.layers if hasattr(layer, "generator")]
         self.generators = {id(g.state): g for g in drawing}
-        self.copies: dict[int, Any] = {}
-        self.kept: list[Any] = []
+        self.copies: dict[int, object] = {}
+        self.kept: list[object] = []
 
-    def hand_over(self, name: str, value: Any) -> None:
+    def hand_over(self, name: str, value: object) -> None:
         """Set the attribute `name` of the prepared model, or note why it cannot have it."""
         try:
             found = self.of(value)
@@ -149,7 +159,7 @@ class _Attributes:
         else:
             object.__setattr__(self.prepared, name, found)  # it is tracked already, or will be in `kept`
 
-    def of(self, value: Any) -> Any:
+    def of(self, value: object) -> Any:
         """What stands for `value`.
 
         Raises:
@@ -169,7 +179,7 @@ class _Attributes:
             raise _RefusedError("an optimizer belongs to one model; compile the prepared one")
         return self._container(value) if isinstance(value, (list, tuple, dict)) else self._other(value)
 
-    def _layer(self, layer: Any) -> Any:
+    def _layer(self, layer: keras.layers.Layer) -> Any:
         kind = f"{type(layer).__name__} '{layer.name}'"
         if id(layer) in self.changed:
             raise _RefusedError(f"{kind} was split: its activation is a layer of its own")
@@ -179,11 +189,11 @@ class _Attributes:
             raise _RefusedError(f"{kind} was opened: the prepared model has the layers inside it")
         return self._copied(layer)
 
-    def _is_in_graph(self, layer: Any) -> bool:
+    def _is_in_graph(self, layer: keras.layers.Layer) -> bool:
         inside = internals.all_layers(layer)
         return any(id(x) in self.layers for x in inside) or any(id(v) in self.used for v in layer.variables)
 
-    def _variable(self, variable: Any) -> Any:
+    def _variable(self, variable: keras.Variable) -> Any:
         found = self.variables.get(id(variable))
         if found is not None:
             return found
@@ -193,11 +203,11 @@ class _Attributes:
             raise _RefusedError(f"the weight '{variable.path}' is no more: {what}")
         return self._variable_of_its_own(variable)
 
-    def _generator(self, generator: Any) -> Any:
+    def _generator(self, generator: keras.random.SeedGenerator) -> Any:
         state = self.variables.get(id(generator.state))
         return self._copied(generator) if state is None else self.generators[id(state)]
 
-    def _metric(self, metric: Any) -> Any:
+    def _metric(self, metric: keras.metrics.Metric) -> Any:
         """A copy also where weights are shared: each model counts for itself."""
         for part in vars(metric).values():
             self._other(part)
@@ -206,13 +216,13 @@ class _Attributes:
             self.kept.append(self.copies[id(metric)])
         return self.copies[id(metric)]
 
-    def _copied(self, value: Any) -> Any:
+    def _copied(self, value: Owned) -> Any:
         """The copy of what the graph does not use; the value itself if weights are shared."""
         if id(value) not in self.copies:
             made = value if self.share else _copy(value)
             self.copies[id(value)] = made
             self.kept.append(made)
-            if isinstance(value, internals.Layer):
+            if isinstance(value, internals.Layer) and isinstance(made, internals.Layer):
                 self.record.layers.append((value, made))
                 inside = zip(internals.all_layers(value), internals.all_layers(made), strict=True)
                 self.layers.update({id(x): y for x, y in inside})
@@ -220,7 +230,7 @@ class _Attributes:
             self._remember(_state(value), _state(made))
         return self.copies[id(value)]
 
-    def _variable_of_its_own(self, variable: Any) -> Any:
+    def _variable_of_its_own(self, variable: keras.Variable) -> Any:
         """A variable inside a layer: a file of weights has it, and one without the class does not mind."""
         layer = Parameter.of(variable, variable.name, share=self.share)
         hand_over(layer.weight, variable)
@@ -239,7 +249,7 @@ class _Attributes:
         self.record.variables.extend(zip(ours, theirs, strict=True))
         self.variables.update({id(v): w for v, w in zip(ours, theirs, strict=True)})
 
-    def _container(self, value: Any) -> Any:
+    def _container(self, value: list[object] | tuple[object, ...] | dict[object, object]) -> object:
         self._refuse_partly(value)
         if isinstance(value, dict):
             return {k: self.of(v) for k, v in value.items()}
@@ -248,21 +258,21 @@ class _Attributes:
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         return items
 
-    def _refuse_partly(self, value: Any) -> None:
+    def _refuse_partly(self, value: object) -> None:
         """Refuse a container before anything in it is copied."""
         for x in reachable(value):
             is_opened = isinstance(x, internals.Layer) and id(x) not in self.layers and self._is_in_graph(x)
             if is_opened or id(x) in self.changed:
                 self._layer(x)
 
-    def _other(self, value: Any) -> Any:
+    def _other(self, value: object) -> Any:
         """`value` itself, unless it would lead to the layers and weights of the original."""
         if any(id(x) in self.of_original for x in reachable(value)):
             raise _RefusedError(f"the {type(value).__name__} refers to layers or weights of the original")
         return value
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: Owned) -> Owned:
     if not isinstance(value, internals.Layer):
         return internals.copy_of_generator(value)
     try:
@@ -271,5 +281,5 @@ def _copy(value: Any) -> Any:
         raise _RefusedError(str(error)) from error
 
 
-def _state(value: Any) -> list[Any]:
+def _state(value: Owned) -> list[keras.Variable]:
     return value.variables if isinstance(value, internals.Layer) else [value.state]

@@ -36,7 +36,7 @@ USES = {"compile": TRAINING, "predict": PREDICTION}
 KEEP_CLASS = "kerasfx.prepare_model(model, keep_class=True)"
 
 
-def dropped_methods(model: Any) -> list[Finding]:
+def dropped_methods(model: keras.layers.Layer) -> list[Finding]:
     """A finding for each method of the user's that a prepared model does not have."""
     return [
         Finding("dropped", "", f"`{name}` of {owner} is not part of the result", line, KEEP_CLASS)
@@ -44,7 +44,7 @@ def dropped_methods(model: Any) -> list[Finding]:
     ]
 
 
-def warn_when_used(original: Any, prepared: Any) -> None:
+def warn_when_used(original: keras.layers.Layer, prepared: keras.layers.Layer) -> None:
     """Let `prepared` warn, once, when it is compiled or predicts without the steps of `original`."""
     steps = [name for name, _, _ in _own_steps(original)]
     for use, concerned in USES.items():
@@ -53,7 +53,7 @@ def warn_when_used(original: Any, prepared: Any) -> None:
             _warn_at(prepared, use, _message(original, prepared, lacking))
 
 
-def _message(original: Any, prepared: Any, lacking: list[str]) -> str:
+def _message(original: keras.layers.Layer, prepared: keras.layers.Layer, lacking: list[str]) -> str:
     return describe(
         f"'{prepared.name}' does not have {', '.join(lacking)} of {type(original).__name__}: "
         "it may be trained or used in another way.",
@@ -62,11 +62,11 @@ def _message(original: Any, prepared: Any, lacking: list[str]) -> str:
     )
 
 
-def _warn_at(prepared: Any, name: str, message: str) -> None:
+def _warn_at(prepared: keras.layers.Layer, name: str, message: str) -> None:
     method = getattr(prepared, name)
 
     @functools.wraps(method)
-    def warning(*args: Any, **kwargs: Any) -> Any:
+    def warning(*args: object, **kwargs: object) -> Any:
         object.__delattr__(prepared, name)  # once
         warnings.warn(message, stacklevel=2)
         return method(*args, **kwargs)
@@ -75,7 +75,7 @@ def _warn_at(prepared: Any, name: str, message: str) -> None:
     object.__setattr__(prepared, name, warning)
 
 
-def _own_steps(model: Any) -> Iterator[tuple[str, str, SourceLine | None]]:
+def _own_steps(model: keras.layers.Layer) -> Iterator[tuple[str, str, SourceLine | None]]:
     """Name, owner and line of each step that the user's code defines for `model`."""
     if not isinstance(model, keras.Model):
         return
@@ -87,6 +87,6 @@ def _own_steps(model: Any) -> Iterator[tuple[str, str, SourceLine | None]]:
             yield name, owner.__name__, _line(vars(owner)[name])
 
 
-def _line(member: Any) -> SourceLine | None:
+def _line(member: object) -> SourceLine | None:
     code = getattr(inspect.unwrap(member), "__code__", None) if callable(member) else None
     return line_at(code.co_filename, code.co_firstlineno) if code else None

@@ -6,8 +6,8 @@ like that of a `cond`: data in the config of the layer, which a process without 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import keras
 
@@ -28,7 +28,7 @@ class NotRecordableError(Exception):
 class _Probe(keras.layers.Layer):
     """A layer around a function of one tensor."""
 
-    def __init__(self, function: Any):
+    def __init__(self, function: Callable[[Any], Any]):
         super().__init__()
         self.function = function
 
@@ -36,7 +36,7 @@ class _Probe(keras.layers.Layer):
         return self.function(x)
 
 
-def recorded(function: Any, kind: str, arguments: Iterable[tuple[Shape, str]]) -> Any:
+def recorded(function: object, kind: str, arguments: Iterable[tuple[Shape, str]]) -> Any:
     """What stands for a regularizer or constraint in a file.
 
     Args:
@@ -53,7 +53,7 @@ def recorded(function: Any, kind: str, arguments: Iterable[tuple[Shape, str]]) -
     return {"regularizer": RecordedRegularizer, "constraint": RecordedConstraint}[kind](cases)
 
 
-def _case(function: Any, shape: Shape, dtype: str) -> dict[str, Any]:
+def _case(function: object, shape: Shape, dtype: str) -> dict[str, Any]:
     try:
         return {"shape": list(shape), "body": _body(function, shape, dtype)}
     except _LargeArrayError:
@@ -66,12 +66,12 @@ class _LargeArrayError(NotRecordableError):
     """A body uses an array that is no part of a config."""
 
 
-def _body(function: Any, shape: Shape, dtype: str, hints: dict[str, Any] | None = None) -> Any:
+def _body(function: object, shape: Shape, dtype: str, hints: dict[str, Any] | None = None) -> Any:
     attributes = dict(getattr(function, "__dict__", {}))
     try:
         with internals.fresh_names():
             x = keras.Input(batch_shape=shape, dtype=dtype, name="x")
-            graph = trace(_Probe(function), x, hints=hints).graph
+            graph = trace(_Probe(cast("Callable[[Any], Any]", function)), x, hints=hints).graph
     except Exception as error:  # whatever the code of the user raises
         raise NotRecordableError(" ".join(str(error).split())) from error
     finally:
@@ -89,12 +89,12 @@ def _body(function: Any, shape: Shape, dtype: str, hints: dict[str, Any] | None 
         raise _LargeArrayError("it uses an array that is too large for a config") from error
 
 
-def argument_of(variable: Any) -> tuple[Shape, str]:
+def argument_of(variable: keras.Variable) -> tuple[Shape, str]:
     """What the regularizer and the constraint of a variable are called with."""
     return tuple(variable.shape), variable.dtype
 
 
-def not_recorded(x: Any, kind: str, error: NotRecordableError) -> tuple[str, str]:
+def not_recorded(x: object, kind: str, error: NotRecordableError) -> tuple[str, str]:
     """What to tell of a function that stays code of its module, and what to do about it."""
     cls = x if isinstance(x, type) else type(x)
     what = f"its {kind} {foreign.shown(x)} stays code of {cls.__module__}, which a file needs: {error}"

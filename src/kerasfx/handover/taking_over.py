@@ -92,7 +92,7 @@ def _taken_back(weight: ComputedWeight, taken_home: TakenHome) -> Step:
     return Step(assign_all, (weight.variable,), tuple(v for v, _ in found), is_computed=True)
 
 
-def _between_variables(source: Any, target: Any) -> Step:
+def _between_variables(source: keras.Variable, target: keras.Variable) -> Step:
     if kind_of(source)[1:] != kind_of(target)[1:]:
         raise _mismatch(
             f"'{source.path}' does not fit '{target.path}'",
@@ -102,7 +102,7 @@ def _between_variables(source: Any, target: Any) -> Step:
     return Step(lambda: assign(target, source), (source,), (target,))
 
 
-def _between_layers(source: Any, target: Any) -> Iterator[Step]:
+def _between_layers(source: keras.layers.Layer, target: keras.layers.Layer) -> Iterator[Step]:
     """The steps for two layers that the same code made, and for the layers inside them."""
     ours, theirs = internals.own_state(source), internals.own_state(target)
     if _names(ours) == _names(theirs) and _is_quantized(source) == _is_quantized(target):
@@ -122,7 +122,7 @@ def _between_layers(source: Any, target: Any) -> Iterator[Step]:
         yield from _between_layers(x, y)
 
 
-def _merge(source: Any, target: Any) -> Step:
+def _merge(source: keras.layers.Layer, target: keras.layers.Layer) -> Step:
     """Kernel and LoRA deltas of `source` as one kernel, by the methods with which Keras saves layers."""
     _refuse_quantized(source, target)
     if not getattr(source, "lora_enabled", False) or getattr(target, "lora_enabled", False):
@@ -138,13 +138,13 @@ def _merge(source: Any, target: Any) -> Step:
     )
 
 
-def _saved(layer: Any) -> dict[str, np.ndarray]:
+def _saved(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
     store: dict[str, Any] = {}
     layer.save_own_variables(store)
     return {key: np.array(to_numpy(value)) for key, value in store.items()}
 
 
-def _refuse_quantized(source: Any, target: Any) -> None:
+def _refuse_quantized(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
     modes = [_is_quantized(x) for x in (source, target)]
     if modes[0] != modes[1]:
         raise _mismatch(
@@ -154,11 +154,11 @@ def _refuse_quantized(source: Any, target: Any) -> None:
         )
 
 
-def _is_quantized(layer: Any) -> str | None:
+def _is_quantized(layer: keras.layers.Layer) -> str | None:
     return getattr(layer, "quantization_mode", None)
 
 
-def _unlike(source: Any, target: Any) -> WeightsMismatchError:
+def _unlike(source: keras.layers.Layer, target: keras.layers.Layer) -> WeightsMismatchError:
     ours, theirs = internals.own_state(source), internals.own_state(target)
     names = _names(theirs)
     lone = [v for v in ours if kind_of(v)[0] not in names] or [
@@ -179,5 +179,5 @@ def _names(variables: list[Any]) -> list[str]:
     return [kind_of(v)[0] for v in variables]
 
 
-def _shown(variable: Any) -> str:
+def _shown(variable: keras.Variable) -> str:
     return f"{variable.name} {variable.dtype}{tuple(variable.shape)}"

@@ -85,7 +85,7 @@ def _hides(node: Node) -> bool:
     return acts_in_training(node.target.layer)
 
 
-def acts_in_training(layer: Any) -> bool:
+def acts_in_training(layer: keras.layers.Layer) -> bool:
     """Whether `layer` may do something else in training: it draws, updates its state, or is custom."""
     return any(map(_acts_itself, internals.all_layers(layer)))
 
@@ -95,7 +95,7 @@ def would_forget_losses(graph: Graph) -> bool:
     return sum(map(adds_losses, graph.nodes)) > 1
 
 
-def finding(graph: Graph, training_in_fit: str, root: Any) -> Finding | None:
+def finding(graph: Graph, training_in_fit: str, root: keras.layers.Layer) -> Finding | None:
     """What the user should know about `fit`, or None."""
     nodes = [node for node in not_trained_by_fit(graph) if not _trains_by_default(node)]
     if not nodes:
@@ -115,7 +115,9 @@ def finding(graph: Graph, training_in_fit: str, root: Any) -> Finding | None:
     return Finding("warning", "", what, source, f'{line}; to {wish}: training_in_fit="{other}"')
 
 
-def forgotten_losses(calls: Iterable[ModelCall], adding: Collection[int], root: Any) -> Finding | None:
+def forgotten_losses(
+    calls: Iterable[ModelCall], adding: Collection[int], root: keras.layers.Layer
+) -> Finding | None:
     """What the user should know about losses that `fit` of the original forgets, or None.
 
     Args:
@@ -151,7 +153,7 @@ def _trains_by_default(node: Node) -> bool:
     return isinstance(node.target, LayerCall) and internals.trains_by_default(node.target.layer)
 
 
-def _acts_itself(layer: Any) -> bool:
+def _acts_itself(layer: keras.layers.Layer) -> bool:
     if not internals.takes_training(layer):
         return False
     if builtin_class(type(layer)) is None:
