@@ -52,7 +52,7 @@ def config_of(node: Node, cls: type, making: Making) -> dict[str, Any]:
         if key in given and _plain(_read(given[key], key)) != _plain(value):
             raise _refusal(
                 node,
-                f"its config says {key}={given[key]!r}, but its weights say {value!r}",
+                f"its config says {key}={_shown(given[key])}, but its weights say {_shown(value)}",
                 "a weight keeps what it has in the original",
                 f"leave {key} out of the config",
             )
@@ -102,9 +102,7 @@ def _own(node: Node, name: str, value: Value, kind: str, making: Making) -> obje
         return None
     first = given[0][1]
     if not isinstance(first, ELEMENTWISE) or any(_plain(x) != _plain(first) for _, x in found):
-        why = (
-            f"what {type(first).__name__} does depends on where an element lies, and '{name}' is {expression}"
-        )
+        why = f"{type(first).__name__} asks where in the weight an element lies, and '{name}' is {expression}"
         raise _refusal(node, f"the {kind} of {given[0][0].path} does not go along", why, "")
     return first
 
@@ -113,6 +111,10 @@ def _read(given: object, key: str) -> object:
     """An entry of a config as the object that it stands for."""
     reader = {"regularizer": keras.regularizers.get, "constraint": keras.constraints.get}
     return reader.get(key.rpartition("_")[2], lambda x: x)(given)
+
+
+def _shown(x: object) -> str:
+    return repr(x) if x is None or isinstance(x, (bool, str)) else type(x).__name__
 
 
 def _plain(x: object) -> object:
@@ -132,6 +134,8 @@ def _trainable(node: Node) -> dict[str, bool]:
     """
     slots = (node.spec.slots if node.spec else None) or {}
     by_name = {name: _is_trained(value) for name, value in node.weights.items()}
+    if node.spec and node.spec.config.get("trainable") is False:
+        return {"trainable": any(by_name.values())}
     moving = [name for name, trained in by_name.items() if trained and not slots[name].trainable]
     if moving:
         what = f"'{moving[0]}' is never trained by this layer, but {_what(node, moving[0])} is trained"

@@ -65,10 +65,27 @@ def read_off_graphs(
     Raises:
         WeightsMismatchError: The models are not prepared from models of the same code.
     """
-    found = Correspondence(tuple(_layers_side_by_side(flat_a, flat_b)))
+    found = _by_variable_in_new_layers(_layers_side_by_side(flat_a, flat_b), flat_a, flat_b)
     if flat_a is not a:
         found = _from_original(flat_a, found)
     return found if flat_b is b else _from_original(flat_b, found.reversed()).reversed()
+
+
+def _by_variable_in_new_layers(pairs: list[LayerPair], *models: keras.Model) -> Correspondence:
+    """Pairs of layers; of those that a pass has made, pairs of their variables.
+
+    With shared weights such a layer holds the variables of the original, whose names are other.
+    """
+    known = [record for record in map(provenance_of, models) if record]
+    new = {id(layer) for record in known for layer, _ in record.new_layers}
+    apart = [(x, y) for x, y in pairs if {id(x), id(y)} & new]
+    for x, y in apart:
+        if len(x.variables) != len(y.variables):
+            raise _changed(x if len(x.variables) > len(y.variables) else y)
+    return Correspondence(
+        tuple((x, y) for x, y in pairs if not {id(x), id(y)} & new),
+        tuple(p for x, y in apart for p in zip(x.variables, y.variables, strict=True)),
+    )
 
 
 def _original_of(model: keras.layers.Layer) -> keras.layers.Layer | None:

@@ -119,6 +119,8 @@ class Graph(Program):
                 gives its own Value, and numbers a constant.
             wish: Its name, if it is free.
         """
+        if isinstance(expression, np.ndarray):
+            return self.add_constant(expression, wish)
         found = weight(expression)
         if isinstance(found, Leaf):
             return found.value
