@@ -16,7 +16,7 @@ if keras.backend.backend() != "torch":
 import torch
 
 from kerasfx.runtime.functions import backend_functions, resolve
-from kerasfx.tracing.native import torch as dialect
+from kerasfx.tracing.native import dialect
 from kerasfx.tracing.native.torch_twins import TWINS
 
 pytestmark = pytest.mark.any_keras
@@ -247,7 +247,7 @@ def calls_of(short):
 def functions_with_twins():
     """Name and function of each, once."""
     found = dict(backend_functions.functions().values())
-    return {name: f for name, f in found.items() if dialect.twin(name, f)}
+    return {name: f for name, f in found.items() if dialect().twin(name, f)}
 
 
 def result_of(function, args, kwargs):
@@ -278,7 +278,7 @@ def test_twin_computes_the_same_bits(name):
     taken = 0
     for args, kwargs in calls_of(name.rpartition(".")[2]):
         expected = result_of(function, args, kwargs)
-        said = expected and dialect.twin(name, function).call(function, args, kwargs)
+        said = expected and dialect().twin(name, function).call(function, args, kwargs)
         ours = said and result_of(resolve(said.name), said.args, said.kwargs)
         if not ours or specs(ours) != specs(expected):
             continue

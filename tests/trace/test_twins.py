@@ -18,7 +18,8 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from kerasfx.runtime.functions import backend_functions, keras_functions
-from kerasfx.tracing.native import tensorflow as dialect
+from kerasfx.tracing.native import dialect
+from kerasfx.tracing.native.tensorflow import _TABLE
 from kerasfx.tracing.native.twins import Twin
 
 pytestmark = pytest.mark.any_keras
@@ -285,8 +286,8 @@ def replaced(name, args, kwargs):
     """The twin's results in the place of a call's, or None where the trace would not take them."""
     function = backend_functions.resolve(name)
     expected = is_known_to_fail(function, args, kwargs)
-    said = dialect._TABLE[name].call(function, args, kwargs) if expected is not None else None
-    said = said and dialect.exact(said)
+    said = _TABLE[name].call(function, args, kwargs) if expected is not None else None
+    said = said and dialect().exact(said)
     results = said and is_known_to_fail(keras_functions.resolve(said.name), said.args, said.kwargs)
     if not results or len(results) != len(expected):
         return None
@@ -295,24 +296,24 @@ def replaced(name, args, kwargs):
     return expected, results
 
 
-@pytest.mark.parametrize("name", sorted(dialect._TABLE))
+@pytest.mark.parametrize("name", sorted(_TABLE))
 def test_twin(name):
     """Bit by bit, on every call that the trace would say with the twin; there is one."""
     pairs = {}
-    for number, (args, kwargs) in enumerate(calls_of(name, dialect._TABLE[name])):
+    for number, (args, kwargs) in enumerate(calls_of(name, _TABLE[name])):
         pair = replaced(name, *tensors((args, kwargs)))
         if pair is not None:
             pairs[number] = pair
     assert pairs, "no call is said with the twin"
     unequal = [n for n, pair in pairs.items() if not all(map(same_bits, *pair))]
-    shown = [calls_of(name, dialect._TABLE[name])[n] for n in unequal[:3]]
+    shown = [calls_of(name, _TABLE[name])[n] for n in unequal[:3]]
     assert not unequal, f"{len(unequal)} of {len(pairs)} differ: {str(shown)[:600]}"
 
 
-@pytest.mark.parametrize("name", sorted(dialect._TABLE))
+@pytest.mark.parametrize("name", sorted(_TABLE))
 def test_line_of_the_table(name):
     """Its functions and all their parameters exist."""
-    twin = dialect._TABLE[name]
+    twin = _TABLE[name]
     own = inspect.signature(backend_functions.resolve(name)).parameters
     theirs = inspect.signature(keras_functions.resolve(twin.name)).parameters
     assert set(twin.parameters) <= set(own)
@@ -324,5 +325,5 @@ def test_line_of_the_table(name):
 def test_a_function_has_one_twin():
     """No two lines of the table are about one function, unless they say the same."""
     canonical = {}
-    for name, twin in dialect._TABLE.items():
+    for name, twin in _TABLE.items():
         assert canonical.setdefault(backend_functions.functions()[name][0], twin) == twin

@@ -12,7 +12,6 @@ from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.runtime import codec
-from kerasfx.tracing import native
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.native import memory
 from kerasfx.tracing.recorder import Structure, Trace
@@ -60,7 +59,7 @@ def _argument(trace: Trace, x: object, inline: int) -> object:
             "pass it to the model as an input",
         )
     if isinstance(x, np.generic) or not _is_array(x):
-        return native.dialect().argument(x)
+        return trace.dialect.argument(x)
     owner = _variable_of(trace, x)
     if owner is not None:
         return _argument(trace, variables.parameter(trace, owner), inline)

@@ -13,7 +13,6 @@ from kerasfx.keras_api import internals
 from kerasfx.passes.legalize.keep_call_order import keep_call_order
 from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
-from kerasfx.tracing import native
 from kerasfx.tracing.layers import reading
 from kerasfx.tracing.layers.calls import says_training
 from kerasfx.tracing.layers.leaves import LeafPolicy
@@ -110,7 +109,7 @@ def _trace_once(request: Request, policy: LeafPolicy, sizes: ExampleSizes, clash
         internals.calls_forgotten(lambda: internals.all_layers(model)),
         tensors_forgotten(model) as session.attributes_before,
         session.recording(),
-        native.context(session),
+        session.dialect.context(session),
         internals.call_context(session.decisions.training),
     ):
         _call_model(session, request.call, sizes)

@@ -11,6 +11,20 @@ from collections.abc import Container, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+LIBRARIES = (
+    "tensorflow",
+    "jax",
+    "jaxlib",
+    "torch",
+    "keras",
+    "tf_keras",
+    "numpy",
+    "scipy",
+    "einops",
+    "kerasfx",
+)
+"""Packages whose modules keep the functions that they imported: no code of users is in them."""
+
 _sizes: dict[str, tuple[Any, int]] = {}
 _changed: list[str] = []
 
@@ -23,6 +37,11 @@ def look_again() -> None:
         if known is not module or size != size_before or name == "__main__":
             _sizes[name] = module, size
             _changed.append(name)
+
+
+def is_library(module_name: str) -> bool:
+    """Whether a module belongs to a package that keeps what it imported: no user wrote it."""
+    return module_name.partition(".")[0] in LIBRARIES
 
 
 class Binding(NamedTuple):

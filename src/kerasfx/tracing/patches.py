@@ -21,14 +21,14 @@ from kerasfx.ir import leaves_of
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals, replacing
 from kerasfx.keras_api.replacing import MISSING, Replaced, replace
-from kerasfx.tracing import native as raw
-from kerasfx.tracing import public_calls
+from kerasfx.tracing import native, public_calls
 from kerasfx.tracing.bindings import Bindings, look_again
 from kerasfx.tracing.control import bodies as control_flow
 from kerasfx.tracing.control import loops as recurrence
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.layers import calls as layer_calls
 from kerasfx.tracing.layers.calls import NOT_RECOMPUTED
+from kerasfx.tracing.native.calls import following_attributes
 from kerasfx.tracing.operations import record_operation
 from kerasfx.tracing.session import Session, current
 from kerasfx.tracing.state import metrics, randomness, variables
@@ -57,7 +57,7 @@ def _install() -> None:
     _install_calls()
     _install_variables()
     _install_backend()
-    for module in (control_flow, recurrence, raw, randomness, metrics):
+    for module in (control_flow, recurrence, native, randomness, metrics):
         for owner, name, replacement in module.patches():
             _patch(owner, name, replacement)
 
@@ -165,7 +165,7 @@ def _recorded(session: Session, operation: Any, args: tuple[Any, ...], kwargs: A
     """One of Keras's own operations is a node; the `call` of any other is traced through, as a layer's is."""
     if type(operation).__module__.partition(".")[0] == "keras":
         return record_operation(session, operation, args, kwargs)
-    with session.user_code(), raw.following_attributes(operation):
+    with session.user_code(), following_attributes(operation):
         return operation.call(*args, **kwargs)
 
 

@@ -7,8 +7,8 @@ that there is, `Session`, imports them and not the other way round.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import keras
@@ -16,8 +16,10 @@ import numpy as np
 
 from kerasfx.errors import UnsupportedOperationError
 from kerasfx.ir import Graph, Node, SourceLine, Training, Value
+from kerasfx.ir.dims import Dim
 from kerasfx.keras_api.replacing import undone
 from kerasfx.tracing.layers.frames import Frame
+from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.sizes.examples import Clashes, Refusal
 from kerasfx.tracing.state.effects import Effects
 from kerasfx.tracing.where import Paths
@@ -27,6 +29,11 @@ Structure = object
 
 Arguments = tuple[Structure, ...]
 Keywords = Mapping[str, Structure]
+
+Function = Callable[..., Any]
+"""A function that was written elsewhere: by the user, in Keras or in the backend."""
+
+Size = int | Dim
 
 
 Held = dict[Value, np.ndarray]
@@ -50,28 +57,100 @@ class Tensor(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
-class TensorDialect(Protocol):
-    """How a tensor of the trace looks to the user's code on the running backend."""
+class Twin(Protocol):
+    """How a function of the backend is said as one of `keras.ops`."""
+
+    def call(self, function: Function, args: Arguments, kwargs: Keywords) -> PublicCall | None:
+        """The call of the twin, or None where the arguments have no place in it."""
+        ...
+
+
+class Dialect:
+    """What differs between the backends in what the user's code does with tensors.
+
+    Each backend has a subclass (`native/`) that says what differs there; what it leaves out is as here.
+
+    Attributes:
+        draws: Names of the functions that draw anew at each call, whatever their arguments are.
+        patched: Names of the functions that are replaced while tracing, because nothing else sees their
+            calls; None for all.
+    """
+
+    draws: frozenset[str] = frozenset()
+    patched: frozenset[str] | None = None
+
+    # How a tensor looks to the user's code
 
     def tensor_class(self) -> type | None:
-        """The class that `isinstance` finds, if it is another than that of Keras."""
-        ...
+        """What `isinstance` takes a tensor of the trace for, besides its own class."""
+        return None
 
-    def shape(self, sizes: tuple[Any, ...], /) -> tuple[Any, ...]:
-        """`x.shape`."""
-        ...
+    def shape(self, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+        """What `x.shape` is."""
+        return sizes
 
-    def dtype(self, name: str, /) -> Any:
-        """`x.dtype`."""
-        ...
+    def dtype(self, name: str) -> Any:
+        """What `x.dtype` is."""
+        return name
 
-    def attribute(self, tensor: Any, name: str, /) -> Any:
-        """An attribute that a tensor of Keras lacks.
+    def attribute(self, tensor: Any, name: str) -> Any:
+        """What an attribute that a tensor of Keras lacks is for a tensor of the trace.
 
         Raises:
             AttributeError: Tensors of the backend lack it as well.
         """
-        ...
+        raise AttributeError(name)
+
+    # Operators
+
+    def operand(self, x: Structure) -> Structure:
+        """The other side of an operator as the backend takes it: to most a NumPy scalar is a number."""
+        return x.item() if isinstance(x, np.generic) else x
+
+    def operator_function(self, op: str, args: Arguments) -> str | None:
+        """The backend's function for an operator that does not mean `keras.ops.<op>`, or None."""
+        return None
+
+    def in_place(self, tensor: Any, op: str, args: Arguments) -> Any:
+        """`x += y` or `x[key] = value` where tensors change, or NotImplemented."""
+        return NotImplemented
+
+    # Calls of the backend's functions
+
+    def argument(self, x: Structure) -> Structure:
+        """What is recorded for an argument of a function."""
+        return x
+
+    def special(
+        self, session: Recorder, name: str, original: Function, args: Arguments, kwargs: Keywords
+    ) -> Any:
+        """The result of a call that is no op, or NotImplemented."""
+        return NotImplemented
+
+    def twin(self, name: str, function: Function) -> Twin | None:
+        """How to say the function of that name with `keras.ops`, or None."""
+        return None
+
+    def exact(self, call: PublicCall) -> PublicCall | None:
+        """A call of a twin that means what the function means for these tensors, or None."""
+        return call
+
+    def recorded(self, session: Recorder, result: Structure) -> None:
+        """Called with what a recorded function of the backend gave."""
+
+    def finished(self, session: Recorder, results: Structure) -> Any:
+        """The results of a Node as the user's code gets them."""
+        return results
+
+    # The whole trace
+
+    def context(self, session: Recorder) -> AbstractContextManager[None]:
+        """What is open while a model is traced."""
+        return nullcontext()
+
+    def patches(self) -> Iterator[Patch]:
+        """What is replaced while tracing besides the functions of the namespaces."""
+        return iter(())
 
 
 class Recorder(Protocol):
@@ -92,7 +171,7 @@ class Recorder(Protocol):
     may_be_weak: dict[int, Value]
 
     @property
-    def dialect(self) -> TensorDialect:
+    def dialect(self) -> Dialect:
         """That of the running backend."""
         ...
 
@@ -203,6 +282,13 @@ class Trace(Recorder, Protocol):
     of_metrics: set[int]
     sizes_held: Held
     clashes: Clashes
+
+
+Replacement = Callable[[Any, Function, tuple[Any, ...], dict[str, Any]], Any]
+"""`replacement(trace, original, args, kwargs)`: what runs in the place of `original`."""
+
+Patch = tuple[object, str, Any]
+"""Owner, name, and the `Replacement` or property that stands there while a trace is open."""
 
 
 class _OfThread(threading.local):

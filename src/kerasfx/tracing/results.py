@@ -6,7 +6,6 @@ from typing import Any
 
 from kerasfx.ir import Node, identifier, leaves_of, map_leaves
 from kerasfx.ir.build import Inferred, give_results
-from kerasfx.tracing import native
 from kerasfx.tracing.recorder import Trace
 from kerasfx.tracing.sizes.equal import cut_axes, equal_sizes
 from kerasfx.tracing.sizes.tensors import note_sizes
@@ -27,4 +26,4 @@ def finish(trace: Trace, node: Node, specs: list[Any]) -> Any:
     trace.graph.append(node)
     note_sizes(trace.sizes_held, node)
     results = map_leaves(lambda v: None if v is None else trace.tensor_of(v), node.outputs)
-    return native.finished(trace, results)
+    return trace.dialect.finished(trace, results)

@@ -41,6 +41,7 @@ from kerasfx.tracing.layers.leaves import (
     LeafPolicy,
 )
 from kerasfx.tracing.layers.reading import Read
+from kerasfx.tracing.native import calls
 from kerasfx.tracing.recorder import Arguments, Keywords, Structure
 from kerasfx.tracing.sizes.examples import Clashes, Refusal, Seeming
 from kerasfx.tracing.sizes.guards import (
@@ -106,9 +107,9 @@ class Session:
         self.of_metrics = {id(v) for metric in internals.metrics_of_layers(root) for v in metric.variables}
 
     @property
-    def dialect(self) -> recorder.TensorDialect:
+    def dialect(self) -> recorder.Dialect:
         """That of the running backend."""
-        return cast(recorder.TensorDialect, native.dialect())
+        return native.dialect()
 
     @property
     def frame(self) -> Frame:
@@ -223,11 +224,11 @@ class Session:
 
     def operator(self, op: str, args: Arguments) -> Any:
         """Record an operator of Python, which `keras.ops.<op>` is to Keras."""
-        return native.operator(self, op, args)
+        return calls.operator(self, op, args)
 
     def change_in_place(self, tensor: TracedTensor, op: str, args: Arguments) -> Any:
         """`x += y` or `x[key] = value` on a backend whose tensors change, or NotImplemented."""
-        return native.in_place(tensor, op, args)
+        return self.dialect.in_place(tensor, op, args) if self.in_user_code else NotImplemented
 
     # Tensors and Values
 

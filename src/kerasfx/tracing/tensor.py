@@ -266,11 +266,8 @@ def is_operand(x: Any) -> bool:
 
 
 def as_operand(tensor: TracedTensor, x: Any) -> Any:
-    """The other side of an operator as the backend takes it: to most a NumPy scalar is a Python number."""
-    operand = getattr(tensor.session.dialect, "operand", None)
-    if operand:
-        return operand(x)
-    return x.item() if isinstance(x, np.generic) else x
+    """The other side of an operator as the backend takes it."""
+    return tensor.session.dialect.operand(x)
 
 
 for _python, _keras in BINARY.items():

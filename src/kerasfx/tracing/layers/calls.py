@@ -38,13 +38,13 @@ from kerasfx.keras_api.builtins import (
 )
 from kerasfx.runtime.modes import BOTH
 from kerasfx.tracing import inference
-from kerasfx.tracing import native as raw
 from kerasfx.tracing.arguments import layer_argument
 from kerasfx.tracing.control.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
 from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
 from kerasfx.tracing.layers.reading import identity_test_of_training, values_branched_on
 from kerasfx.tracing.native import memory
+from kerasfx.tracing.native.calls import followed, following_attributes
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.state.leftovers import forget
@@ -191,7 +191,7 @@ def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kw
     session.read += values_branched_on(frame.layer, frame.path)
     with (
         session.user_code(),
-        raw.following_attributes(frame.layer),
+        following_attributes(frame.layer),
         _naming_numpy(session),
         refusing_draws(session, frame.layer),
     ):
@@ -347,7 +347,7 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     if activation is None:
         return outputs
     with session.user_code():
-        outputs = raw.followed(activation)(outputs)
+        outputs = followed(activation)(outputs)
     return _regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
 
 

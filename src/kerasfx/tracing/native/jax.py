@@ -20,15 +20,22 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.dims import Dim
 from kerasfx.runtime.functions import backend_functions
-from kerasfx.tracing import native as raw
 from kerasfx.tracing.native import jax_control_flow, jax_vmap
+from kerasfx.tracing.native.calls import call, name_of
 from kerasfx.tracing.native.twins import (
     Twin,
     arguments_of,
     parse,
     same_named,
 )
-from kerasfx.tracing.recorder import Recorder
+from kerasfx.tracing.recorder import (
+    Arguments,
+    Dialect,
+    Function,
+    Keywords,
+    Patch,
+    Recorder,
+)
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import source_line
 
@@ -66,9 +73,6 @@ NOT_TWINS = {
 }
 """Functions that `keras.ops` has by the same name with another meaning."""
 
-DRAWS: frozenset[str] = frozenset()
-"""None: a draw is a function of its key."""
-
 SAME_NAMED = ("jax.numpy.", "jax.nn.")
 
 TRANSFORMS = _words("pmap grad value_and_grad jacfwd jacrev hessian")
@@ -91,44 +95,13 @@ PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag"
 """Properties of arrays that are functions of `jax.numpy`."""
 
 
-def shape(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What `x.shape` is."""
-    return sizes
-
-
-def dtype(name: str) -> Any:
-    """What `x.dtype` is."""
-    import jax
-
-    return jax.dtypes.canonicalize_dtype(name)
-
-
-def twin(name: str, function: Callable[..., Any]) -> Twin | None:
-    """How to say `function` with `keras.ops`, or None."""
-    space, _, short = name.rpartition(".")
-    if name in TWINS or f"{space}." not in SAME_NAMED or short in NOT_TWINS:
-        return TWINS.get(name)
-    return same_named(function, f"keras.ops.{short}")
-
-
 # Attributes of arrays
-
-
-def attribute(tensor: TracedTensor, name: str) -> Any:
-    """What an attribute of `jax.Array` is for a tensor of the trace."""
-    if name in METHODS:
-        return functools.partial(_method, name, tensor)
-    if name in PROPERTIES:
-        return _call(f"jax.numpy.{PROPERTIES[name]}", tensor)
-    if name in OWN_ATTRIBUTES:
-        return OWN_ATTRIBUTES[name](tensor)
-    raise AttributeError(f"'Array' object has no attribute '{name}' while it is traced")
 
 
 def _call(name: str, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
     """Call the function `name` as the user's code would."""
     canonical, function = backend_functions.functions()[name]
-    return raw.call(canonical, tensor.session, function, (tensor, *args), kwargs)
+    return call(canonical, tensor.session, function, (tensor, *args), kwargs)
 
 
 def _method(name: str, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
@@ -179,50 +152,6 @@ OWN_ATTRIBUTES: dict[str, Callable[[TracedTensor], Any]] = {
 # Functions that are no op, or whose arguments have to be said otherwise
 
 
-def special(session: Recorder, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The result of a call that is no op, or NotImplemented."""
-    plain_args, plain_kwargs = map_leaves(functools.partial(_plain, session), (args, kwargs))
-    _refuse_weak(session, (plain_args, plain_kwargs))
-    if any(
-        a is not b
-        for a, b in zip(leaves_of((args, kwargs)), leaves_of((plain_args, plain_kwargs)), strict=True)
-    ):
-        return raw.call(name, session, original, plain_args, plain_kwargs)
-    if isinstance(original, _ufunc_class()):
-        return raw.call(name, session, _with_signature(original), args, kwargs)
-    given = arguments_of(original, args, kwargs) if name in SPECIAL else None
-    return SPECIAL[name](session, {k: v for k, (v, _) in given.items()}) if given else NotImplemented
-
-
-def operand(x: Any) -> Any:
-    """The other side of an operator. Unlike a Python number, a NumPy scalar has a dtype on JAX."""
-    return _number_of(x)
-
-
-def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
-    """None: the operators mean what `keras.ops` means, but for weakly typed tensors, which are refused."""
-    tensor = next(x for x in args if isinstance(x, TracedTensor))
-    _refuse_weak(tensor.session, args)
-    return None
-
-
-def exact(call: Any) -> Any:
-    """A call of a twin that means what the function means for every size, or None."""
-    return call
-
-
-def argument(x: Any) -> Any:
-    """What is recorded for an argument of a function."""
-    return x
-
-
-def recorded(session: Recorder, result: Any) -> None:
-    """Remember the results of functions of JAX, which may be weakly typed."""
-    for tensor in leaves_of(result):
-        if isinstance(tensor, TracedTensor):
-            session.may_be_weak[id(tensor.value)] = tensor.value
-
-
 STRONGER = {"float32": ("float16", "bfloat16"), "int32": ("int8", "int16", "uint8", "uint16", "uint32")}
 """Dtypes that win against a weakly typed tensor of this dtype, and lose against any other."""
 
@@ -254,8 +183,7 @@ def _may_be_weak(session: Recorder, value: Value) -> bool:
 
 
 @functools.cache
-def tensor_class() -> type | None:
-    """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""
+def _class_of_arrays() -> type:
     import jax.numpy as jnp
 
     return type(jnp.zeros(()))
@@ -406,37 +334,12 @@ SPECIAL: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 # What is replaced while tracing beside the functions of the namespaces
 
 
-def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
-    """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
-    import jax
-    import jax.numpy as jnp
-
-    yield from _jit_patches()
-    for cls in (jax.custom_jvp, jax.custom_vjp):
-        yield cls, "__call__", functools.partial(_custom_gradient, cls.__name__)
-    yield jnp.ufunc, "__call__", _ufunc
-    yield type(jnp.float32), "__call__", _scalar_type
-    yield type(jnp.ones(())), "__getitem__", _item_of_constant
-    yield jnp, "broadcast_shapes", _broadcast_shapes
-    for owner, name in ((jax, "device_put"), (jax, "block_until_ready")):
-        yield owner, name, _same
-    yield jax.debug, "print", _dropped
-    for name in ("checkpoint", "remat"):
-        yield jax, name, _checkpoint
-    for name in sorted(TRANSFORMS):
-        yield jax, name, functools.partial(_transform, f"jax.{name}")
-    for name in sorted(TAKE_FUNCTIONS):
-        yield jax.lax, name, functools.partial(_refuse_traced, f"jax.lax.{name}")
-    yield from jax_control_flow.patches()
-    yield from jax_vmap.patches()
-
-
 @dataclass(frozen=True)
 class _Inlined:
     outputs: Any
 
 
-def _jit_patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+def _jit_patches() -> Iterator[Patch]:
     """The two steps of a call of a jitted function on arguments that are new to it.
 
     They are private to JAX. Without them a layer that calls jitted functions on tensors stays whole.
@@ -455,7 +358,7 @@ def _infer_or_inline(session: Recorder, original: Any, args: Any, kwargs: Any) -
     known = _jitted_functions().get(id(function))
     if known:
         name, jitted = known
-        return _Inlined(raw.call(name, session, jitted, call_args, call_kwargs)), []
+        return _Inlined(call(name, session, jitted, call_args, call_kwargs)), []
     if _is_of_jax(function):
         return original(*args, **kwargs)
     return _Inlined(function(*call_args, **call_kwargs)), []
@@ -483,18 +386,18 @@ def _custom_gradient(kind: str, session: Recorder, original: Any, args: Any, kwa
     function, *rest = args
     if not session.in_user_code or not session.is_traced((rest, kwargs)):
         return original(*args, **kwargs)
-    name = raw.name_of(function)
+    name = name_of(function)
     if name:
-        return raw.call(name, session, function, tuple(rest), kwargs)
+        return call(name, session, function, tuple(rest), kwargs)
     raise session.unsupported(f"{_title(function)} has a gradient of its own (jax.{kind}).")
 
 
 def _ufunc(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, *rest = args
-    name = raw.name_of(function)
+    name = name_of(function)
     if name is None or not session.in_user_code or not session.is_traced((rest, kwargs)):
         return original(*args, **kwargs)
-    return raw.call(name, session, function, tuple(rest), kwargs)
+    return call(name, session, function, tuple(rest), kwargs)
 
 
 def _scalar_type(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
@@ -562,3 +465,93 @@ def _refuse_traced(what: str, session: Recorder, original: Any, args: Any, kwarg
 
 def _title(function: Any) -> str:
     return getattr(function, "__name__", None) or str(function)
+
+
+class Jax(Dialect):
+    """JAX: twins of its functions in `keras.ops`, methods of its arrays, and calls that are no op.
+
+    No function draws: what `jax.random` gives is a function of its key.
+    """
+
+    def tensor_class(self) -> type:
+        """What `isinstance` takes a tensor of the trace for, besides its own class."""
+        return _class_of_arrays()
+
+    def dtype(self, name: str) -> Any:
+        """What `x.dtype` is."""
+        import jax
+
+        return jax.dtypes.canonicalize_dtype(name)
+
+    def attribute(self, tensor: TracedTensor, name: str) -> Any:
+        """What an attribute of `jax.Array` is for a tensor of the trace."""
+        if name in METHODS:
+            return functools.partial(_method, name, tensor)
+        if name in PROPERTIES:
+            return _call(f"jax.numpy.{PROPERTIES[name]}", tensor)
+        if name in OWN_ATTRIBUTES:
+            return OWN_ATTRIBUTES[name](tensor)
+        raise AttributeError(f"'Array' object has no attribute '{name}' while it is traced")
+
+    def operand(self, x: Any) -> Any:
+        """The other side of an operator. Unlike a Python number, a NumPy scalar has a dtype on JAX."""
+        return _number_of(x)
+
+    def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
+        """None: operators mean what `keras.ops` means, but for weakly typed tensors, which are refused."""
+        tensor = next(x for x in args if isinstance(x, TracedTensor))
+        _refuse_weak(tensor.session, args)
+        return None
+
+    def special(
+        self, session: Recorder, name: str, original: Function, args: Arguments, kwargs: Keywords
+    ) -> Any:
+        """The result of a call that is no op, or NotImplemented."""
+        plain_args, plain_kwargs = map_leaves(functools.partial(_plain, session), (args, kwargs))
+        _refuse_weak(session, (plain_args, plain_kwargs))
+        if any(
+            a is not b
+            for a, b in zip(leaves_of((args, kwargs)), leaves_of((plain_args, plain_kwargs)), strict=True)
+        ):
+            return call(name, session, original, plain_args, plain_kwargs)
+        if isinstance(original, _ufunc_class()):
+            return call(name, session, _with_signature(original), args, kwargs)
+        given = arguments_of(original, args, kwargs) if name in SPECIAL else None
+        return SPECIAL[name](session, {k: v for k, (v, _) in given.items()}) if given else NotImplemented
+
+    def twin(self, name: str, function: Function) -> Twin | None:
+        """How to say `function` with `keras.ops`, or None."""
+        space, _, short = name.rpartition(".")
+        if name in TWINS or f"{space}." not in SAME_NAMED or short in NOT_TWINS:
+            return TWINS.get(name)
+        return same_named(function, f"keras.ops.{short}")
+
+    def recorded(self, session: Recorder, result: Any) -> None:
+        """Remember the results of functions of JAX, which may be weakly typed."""
+        for tensor in leaves_of(result):
+            if isinstance(tensor, TracedTensor):
+                session.may_be_weak[id(tensor.value)] = tensor.value
+
+    def patches(self) -> Iterator[Patch]:
+        """What is replaced while tracing besides the functions of the namespaces."""
+        import jax
+        import jax.numpy as jnp
+
+        yield from _jit_patches()
+        for cls in (jax.custom_jvp, jax.custom_vjp):
+            yield cls, "__call__", functools.partial(_custom_gradient, cls.__name__)
+        yield jnp.ufunc, "__call__", _ufunc
+        yield type(jnp.float32), "__call__", _scalar_type
+        yield type(jnp.ones(())), "__getitem__", _item_of_constant
+        yield jnp, "broadcast_shapes", _broadcast_shapes
+        for owner, name in ((jax, "device_put"), (jax, "block_until_ready")):
+            yield owner, name, _same
+        yield jax.debug, "print", _dropped
+        for name in ("checkpoint", "remat"):
+            yield jax, name, _checkpoint
+        for name in sorted(TRANSFORMS):
+            yield jax, name, functools.partial(_transform, f"jax.{name}")
+        for name in sorted(TAKE_FUNCTIONS):
+            yield jax.lax, name, functools.partial(_refuse_traced, f"jax.lax.{name}")
+        yield from jax_control_flow.patches()
+        yield from jax_vmap.patches()

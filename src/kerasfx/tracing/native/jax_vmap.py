@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-from kerasfx.tracing import native as raw
+from kerasfx.tracing.native.calls import followed
 from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.tensor import TracedTensor
 
@@ -54,7 +54,7 @@ def _wrap_init(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     """Let a function of JAX, or a partial of one, that was handed to `vmap` be recorded."""
     function, *rest = args
     if session.in_user_code and getattr(kwargs.get("debug_info"), "traced_for", "") == "vmap":
-        function = raw.followed(function)
+        function = followed(function)
     return original(function, *rest, **kwargs)
 
 

@@ -19,8 +19,8 @@ from kerasfx.errors import StateUpdateError, describe
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.ir.dims import Dim
 from kerasfx.runtime.functions import backend_functions
-from kerasfx.tracing import native as raw
 from kerasfx.tracing.native import tensorflow_control_flow
+from kerasfx.tracing.native.calls import call, name_of
 from kerasfx.tracing.native.sizes import (
     KnownSize,
     SizeVector,
@@ -35,7 +35,14 @@ from kerasfx.tracing.native.twins import (
     same_named,
 )
 from kerasfx.tracing.public_calls import PublicCall
-from kerasfx.tracing.recorder import Recorder
+from kerasfx.tracing.recorder import (
+    Arguments,
+    Dialect,
+    Function,
+    Keywords,
+    Patch,
+    Recorder,
+)
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
 
@@ -160,56 +167,6 @@ COMPUTED_IN_FLOAT32 = frozenset(f"keras.ops.{name}" for name in ("mean", "moment
 """Functions that Keras computes in float32 where its arguments have 16 bits, as TensorFlow does not."""
 
 
-def shape(sizes: tuple[Any, ...]) -> TensorShape:
-    """What `x.shape` is."""
-    return TensorShape(sizes)
-
-
-def dtype(name: str) -> Any:
-    """What `x.dtype` is."""
-    import tensorflow as tf
-
-    return tf.as_dtype(name)
-
-
-def tensor_class() -> type:
-    """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""
-    import tensorflow as tf
-
-    return tf.Tensor
-
-
-def argument(x: Any) -> Any:
-    """What is recorded for an argument of a function."""
-    import tensorflow as tf
-
-    if isinstance(x, KnownSize):
-        return int(x)
-    return x.as_list() if isinstance(x, tf.TensorShape) else x
-
-
-def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
-    """The function for an operator that does not mean `keras.ops.<op>`, or None."""
-    if op == "true_divide" and not any("float" in _dtype_of(x) or "complex" in _dtype_of(x) for x in args):
-        return "tf.truediv"
-    if op == "add" and not _is_sum(*map(_sizes_of, args)):
-        return "tf.add"
-    return None
-
-
-def exact(call: PublicCall) -> PublicCall | None:
-    """A call of a twin that means what the function means for every size, or None."""
-    x, *others = call.args
-    if call.name in COMPUTED_IN_FLOAT32 and _dtype_of(x) in ("float16", "bfloat16"):
-        return None
-    if call.name != "keras.ops.add":
-        return call
-    [y] = others
-    if _is_sum(_sizes_of(x), _sizes_of(y)):
-        return call
-    return PublicCall(call.name, (y, x), call.kwargs) if _is_sum(_sizes_of(y), _sizes_of(x)) else None
-
-
 def _is_sum(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     """Whether `keras.ops.add` of these shapes is their sum whatever the free sizes are.
 
@@ -261,37 +218,6 @@ def _dtype_of(x: Any) -> str:
     return keras.backend.standardize_dtype(x.dtype) if hasattr(x, "dtype") else type(x).__name__
 
 
-def attribute(tensor: TracedTensor, name: str) -> Any:
-    """What an attribute of `tf.Tensor` is for a tensor of the trace."""
-    if name == "get_shape":
-        return lambda: tensor.shape
-    if name == "set_shape":
-        return tensor.shape.merge_with  # pyright: ignore[reportAttributeAccessIssue]
-    if name == "numpy":
-        return tensor.__array__
-    raise AttributeError(f"'Tensor' object has no attribute '{name}'")
-
-
-def twin(name: str, function: Callable[..., Any]) -> Twin | None:
-    """How to say `function` with `keras.ops`, or None."""
-    if name.startswith("tf.experimental.numpy."):
-        return same_named(function, f"keras.ops.{name.rpartition('.')[2]}")
-    return _twins().get(name)
-
-
-def special(session: Recorder, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The result of a call that is no op, or NotImplemented."""
-    given = arguments_of(original, args, kwargs)
-    values = {k: v for k, (v, _) in given.items()} if given else {}
-    result = SPECIAL[name](session, original, values) if name in SPECIAL and values else NotImplemented
-    if result is not NotImplemented:
-        return result
-    sizes = {k: v for k, v in values.items() if k != "name" and v is not None}
-    if name in SIZE_FUNCTIONS and are_sizes(list(sizes.values())):
-        return SIZE_FUNCTIONS[name](*sizes.values())
-    return NotImplemented
-
-
 def _shape(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     x = given["input"]
     return SizeVector(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
@@ -329,10 +255,16 @@ def _size_list(x: Any) -> list[Any] | None:
     """The sizes in a vector of them, or None; a tensor that is no part of the trace has a value."""
     if isinstance(x, (list, tuple)):
         return list(x) if all(map(is_size, x)) else None
-    if type(x) is TracedTensor or not isinstance(x, tensor_class()):
+    if type(x) is TracedTensor or not isinstance(x, _tensor_class()):
         return None
     array = np.asarray(x)
     return array.tolist() if array.ndim == 1 and array.dtype.kind == "i" else None
+
+
+def _tensor_class() -> type:
+    import tensorflow as tf
+
+    return tf.Tensor
 
 
 def _expand_dims(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
@@ -392,35 +324,7 @@ SPECIAL: dict[str, Callable[..., Any]] = {
 }
 
 
-def recorded(session: Any, result: Any) -> None:
-    """What else to do when a function was recorded."""
-
-
-def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
-    """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
-    import tensorflow as tf
-
-    for owner in (tf, tf.compat.v1):
-        yield owner, "is_tensor", _is_tensor
-        yield owner, "control_dependencies", _no_control_dependencies
-        for name in ("Assert", "print"):
-            yield owner, name, functools.partial(_dropped, f"tf.{name}")
-    for owner in (tf.debugging, tf, tf.compat.v1, tf.compat.v1.debugging):
-        for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "Assert"))):
-            yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
-    yield type(tf.function(lambda: None)), "__call__", _inlined
-    variable_classes = type(tf.Variable(tf.zeros(()))).__mro__[:-1]
-    operators = {name: functools.partial(_operator, name) for name in sorted(OPERATOR_NAMES)}
-    methods = {**operators, **dict.fromkeys(("value", "read_value"), _read)}
-    methods |= dict.fromkeys(("assign", "assign_add", "assign_sub"), _refuse_assign)
-    for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in variable_classes)):
-        for name in replacements.keys() & vars(owner).keys():
-            yield owner, name, replacements[name]
-    yield from tensorflow_control_flow.patches()
-    yield from _patches_below_the_api()
-
-
-def _patches_below_the_api() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+def _patches_below_the_api() -> Iterator[Patch]:
     """What sees calls that no name of the API leads to, in TensorFlow's own modules.
 
     - `dispatch.dispatch(op, args, kwargs)` is asked when a function fails on arguments that it does not
@@ -444,10 +348,10 @@ def _patches_below_the_api() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
 
 def _dispatched(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     function, function_args, function_kwargs = args
-    name = raw.name_of(function)
+    name = name_of(function)
     if name is None or not session.in_user_code or not session.is_traced((function_args, function_kwargs)):
         return original(*args, **kwargs)
-    return raw.call(name, session, function, function_args, function_kwargs)
+    return call(name, session, function, function_args, function_kwargs)
 
 
 def _refuse_unseen_draw(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
@@ -517,3 +421,105 @@ def _refuse_assign(session: Recorder, original: Any, args: Any, kwargs: Any) -> 
             hint=f"create it with self.add_weight(...), or {session.keep_hint()}",
         )
     )
+
+
+class TensorFlow(Dialect):
+    """TensorFlow: twins of its functions in `keras.ops`, and calls that are no op."""
+
+    draws = DRAWS
+
+    def tensor_class(self) -> type:
+        """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""
+        return _tensor_class()
+
+    def shape(self, sizes: tuple[Any, ...]) -> TensorShape:
+        """What `x.shape` is."""
+        return TensorShape(sizes)
+
+    def dtype(self, name: str) -> Any:
+        """What `x.dtype` is."""
+        import tensorflow as tf
+
+        return tf.as_dtype(name)
+
+    def attribute(self, tensor: TracedTensor, name: str) -> Any:
+        """What an attribute of `tf.Tensor` is for a tensor of the trace."""
+        if name == "get_shape":
+            return lambda: tensor.shape
+        if name == "set_shape":
+            return tensor.shape.merge_with  # pyright: ignore[reportAttributeAccessIssue]
+        if name == "numpy":
+            return tensor.__array__
+        raise AttributeError(f"'Tensor' object has no attribute '{name}'")
+
+    def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
+        """The function for an operator that does not mean `keras.ops.<op>`, or None."""
+        dtypes = [_dtype_of(x) for x in args]
+        if op == "true_divide" and not any("float" in d or "complex" in d for d in dtypes):
+            return "tf.truediv"
+        if op == "add" and not _is_sum(*map(_sizes_of, args)):
+            return "tf.add"
+        return None
+
+    def argument(self, x: Any) -> Any:
+        """What is recorded for an argument of a function."""
+        import tensorflow as tf
+
+        if isinstance(x, KnownSize):
+            return int(x)
+        return x.as_list() if isinstance(x, tf.TensorShape) else x
+
+    def special(
+        self, session: Recorder, name: str, original: Function, args: Arguments, kwargs: Keywords
+    ) -> Any:
+        """The result of a call that is no op, or NotImplemented."""
+        given = arguments_of(original, args, kwargs)
+        values = {k: v for k, (v, _) in given.items()} if given else {}
+        result = SPECIAL[name](session, original, values) if name in SPECIAL and values else NotImplemented
+        if result is not NotImplemented:
+            return result
+        sizes = {k: v for k, v in values.items() if k != "name" and v is not None}
+        if name in SIZE_FUNCTIONS and are_sizes(list(sizes.values())):
+            return SIZE_FUNCTIONS[name](*sizes.values())
+        return NotImplemented
+
+    def twin(self, name: str, function: Function) -> Twin | None:
+        """How to say `function` with `keras.ops`, or None."""
+        if name.startswith("tf.experimental.numpy."):
+            return same_named(function, f"keras.ops.{name.rpartition('.')[2]}")
+        return _twins().get(name)
+
+    def exact(self, call: PublicCall) -> PublicCall | None:
+        """A call of a twin that means what the function means for every size, or None."""
+        x, *others = call.args
+        if call.name in COMPUTED_IN_FLOAT32 and _dtype_of(x) in ("float16", "bfloat16"):
+            return None
+        if call.name != "keras.ops.add":
+            return call
+        [y] = others
+        if _is_sum(_sizes_of(x), _sizes_of(y)):
+            return call
+        return PublicCall(call.name, (y, x), call.kwargs) if _is_sum(_sizes_of(y), _sizes_of(x)) else None
+
+    def patches(self) -> Iterator[Patch]:
+        """What is replaced while tracing besides the functions of the namespaces."""
+        import tensorflow as tf
+
+        for owner in (tf, tf.compat.v1):
+            yield owner, "is_tensor", _is_tensor
+            yield owner, "control_dependencies", _no_control_dependencies
+            for name in ("Assert", "print"):
+                yield owner, name, functools.partial(_dropped, f"tf.{name}")
+        for owner in (tf.debugging, tf, tf.compat.v1, tf.compat.v1.debugging):
+            for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "Assert"))):
+                yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
+        yield type(tf.function(lambda: None)), "__call__", _inlined
+        variable_classes = type(tf.Variable(tf.zeros(()))).__mro__[:-1]
+        operators = {name: functools.partial(_operator, name) for name in sorted(OPERATOR_NAMES)}
+        methods = {**operators, **dict.fromkeys(("value", "read_value"), _read)}
+        methods |= dict.fromkeys(("assign", "assign_add", "assign_sub"), _refuse_assign)
+        for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in variable_classes)):
+            for name in replacements.keys() & vars(owner).keys():
+                yield owner, name, replacements[name]
+        yield from tensorflow_control_flow.patches()
+        yield from _patches_below_the_api()

@@ -19,20 +19,26 @@ from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.runtime.functions import backend_functions, torch_names
 from kerasfx.runtime.functions.torch_names import words
-from kerasfx.tracing import native as raw
-from kerasfx.tracing.bindings import Bindings
+from kerasfx.tracing.bindings import Bindings, is_library
 from kerasfx.tracing.native import memory
+from kerasfx.tracing.native.calls import call
 from kerasfx.tracing.native.sizes import is_size
 from kerasfx.tracing.native.torch_twins import TWINS, TorchTwin
 from kerasfx.tracing.native.twins import arguments_of
-from kerasfx.tracing.recorder import Recorder, current
+from kerasfx.tracing.recorder import (
+    Arguments,
+    Dialect,
+    Function,
+    Keywords,
+    Patch,
+    Recorder,
+    current,
+)
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
 
 # `import torch` means this very module to a type checker without PyTorch.
 torch: Any = importlib.import_module("torch")
-
-DRAWS = torch_names.DRAWS
 
 PATCHED = frozenset(
     f"torch.{name}"
@@ -71,45 +77,6 @@ class Size(tuple[Any, ...]):
         return Size((*self, *other))
 
 
-# What `trace.native` asks of a backend
-
-
-def twin(name: str, function: Callable[..., Any]) -> TorchTwin | None:
-    """How to say `function` with `keras.ops`, or None."""
-    if name == "torch.Tensor.where" or name.split(".")[1] in ("linalg", "fft", "updated"):
-        return None  # of other arguments
-    return TWINS.get(_short(name))
-
-
-def exact(call: Any) -> Any:
-    """A call of a twin that means what the function means for every size: twins see to that themselves."""
-    return call
-
-
-def argument(x: Any) -> Any:
-    """What is recorded for an argument of a function."""
-    return tuple(x) if isinstance(x, torch.Size) else x
-
-
-def recorded(session: Any, result: Any) -> None:
-    """What else to do when a function was recorded."""
-
-
-def shape(sizes: tuple[Any, ...]) -> Size:
-    """What `x.shape` is."""
-    return Size(sizes)
-
-
-def dtype(name: str) -> Any:
-    """What `x.dtype` is."""
-    return getattr(torch, name)
-
-
-def tensor_class() -> None:
-    """None: PyTorch's own code would take what has the class of its tensors for one, and crash."""
-    return None
-
-
 OPERATORS = {
     "add": "torch.add",
     "subtract": "torch.sub",
@@ -126,12 +93,6 @@ OPERATORS = {
     "greater": "torch.gt",
     "greater_equal": "torch.ge",
 }
-
-
-def operator_function(op: str, args: tuple[Any, ...]) -> str | None:
-    """PyTorch's function for an operator, where both sides are what it takes."""
-    takes_all = all(isinstance(x, (TracedTensor, torch.Tensor, int, float, complex, Dim)) for x in args)
-    return OPERATORS.get(op) if takes_all else None
 
 
 # Seeing the calls
@@ -162,23 +123,11 @@ class _Mode(torch.overrides.TorchFunctionMode):
         name = name_of(function)
         if name is None:
             return _unlisted(session, function, args, kwargs)
-        return raw.call(name, session, function, args, kwargs)
+        return call(name, session, function, args, kwargs)
 
     def _is_made_here(self, tensor: Any) -> bool:
         known = self._made.get(id(tensor))
         return known is not None and known() is tensor
-
-
-@contextlib.contextmanager
-def context(session: Recorder) -> Iterator[None]:
-    """While a model is traced: calls are seen, compiled functions run as they are, nothing is drawn."""
-    with contextlib.ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(internals.backend_random_state())
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(_Mode(session))
-        yield
 
 
 @functools.cache
@@ -196,7 +145,7 @@ def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _refuse_what_is_no_function(session: Recorder, name: str, kwargs: dict[str, Any]) -> None:
+def _refuse_what_is_no_function(session: Recorder, name: str, kwargs: Keywords) -> None:
     for option, what in (("out", "writes into another tensor"), ("generator", "draws from a generator")):
         if kwargs.get(option) is not None:
             raise session.unsupported(f"{name} {what} ({option}=).")
@@ -226,19 +175,6 @@ def _unlisted(session: Recorder, function: Any, args: Any, kwargs: Any) -> Any:
 # Calls that are no op
 
 
-def special(session: Recorder, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The result of a call that is no op, or NotImplemented."""
-    _refuse_what_is_no_function(session, name, kwargs)
-    short = _short(name)
-    if short in SPECIAL:
-        return SPECIAL[short](session, *args, **kwargs)
-    if short in ("split", "chunk", "unbind"):
-        return _pieces(session, name, original, args, kwargs)
-    if name.startswith("torch.nn.functional."):
-        return _special_nn(session, name, original, args, kwargs)
-    return NotImplemented
-
-
 def _special_nn(session: Recorder, name: str, original: Any, args: Any, kwargs: Any) -> Any:
     given = {k: v for k, (v, _) in (arguments_of(original, args, kwargs) or {}).items()}
     if given.get("max_norm") is not None:
@@ -247,7 +183,7 @@ def _special_nn(session: Recorder, name: str, original: Any, args: Any, kwargs: 
     if "dropout" in name and not given.get("training", True):
         return given["input"]
     if inplace:
-        result = raw.call(name, session, original, (), {**given, "inplace": False})
+        result = call(name, session, original, (), {**given, "inplace": False})
         return memory.overwrite(session, given["input"], result)
     return NotImplemented
 
@@ -309,8 +245,8 @@ def _pieces(session: Recorder, name: str, original: Any, args: Any, kwargs: Any)
     x, sections, dim = _split_arguments(_short(name), *args, **kwargs)
     if _short(name) != "chunk" and is_size(sections) and isinstance(x.shape[dim], Dim):
         raise session.unsupported("A free size is split into pieces, whose number is not known.")
-    found = twin(name, original)
-    said = found and found.call(original, args, kwargs)
+    found = session.dialect.twin(name, original)
+    said = None if found is None else found.call(original, args, kwargs)
     if not said or _flat(session, said.name, said.args, said.kwargs) != _flat(session, name, args, kwargs):
         return NotImplemented
     return tuple(session.record_op(said.name, said.args, said.kwargs))
@@ -341,33 +277,13 @@ SPECIAL: dict[str, Callable[..., Any]] = {
 # Methods and attributes of tensors
 
 
-def attribute(tensor: TracedTensor, name: str) -> Any:
-    """What an attribute of PyTorch's tensors is for a tensor of the trace."""
-    session = tensor.session
-    if name in ATTRIBUTES:
-        return ATTRIBUTES[name](session, tensor)
-    if name in METHODS:
-        return functools.partial(METHODS[name], session, tensor)
-    recorded, own = backend_functions.functions().get(f"torch.Tensor.{name}", (None, None))
-    if recorded is not None:
-        return functools.partial(_method, session, recorded, own, tensor)
-    own = getattr(torch.Tensor, name, None)
-    if own is None:
-        raise AttributeError(f"'Tensor' object has no attribute '{name}'")
-    if name in PYTHON_VALUES:
-        raise tensor.no_python_value(f"{name}()")
-    if _works_in_place(own):
-        return functools.partial(_method_in_place, session, own, tensor)
-    raise session.unsupported(f"The attribute {name} of a tensor is not recorded.")
-
-
 def _method(session: Recorder, name: str, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
-    return raw.call(name, session, own, (tensor, *args), kwargs)
+    return call(name, session, own, (tensor, *args), kwargs)
 
 
 def _call(session: Recorder, name: str, *args: Any, **kwargs: Any) -> Any:
     """Record a function of PyTorch; inside its mode, a plain call would not be seen."""
-    return raw.call(f"torch.{name}", session, getattr(torch, name), args, kwargs)
+    return call(f"torch.{name}", session, getattr(torch, name), args, kwargs)
 
 
 def _method_in_place(session: Recorder, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
@@ -551,7 +467,7 @@ def _value_in_place(session: Recorder, name: str, target: TracedTensor, others: 
     recorded = name_of(function)
     if recorded is None or function is None:
         raise session.unsupported(f"{name} is not recorded.")
-    return raw.call(recorded, session, function, (target, *others), kwargs)
+    return call(recorded, session, function, (target, *others), kwargs)
 
 
 def set_item(session: Recorder, target: TracedTensor, key: Any, value: Any) -> Any:
@@ -567,55 +483,10 @@ def set_item(session: Recorder, target: TracedTensor, key: Any, value: Any) -> A
     return result
 
 
-def change_in_place(tensor: TracedTensor, op: str, *args: Any) -> Any:
-    """`x += y` and `x[key] = y`, which change the memory of `x`."""
-    session = tensor.session
-    new = set_item(session, tensor, *args) if op == "set_item" else getattr(tensor, f"__{op}__")(*args)
-    return memory.overwrite(session, tensor, new)
-
-
 # Gradients
 
 
-def finished(session: Recorder, results: Any) -> Any:
-    """Results recorded under `torch.no_grad()` pass no gradient on."""
-    if torch.is_autocast_enabled(internals.torch_device().type):
-        raise session.unsupported("torch.autocast changes the dtypes of a block.")
-    if torch.is_grad_enabled():
-        return results
-
-    def cut(x: Any) -> Any:
-        is_cut = not isinstance(x, TracedTensor) or "float" not in x.value.dtype
-        is_cut = is_cut or getattr(x.value.producer, "target", None) == "keras.ops.stop_gradient"
-        return x if is_cut else session.record_op("keras.ops.stop_gradient", (x,), {})
-
-    return map_leaves(cut, results)
-
-
 # Places that PyTorch's mode does not see
-
-
-def patches() -> Iterator[tuple[Any, str, Any]]:
-    """What else is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
-    yield torch, "is_tensor", _is_tensor
-    yield torch.autograd.Function, "apply", _refuse_function
-    yield torch.nn.Module, "__call__", _call_module
-    for name in PATCHED_METHODS:
-        yield torch.Tensor, name, functools.partial(raw.call, f"torch.Tensor.{name}")
-    for name in ("reshape", "squeeze"):
-        yield TracedTensor, name, functools.partial(_own_method, name)
-    yield TracedTensor, "__getitem__", _get_item
-    yield TracedTensor, "__rtruediv__", _reflected_division
-    for name in ("manual_seed", "seed", "set_rng_state"):
-        for owner in (torch, torch.random):
-            yield owner, name, functools.partial(_refuse_seeding, name)
-    yield keras.Layer, "training", property(_training, _set_training)
-    yield torch, "empty", _empty
-    for name in ("as_tensor", "asarray"):
-        yield torch, name, _converted
-    asking = {b.module_name: b.module for b in _bindings() if not raw.is_library(b.module_name)}
-    for module in asking.values():
-        yield module, "isinstance", _isinstance
 
 
 @functools.cache
@@ -713,3 +584,122 @@ def _converted(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     if session.in_user_code and args and isinstance(args[0], TracedTensor):
         return _as_tensor(session, *args, **kwargs)
     return original(*args, **kwargs)
+
+
+class Torch(Dialect):
+    """PyTorch: its functions and the methods of its tensors, seen by a mode of PyTorch.
+
+    A tensor of the trace has no class of PyTorch's: its own code would take it for one of its own, and crash.
+    """
+
+    draws = torch_names.DRAWS
+    patched = PATCHED
+
+    def shape(self, sizes: tuple[Any, ...]) -> Size:
+        """What `x.shape` is."""
+        return Size(sizes)
+
+    def dtype(self, name: str) -> Any:
+        """What `x.dtype` is."""
+        return getattr(torch, name)
+
+    def attribute(self, tensor: TracedTensor, name: str) -> Any:
+        """What an attribute of PyTorch's tensors is for a tensor of the trace."""
+        session = tensor.session
+        if name in ATTRIBUTES:
+            return ATTRIBUTES[name](session, tensor)
+        if name in METHODS:
+            return functools.partial(METHODS[name], session, tensor)
+        recorded, own = backend_functions.functions().get(f"torch.Tensor.{name}", (None, None))
+        if recorded is not None:
+            return functools.partial(_method, session, recorded, own, tensor)
+        own = getattr(torch.Tensor, name, None)
+        if own is None:
+            raise AttributeError(f"'Tensor' object has no attribute '{name}'")
+        if name in PYTHON_VALUES:
+            raise tensor.no_python_value(f"{name}()")
+        if _works_in_place(own):
+            return functools.partial(_method_in_place, session, own, tensor)
+        raise session.unsupported(f"The attribute {name} of a tensor is not recorded.")
+
+    def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
+        """PyTorch's function for an operator, where both sides are what it takes."""
+        takes_all = all(isinstance(x, (TracedTensor, torch.Tensor, int, float, complex, Dim)) for x in args)
+        return OPERATORS.get(op) if takes_all else None
+
+    def in_place(self, tensor: TracedTensor, op: str, args: Arguments) -> Any:
+        """`x += y` and `x[key] = y`, which change the memory of `x`."""
+        session = tensor.session
+        new = set_item(session, tensor, *args) if op == "set_item" else getattr(tensor, f"__{op}__")(*args)
+        return memory.overwrite(session, tensor, new)
+
+    def argument(self, x: Any) -> Any:
+        """What is recorded for an argument of a function."""
+        return tuple(x) if isinstance(x, torch.Size) else x
+
+    def special(
+        self, session: Recorder, name: str, original: Function, args: Arguments, kwargs: Keywords
+    ) -> Any:
+        """The result of a call that is no op, or NotImplemented."""
+        _refuse_what_is_no_function(session, name, kwargs)
+        short = _short(name)
+        if short in SPECIAL:
+            return SPECIAL[short](session, *args, **kwargs)
+        if short in ("split", "chunk", "unbind"):
+            return _pieces(session, name, original, args, kwargs)
+        if name.startswith("torch.nn.functional."):
+            return _special_nn(session, name, original, args, kwargs)
+        return NotImplemented
+
+    def twin(self, name: str, function: Function) -> TorchTwin | None:
+        """How to say `function` with `keras.ops`, or None."""
+        if name == "torch.Tensor.where" or name.split(".")[1] in ("linalg", "fft", "updated"):
+            return None  # of other arguments
+        return TWINS.get(_short(name))
+
+    def finished(self, session: Recorder, results: Any) -> Any:
+        """Results recorded under `torch.no_grad()` pass no gradient on."""
+        if torch.is_autocast_enabled(internals.torch_device().type):
+            raise session.unsupported("torch.autocast changes the dtypes of a block.")
+        if torch.is_grad_enabled():
+            return results
+
+        def cut(x: Any) -> Any:
+            is_cut = not isinstance(x, TracedTensor) or "float" not in x.value.dtype
+            is_cut = is_cut or getattr(x.value.producer, "target", None) == "keras.ops.stop_gradient"
+            return x if is_cut else session.record_op("keras.ops.stop_gradient", (x,), {})
+
+        return map_leaves(cut, results)
+
+    @contextlib.contextmanager
+    def context(self, session: Recorder) -> Iterator[None]:
+        """While a model is traced: calls are seen, compiled functions run as they are, nothing is drawn."""
+        with contextlib.ExitStack() as stack:
+            if "torch._dynamo" in sys.modules:
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(internals.backend_random_state())
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(_Mode(session))
+            yield
+
+    def patches(self) -> Iterator[Patch]:
+        """What is replaced while tracing besides the functions of the namespaces."""
+        yield torch, "is_tensor", _is_tensor
+        yield torch.autograd.Function, "apply", _refuse_function
+        yield torch.nn.Module, "__call__", _call_module
+        for name in PATCHED_METHODS:
+            yield torch.Tensor, name, functools.partial(call, f"torch.Tensor.{name}")
+        for name in ("reshape", "squeeze"):
+            yield TracedTensor, name, functools.partial(_own_method, name)
+        yield TracedTensor, "__getitem__", _get_item
+        yield TracedTensor, "__rtruediv__", _reflected_division
+        for name in ("manual_seed", "seed", "set_rng_state"):
+            for owner in (torch, torch.random):
+                yield owner, name, functools.partial(_refuse_seeding, name)
+        yield keras.Layer, "training", property(_training, _set_training)
+        yield torch, "empty", _empty
+        for name in ("as_tensor", "asarray"):
+            yield torch, name, _converted
+        asking = {b.module_name: b.module for b in _bindings() if not is_library(b.module_name)}
+        for module in asking.values():
+            yield module, "isinstance", _isinstance

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from kerasfx.errors import UnsupportedOperationError, describe
-from kerasfx.tracing import native as raw
-from kerasfx.tracing.bindings import Bindings
+from kerasfx.tracing.bindings import Bindings, is_library
 from kerasfx.tracing.recorder import Recorder
 from kerasfx.tracing.where import called_by_user, source_line
 
@@ -32,7 +31,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     yield np.random, "default_rng", _unseeded
     names = _names()
     for binding in _bindings():
-        if binding.module in (random, np.random) or not raw.is_library(binding.module_name):
+        if binding.module in (random, np.random) or not is_library(binding.module_name):
             yield binding.module, binding.name, functools.partial(_draw, names[id(binding.value)])
 
 
