@@ -19,7 +19,7 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.dims import Dim
 from kerasfx.ir.text import line_of, neighbourhood, to_text
-from kerasfx.passes import lower
+from kerasfx import passes
 
 pytestmark = pytest.mark.once
 
@@ -106,7 +106,7 @@ def test_tracing_again_gives_the_same_text():
 @pytest.mark.parametrize("hash_seed", ["1"])
 def test_another_process_gives_the_same_text(hash_seed):
     graph = traced()
-    lower(graph)
+    passes.run(graph)
     found = subprocess.run(
         [sys.executable, str(HERE)],
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -174,5 +174,5 @@ def test_neighbourhood_marks_the_node():
 
 if __name__ == "__main__":
     graph = traced()
-    lower(graph)
+    passes.run(graph)
     print(graph)
