@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import kerasfx
+from kerasfx import passes
 from kerasfx.ir import (
     Graph,
     LayerSpec,
@@ -19,7 +20,6 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.dims import Dim
 from kerasfx.ir.text import line_of, neighbourhood, to_text
-from kerasfx import passes
 
 pytestmark = pytest.mark.once
 

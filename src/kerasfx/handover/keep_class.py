@@ -19,7 +19,7 @@ from kerasfx.handover.copying import copy_beside_graph, reachable
 from kerasfx.handover.placement import hand_over
 from kerasfx.handover.provenance import Provenance
 from kerasfx.inputs import CallSpec
-from kerasfx.ir import Graph, LayerCall
+from kerasfx.ir import Graph
 from kerasfx.keras_api import internals
 from kerasfx.runtime.layers import Parameter
 from kerasfx.tracing.state.unused import counted_alone
@@ -130,7 +130,7 @@ class _Attributes:
         self.record = record
         self.share = share
         self.refused: dict[str, str] = {}
-        calls = [n.target for n in graph.nodes if isinstance(n.target, LayerCall)]
+        calls = [n.call for n in graph.nodes if n.call]
         self.changed = {id(call.layer) for call in calls if "activation" in call.config}
         self.layers = {id(x): y for x, y in record.layers}
         self.variables = {id(v): w for v, w in record.variables}

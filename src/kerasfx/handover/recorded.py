@@ -78,7 +78,7 @@ def _body(function: object, shape: Shape, dtype: str, hints: dict[str, Any] | No
         if attributes:
             vars(function).clear()
             vars(function).update(attributes)
-    if graph.parameters or any(not isinstance(node.target, str) for node in graph.nodes):
+    if graph.parameters or any(node.function is None for node in graph.nodes):
         raise NotRecordableError("it reads variables, draws, or asks about sizes that are free")
     graph.inputs = ((graph.inputs,), ())
     if not any(values_in(graph.outputs)):

@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from kerasfx.ir import Graph, LayerCall, Node
+from kerasfx.ir import Graph, Node
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.builtins import (
     builtin_class,
@@ -48,8 +48,7 @@ def reached_by_context_alone(graph: Graph) -> list[Any]:
 
     A Functional model passes them nothing, so that on JAX `fit` would leave them in inference.
     """
-    calls = [n for n in graph.nodes if isinstance(n.target, LayerCall) and not n.training.from_context]
-    layers = [n.target.layer for n in calls]  # pyright: ignore[reportAttributeAccessIssue]
+    layers = [n.layer for n in graph.nodes if n.layer is not None and not n.training.from_context]
     return [x for x in layers if not internals.takes_training(x) and acts_in_training(x)]
 
 
@@ -68,21 +67,21 @@ def needs_rules(graph: Graph) -> bool:
 def _trains_when_bare(node: Node) -> bool:
     if node.training.bare or node.training.fixed or node.kwargs.get("training"):
         return True
-    layers = internals.all_layers(node.target.layer) if isinstance(node.target, LayerCall) else []
+    layers = internals.all_layers(node.layer) if node.layer is not None else []
     return any(map(internals.trains_by_default, layers))
 
 
 def _needs_rule(node: Node) -> bool:
     """Whether its call fixes `training`, or does what one side of `if training:` asks for."""
-    is_fixed = isinstance(node.target, LayerCall) and "training" in node.kwargs
+    is_fixed = node.layer is not None and "training" in node.kwargs
     return is_fixed or bool(node.training.fixed is not None or node.only_in or depends_on_mode(node))
 
 
 def _hides(node: Node) -> bool:
     """Whether it calls a layer whose `call` has no `training`, around layers that want it."""
-    if not isinstance(node.target, LayerCall) or internals.takes_training(node.target.layer):
+    if node.layer is None or internals.takes_training(node.layer):
         return False
-    return acts_in_training(node.target.layer)
+    return acts_in_training(node.layer)
 
 
 def acts_in_training(layer: keras.layers.Layer) -> bool:
@@ -144,13 +143,13 @@ def forgotten_losses(
 
 
 def _acts(node: Node) -> bool:
-    if not isinstance(node.target, LayerCall):
+    if node.layer is None:
         return depends_on_mode(node)
-    return "training" not in node.kwargs and acts_in_training(node.target.layer)
+    return "training" not in node.kwargs and acts_in_training(node.layer)
 
 
 def _trains_by_default(node: Node) -> bool:
-    return isinstance(node.target, LayerCall) and internals.trains_by_default(node.target.layer)
+    return node.layer is not None and internals.trains_by_default(node.layer)
 
 
 def _acts_itself(layer: keras.layers.Layer) -> bool:

@@ -109,6 +109,11 @@ class Value:
         return self.producer.array if isinstance(self.producer, Constant) else None
 
     @property
+    def is_known(self) -> bool:
+        """Whether it is a weight or a constant, so that no call of the model gives it."""
+        return not isinstance(self.producer, (Node, Input))
+
+    @property
     def is_output(self) -> bool:
         """Whether it is among the outputs of its graph, or the mask that one carries."""
         program = self.node.program if self.node else self.program
@@ -235,6 +240,11 @@ class Node(Producer):
     def changes_state(self) -> bool:
         """Whether it assigns a variable or updates a metric."""
         return not isinstance(self.target, str) and self.target.changes_state
+
+    @property
+    def acts_when(self) -> bool | None:
+        """The value of `training` for which it changes a metric; None for both, and for anything else."""
+        return None if isinstance(self.target, str) else self.target.when
 
     # What it takes and gives
 

@@ -24,11 +24,13 @@ class Target:
         layer: The layer object of the original model that is called, or None.
         draws_seed: Whether the result is a seed.
         changes_state: Whether the call changes a variable or a metric, besides giving its result.
+        when: The value of `training` for which it does; None for both.
     """
 
     layer: Any = None
     draws_seed: bool = False
     changes_state: bool = False
+    when: bool | None = None
 
     @property
     def variables(self) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerasfx.errors import OperationInferenceError, TraceError, UnsafeFileError, describe
-from kerasfx.ir import Node, SeedDraw, Value, identifier, leaves_of, map_leaves, values_in
+from kerasfx.ir import Node, Value, identifier, leaves_of, map_leaves, values_in
 from kerasfx.keras_api import internals
 from kerasfx.runtime import codec, functions, safety
 from kerasfx.tracing import inference, public_calls
@@ -130,4 +130,4 @@ def refused(trace: Trace, name: str, call: Refusal, error: Exception) -> Operati
 
 def _is_draw(value: Value) -> bool:
     """Whether `value` is a seed: no size of the inputs is in it."""
-    return isinstance(value.producer, Node) and isinstance(value.producer.target, SeedDraw)
+    return value.node is not None and value.node.draws_seed

@@ -13,7 +13,7 @@ from typing import Any
 
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec
-from kerasfx.ir import Graph, LayerCall, leaves_of
+from kerasfx.ir import Graph, leaves_of
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api.internals import all_layers, has_graph
 from kerasfx.reporting import Finding
@@ -40,7 +40,7 @@ def require_batch_of_states(graph: Graph) -> None:
         UnsupportedOperationError: There is one.
     """
     for node in graph.nodes:
-        layer = node.target.layer if isinstance(node.target, LayerCall) else None
+        layer = node.layer
         is_stateful = layer is not None and any(getattr(x, "stateful", False) for x in all_layers(layer))
         if is_stateful and any(isinstance(v.shape[0], Dim) for v in node.inputs if v.shape):
             raise UnsupportedOperationError(

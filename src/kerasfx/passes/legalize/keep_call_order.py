@@ -14,7 +14,6 @@ from itertools import pairwise
 from kerasfx.ir import (
     ORDER,
     Graph,
-    LayerCall,
     LayerSpec,
     Node,
     values_in,
@@ -27,8 +26,8 @@ def keep_call_order(graph: Graph) -> bool:
     """Order the calls of stateful layers and draws in `graph`; returns whether any needed it."""
     calls: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
-        if isinstance(node.target, LayerCall) and node.target.layer.non_trainable_variables:
-            calls[id(node.target.layer)].append(node)
+        if node.layer is not None and node.layer.non_trainable_variables:
+            calls[id(node.layer)].append(node)
     changed = False
     for nodes in calls.values():
         for before, after in pairwise(nodes):
@@ -40,7 +39,7 @@ def keep_call_order(graph: Graph) -> bool:
 
 def _order_draws(graph: Graph) -> bool:
     changed = False
-    for before, after in pairwise(n for n in graph.nodes if isinstance(n.target, str) and draws(n.target)):
+    for before, after in pairwise(n for n in graph.nodes if n.function and draws(n.function)):
         if not _needs(after, before):
             graph.set_after(after, before.results[:1])
             changed = True
@@ -54,8 +53,8 @@ def _needs(after: Node, before: Node) -> bool:
         value = waiting.pop()
         if value.producer is before:
             return True
-        if isinstance(value.producer, Node) and value not in seen:
-            waiting.extend(value.producer.inputs)
+        if value.node and value not in seen:
+            waiting.extend(value.node.inputs)
         seen.add(value)
     return False
 

@@ -47,7 +47,7 @@ def use_standard_layers(graph: Graph) -> bool:
     """Apply the rules to every op of `graph`; returns whether any did."""
     changed = False
     for node in graph.nodes:
-        rule = RULES.get(node.target) if isinstance(node.target, str) else None
+        rule = RULES.get(node.function or "")
         if rule is None or not _is_plain(node):
             continue
         replacement = rule(node)

@@ -293,7 +293,7 @@ def _result(session: Recorder, x: Any) -> Any:
 def _closed(session: Recorder, parameters: list[Value], nodes: list[Node], outputs: Any) -> Body:
     """A body whose outer Values are replaced by inputs of its own."""
     for node in nodes:
-        if not isinstance(node.target, str):
+        if node.function is None:
             raise _unsupported(session, f"A body does something that is no function: {node.name}.")
     own = {*parameters, *(v for node in nodes for v in node.results)}
     used = [v for n in nodes for v in n.inputs] + list(values_in(outputs))

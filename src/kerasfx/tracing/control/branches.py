@@ -22,11 +22,8 @@ from kerasfx.ir import (
     Body,
     Graph,
     Input,
-    LayerCall,
     LayerSpec,
-    MetricUpdate,
     Node,
-    SeedDraw,
     Training,
     Value,
     leaves_of,
@@ -160,11 +157,9 @@ def _follow(graph: Graph, start: int, rule: Training) -> None:
 
 def depends_on_mode(node: Node) -> bool:
     """Whether `node` does what one side of `if training:` asks for."""
-    if isinstance(node.target, SeedDraw):
+    if node.draws_seed:
         return "when" in node.kwargs
-    if isinstance(node.target, MetricUpdate):
-        return node.target.when is not None
-    return isinstance(node.target, LayerSpec) and node.target.class_name in (*MODAL_LAYERS, ADD_LOSS)
+    return node.acts_when is not None or node.calls(*MODAL_LAYERS, ADD_LOSS)
 
 
 def _merged(
@@ -239,7 +234,7 @@ def _merge_effects(
         session.effects.overwritten |= effects.overwritten
         session.effects.stale |= effects.stale
         session.effects.unsure |= effects.unsure
-    parameters = {id(v.producer.variable): v for v in session.graph.parameters}  # pyright: ignore
+    parameters = {id(v.variable): v for v in session.graph.parameters}
     for name in ("assigned", "reads"):
         now, first, second = (getattr(effects, name) for effects in (before, in_inference, in_training))
         for key in {**first, **second}:
@@ -401,7 +396,7 @@ def _signature(node: Node) -> Any:
 
 def _fixed(node: Node) -> bool | None:
     """The `training` that a layer before left to `node`, if it does something with it."""
-    layer = node.target.layer if isinstance(node.target, LayerCall) else None
+    layer = node.layer
     is_heard = layer is not None and (internals.takes_training(layer) or internals.sublayers(layer))
     return node.training.fixed if is_heard else None
 
@@ -450,14 +445,11 @@ def _key(node: Node) -> Any:
 
 
 def _target(node: Node) -> Any:
-    target: Any = node.target
-    if isinstance(target, LayerCall):
-        target = ("layer", id(target.layer))
-    elif isinstance(target, SeedDraw):
-        target = ("draw", id(target.generator))
-    elif isinstance(target, LayerSpec):
-        target = ("layer", target.class_name, _frozen(target.config))
-    return target
+    if node.layer is not None:
+        return "layer", id(node.layer)
+    if node.draws_seed:
+        return "draw", *map(id, node.variables)
+    return ("layer", node.spec.class_name, _frozen(node.spec.config)) if node.spec else node.target
 
 
 def _frozen(x: Any) -> Any:
@@ -479,12 +471,11 @@ def _frozen(x: Any) -> Any:
 
 def _confine(graph: Graph, node: Node, training: bool, rule: Training) -> None:
     """Keep a node of one mode from acting in the other."""
-    target = node.target
     node.only_in = training, rule
-    if isinstance(target, SeedDraw):
+    if node.draws_seed:
         graph.set_arguments(node, node.args, {"when": training})
         return
-    if _has_own_state(target):
+    if _has_own_state(node.layer):
         raise UnsupportedOperationError(
             describe(
                 "A layer is called in one mode only and has a state of its own.",
@@ -492,9 +483,7 @@ def _confine(graph: Graph, node: Node, training: bool, rule: Training) -> None:
                 why="nothing says in which modes it changes its state",
             )
         )
-    if not isinstance(target, LayerCall):
-        return
-    if not training and _trains_differently(target.layer):
+    if node.layer is not None and not training and _trains_differently(node.layer):
         graph.set_arguments(node, node.args, {**node.kwargs, "training": False})
 
 
@@ -506,11 +495,11 @@ def _trains_differently(layer: Any) -> bool:
     return is_custom or bool(layer.non_trainable_variables)
 
 
-def _has_own_state(target: Any) -> bool:
+def _has_own_state(layer: keras.layers.Layer | None) -> bool:
     """Whether a custom layer that stays whole has a state, which it may change whatever `training` is."""
-    if not isinstance(target, LayerCall) or builtin_class(type(target.layer)) is not None:
+    if layer is None or builtin_class(type(layer)) is not None:
         return False
-    return bool(target.layer.non_trainable_variables)
+    return bool(layer.non_trainable_variables)
 
 
 def _choose(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:

@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from kerasfx.errors import UnsupportedOperationError
-from kerasfx.ir import LayerCall, LayerSpec, Node
+from kerasfx.ir import Node
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.tracing.control.bodies import UNROLLED
@@ -240,11 +240,9 @@ def _done(effects: Effects) -> tuple[Any, ...]:
 
 def _acts(node: Node) -> bool:
     """Whether a layer in a step does more than returning results."""
-    if isinstance(node.target, LayerSpec):
-        return "activity_regularizer" in node.target.config
-    if not isinstance(node.target, LayerCall):
-        return False
-    layers = internals.all_layers(node.target.layer)
+    if node.spec:
+        return "activity_regularizer" in node.spec.config
+    layers = internals.all_layers(node.layer) if node.layer is not None else []
     return any(x.activity_regularizer is not None or x.non_trainable_variables for x in layers)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from kerasfx.ir import (
-    Node,
     Value,
     leaves_of,
     map_leaves,
@@ -174,8 +173,8 @@ def _refuse_weak(session: Recorder, structure: Any) -> None:
 
 def _may_be_weak(session: Recorder, value: Value) -> bool:
     """Whether `value` comes from functions of JAX and from no tensor of its own dtype."""
-    node = value.producer
-    if not isinstance(node, Node) or not isinstance(node.target, str) or node.target == "keras.ops.cast":
+    node = value.node
+    if node is None or node.function in (None, "keras.ops.cast"):
         return False
     inputs = [v for v in values_in((node.args, node.kwargs)) if v.dtype == value.dtype]
     from_jax = id(value) in session.may_be_weak or bool(inputs)

@@ -10,10 +10,7 @@ from collections.abc import Iterable
 
 from kerasfx.errors import UnsupportedOperationError
 from kerasfx.ir import (
-    Constant,
-    LayerCall,
     Node,
-    Parameter,
     Value,
     leaves_of,
 )
@@ -59,14 +56,14 @@ def overwrite(session: Recorder, tensor: TracedTensor, new: TracedTensor) -> Tra
         UnsupportedOperationError: `tensor` is a weight or a constant, or `new` does not fit into it.
     """
     old = tensor.value
-    if isinstance(old.producer, (Parameter, Constant)) or old in session.effects.unsure:
+    if old.is_known or old in session.effects.unsure:
         raise _error(session, f"{old.name}, a weight, a constant or a view of one, is changed in place.")
     if tuple(new.value.shape) != tuple(old.shape):
         raise _error(session, f"{old.name} is changed in place to a value of another shape.")
     if new.value.dtype != old.dtype:
         new = session.record_op("keras.ops.cast", (new, old.dtype), {})
     shared = _sharing_memory(old)
-    if any(isinstance(v.producer, (Parameter, Constant)) for v in shared):
+    if any(v.is_known for v in shared):
         raise _error(session, f"{old.name}, a view of a weight or constant, is changed in place.")
     if shared & {loss.value for loss in session.effects.losses}:
         raise _error(session, f"{old.name}, which is part of an added loss, is changed in place.")
@@ -95,7 +92,7 @@ def give_up(session: Recorder, values: list[Value], readers: Iterable[Value]) ->
             `readers`, which the loop goes on reading.
     """
     shared = {v for value in values for v in _sharing_memory(value)}
-    is_kept = any(isinstance(v.producer, (Parameter, Constant)) for v in shared)
+    is_kept = any(v.is_known for v in shared)
     if is_kept or any_shared(values) or not shared.isdisjoint(readers):
         raise _error(session, "A loop changes memory in place that is read elsewhere.")
     for value in shared:
@@ -156,12 +153,10 @@ def _touched(node: Node) -> list[Value]:
 
 
 def _is_fresh(node: Node) -> bool:
-    if isinstance(node.target, LayerCall):
-        layer = node.target.layer
+    layer = node.layer
+    if layer is not None:
         return internals.module_of(type(layer)).startswith("keras.") and type(layer).__name__ in FRESH_LAYERS
-    if not isinstance(node.target, str):
-        return False
-    function = node.target.rpartition(".")[2]
+    function = (node.function or "").rpartition(".")[2]
     # Of one operand, `einsum` may be a transposed view.
     return function in FRESH_FUNCTIONS or (function == "einsum" and len(_touched(node)) > 2)
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kerasfx.ir import (
-    LayerCall,
-    LayerSpec,
     Node,
     Value,
     leaves_of,
@@ -60,7 +58,7 @@ CHANGING = ("Flatten", "Lambda", "Reshape", "FlaxLayer", "JaxLayer", "TFSMLayer"
 
 def equal_sizes(node: Node) -> Callable[[int, tuple[Any, Any]], Dim | None]:
     """Tell which size an axis of a new Node's result equals: `(axis, its example sizes) -> Dim or None`."""
-    rule = RULES.get(node.target) if isinstance(node.target, str) else None
+    rule = RULES.get(node.function or "")
     if rule is not None and node.args:
         exact = rule(node)
         return lambda k, _: exact[k] if k < len(exact) and isinstance(exact[k], Dim) else None
@@ -69,13 +67,12 @@ def equal_sizes(node: Node) -> Callable[[int, tuple[Any, Any]], Dim | None]:
 
 
 def _keeps_sizes(node: Node) -> bool:
-    target = node.target
-    if isinstance(target, str):
-        return target in KEEPING
-    if isinstance(target, LayerCall):
-        cls = builtin_class(type(target.layer))
-        return cls is not None and target.opaque is None and cls.__name__ not in CHANGING
-    return isinstance(target, LayerSpec)
+    if node.function:
+        return node.function in KEEPING
+    if node.call:
+        cls = builtin_class(type(node.layer))
+        return cls is not None and node.call.opaque is None and cls.__name__ not in CHANGING
+    return node.spec is not None and node.spec.class_name.rpartition(".")[2] not in CHANGING
 
 
 def _by_hints(node: Node) -> dict[tuple[Any, Any], Dim]:
@@ -83,7 +80,7 @@ def _by_hints(node: Node) -> dict[tuple[Any, Any], Dim]:
     groups: dict[tuple[Any, Any], list[Dim]] = defaultdict(list)
     for dim in _operand_sizes(node):
         # Two sizes that differ by one do not say which line a layer's sizes lie on.
-        if isinstance(node.target, str) or not dim.is_cut:
+        if node.function or not dim.is_cut:
             groups[dim.hints].append(dim)
     if any(1 in hints for hints in groups):  # it may be broadcast
         return {}

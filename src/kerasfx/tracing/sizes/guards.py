@@ -124,8 +124,8 @@ def inputs_behind(dim: Dim) -> Iterator[Value]:
         if value in seen:
             continue
         seen.add(value)
-        if isinstance(value.producer, Node):
-            waiting.extend(value.producer.inputs)
+        if value.node:
+            waiting.extend(value.node.inputs)
         elif isinstance(value.producer, Input) and any(isinstance(d, Dim) for d in value.shape):
             yield value
 
@@ -171,7 +171,7 @@ def _anchor(graph: Graph, guard: Guard, needed: set[Value]) -> Value | None:
 
 
 def _position(graph: Graph, value: Value) -> int:
-    return graph.nodes.index(value.producer) if isinstance(value.producer, Node) else -1
+    return graph.nodes.index(value.node) if value.node else -1
 
 
 def _insert_check(graph: Graph, anchor: Value | None, guards: list[Guard]) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from kerasfx.errors import SizeDecisionError, describe
 from kerasfx.ir import (
     Input,
-    LayerCall,
     Node,
     Value,
     leaves_of,
@@ -130,7 +129,7 @@ class _Probe:
             one = waiting.pop()
             if one not in seen:
                 seen.add(one)
-                waiting.extend(one.producer.inputs if isinstance(one.producer, Node) else ())
+                waiting.extend(one.node.inputs if one.node else ())
         return {
             (v.producer.name, k): self.shapes[v][k]
             for v in seen
@@ -146,13 +145,12 @@ def specs_at(node: Node, size: inference.SizeOf) -> Any:
     Raises:
         NotKnownError: It does not take these sizes, or is no call that can be asked.
     """
-    target = node.target
     try:
-        if isinstance(target, str):
-            kwargs = inference.without_draw(target, node.kwargs)
-            return inference.specs_of_call(functions.resolve(target), node.args, kwargs, size)
-        if isinstance(target, LayerCall):
-            return inference.specs_of_layer(target.layer, node.args, node.kwargs, size)
+        if node.function:
+            kwargs = inference.without_draw(node.function, node.kwargs)
+            return inference.specs_of_call(functions.resolve(node.function), node.args, kwargs, size)
+        if node.layer is not None:
+            return inference.specs_of_layer(node.layer, node.args, node.kwargs, size)
     except Exception as error:  # whatever Keras, the backend or a layer says to sizes that do not fit
         raise NotKnownError from error
     raise NotKnownError
@@ -164,7 +162,7 @@ def _rule(size: Any) -> Any:
 
 def _is_known_by_rule(node: Node) -> bool:
     """Whether no size of the results was found by looking at example sizes."""
-    if isinstance(node.target, LayerCall) or (isinstance(node.target, str) and node.target not in KEEPING):
+    if node.layer is not None or (node.function and node.function not in KEEPING):
         return False
     sizes = [_rule(d) for v in node.results for d in v.shape]
     return None not in sizes

@@ -68,7 +68,7 @@ def _again(sizes: Held, structure: Any) -> Any:
 def note_sizes(sizes: Held, node: Node) -> None:
     """Remember what the result of `node` holds, if that is a number of sizes."""
     result = node.outputs
-    rule = RULES.get(node.target) if isinstance(node.target, str) else None
+    rule = RULES.get(node.function or "")
     if rule is None or not isinstance(result, Value) or "int" not in result.dtype or len(result.shape) > 1:
         return
     try:

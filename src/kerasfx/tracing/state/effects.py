@@ -9,8 +9,6 @@ from typing import Any
 
 from kerasfx.ir import (
     FOLLOWS,
-    LayerCall,
-    LayerSpec,
     MetricUpdate,
     Node,
     SourceLine,
@@ -130,11 +128,9 @@ class Effects:
 
 def adds_losses(node: Node) -> bool:
     """Whether `node` adds a loss, or may: what a custom layer does is not known."""
-    target = node.target
-    if isinstance(target, LayerSpec):
-        return target.class_name == ADD_LOSS or bool(target.config.get("activity_regularizer"))
-    is_call = isinstance(target, LayerCall)
-    return is_call and adds_inside(target.layer, lambda x: builtin_class(type(x)) is None)
+    if node.spec:
+        return node.calls(ADD_LOSS) or bool(node.spec.config.get("activity_regularizer"))
+    return node.layer is not None and adds_inside(node.layer, lambda x: builtin_class(type(x)) is None)
 
 
 def adds_inside(layer: Any, adds_itself: Callable[[Any], bool]) -> bool:

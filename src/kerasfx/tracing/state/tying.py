@@ -17,10 +17,10 @@ def tie_to_outputs(session: Recorder) -> None:
     if output is None:
         return
     tied = output
-    parameters = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
+    parameters = {id(v.variable): v for v in graph.parameters}
     for key, new_value in effects.assigned.items():
         parameter = parameters[key]
-        target = Assignment(parameter.producer.variable)  # pyright: ignore
+        target = Assignment(parameter.variable)
         node = Node(f"{parameter.name}_update", target, (tied, new_value, parameter), {})
         tied = _finished(session, node, tied)
     for call in effects.metric_calls:

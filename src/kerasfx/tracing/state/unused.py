@@ -13,11 +13,8 @@ from typing import Any
 from kerasfx.ir import (
     FOLLOWS,
     Graph,
-    LayerCall,
     LayerSpec,
-    MetricUpdate,
     Node,
-    SeedDraw,
     Training,
     Value,
     values_in,
@@ -45,7 +42,7 @@ def tie_unused(session: Session) -> None:
     if output is None:
         return
     calls = _acting(graph)
-    session.findings.extend(_about_call(n) for n in calls if isinstance(n.target, (LayerCall, LayerSpec)))
+    session.findings.extend(_about_call(n) for n in calls if (n.layer is not None or n.spec))
     calls += _acting_in_vain(graph)
     groups: dict[tuple[bool | None, Training], list[Value]] = {}
     for node in calls:
@@ -85,13 +82,12 @@ def regularizers_that_count(layer: Any, is_tracked: bool) -> dict[str, Any]:
 
 def counted_alone(graph: Graph) -> dict[int, Value]:
     """The parameters that no output depends on, by the id of their variable."""
-    found = {id(v.producer.variable): v for v in graph.parameters}  # pyright: ignore
+    found = {id(v.variable): v for v in graph.parameters}
     return {key: v for key, v in found.items() if all(_only_waits(node, v) for node in v.users)}
 
 
 def _only_waits(node: Node, value: Value) -> bool:
-    is_after = isinstance(node.target, LayerSpec) and node.target.class_name == AFTER
-    return is_after and node.args[0][0] is not value
+    return node.calls(AFTER) and node.args[0][0] is not value
 
 
 def _acting(graph: Graph) -> list[Node]:
@@ -113,13 +109,13 @@ def _needed_in(graph: Graph, training: bool) -> set[Value]:
 
 def _taken_in(node: Node, training: bool) -> list[Value]:
     """The inputs that `node` needs in one mode; one that is not needed as a tensor may be for its size."""
-    target, left_out = node.target, []
-    if isinstance(target, LayerSpec) and target.class_name == SELECT:
+    left_out = []
+    if node.calls(SELECT):
         left_out = [node.args[0][0 if training else 1]]
-    elif isinstance(target, LayerSpec) and target.class_name == ADD_LOSS:
-        losses = zip(node.args[0][1:], target.config["when"], strict=True)
+    elif node.spec and node.calls(ADD_LOSS):
+        losses = zip(node.args[0][1:], node.spec.config["when"], strict=True)
         left_out = [value for value, when in losses if when is not None and when != training]
-    elif isinstance(target, MetricUpdate) and target.when not in (None, training):
+    elif node.acts_when not in (None, training):
         left_out = list(values_in((node.args[1:], node.kwargs)))
     return [v for v in node.inputs if v not in left_out]
 
@@ -130,16 +126,14 @@ def _acts(node: Node) -> bool:
 
 def _counts(node: Node) -> bool:
     """Whether the call of `node` adds a loss, or its layer has a weight that is one."""
-    variables = node.target.layer.variables if isinstance(node.target, LayerCall) else []
-    return adds_losses(node) or any(v.regularizer for v in variables)
+    return adds_losses(node) or (node.layer is not None and any(v.regularizer for v in node.variables))
 
 
 def _moves_state(node: Node) -> bool:
     """Whether the call of `node` draws, or its layer has statistics or draws."""
-    target = node.target
-    if not isinstance(target, LayerCall):
-        return isinstance(target, SeedDraw) or (isinstance(target, str) and draws(target))
-    layers = internals.all_layers(target.layer)
+    if node.layer is None:
+        return node.draws_seed or (node.function is not None and draws(node.function))
+    layers = internals.all_layers(node.layer)
     return any(internals.seeds(x) or internals.state_but_seeds(x) for x in layers)
 
 
@@ -147,10 +141,10 @@ def _lost_weights(session: Session, waited_for: list[Value]) -> list[Any]:
     """The variables with a regularizer that the graph has nowhere."""
     graph = session.graph
     needed = graph.needed(waited_for)
-    present = {id(v.producer.variable) for v in graph.parameters if v in needed}  # pyright: ignore
+    present = {id(v.variable) for v in graph.parameters if v in needed}
     for node in graph.nodes:
-        if isinstance(node.target, LayerCall) and not needed.isdisjoint(node.results):
-            present.update(map(id, node.target.layer.variables))
+        if node.layer is not None and not needed.isdisjoint(node.results):
+            present.update(map(id, node.variables))
     return [v for v in session.root.variables if v.regularizer is not None and id(v) not in present]
 
 
@@ -161,7 +155,7 @@ def _regularized(session: Session, variable: Any) -> Value:
 
 
 def _about_call(node: Node) -> Finding:
-    kind = type(node.target.layer).__name__ if isinstance(node.target, LayerCall) else "the layer"
+    kind = type(node.layer).__name__ if node.layer is not None else "the layer"
     reason = "losses" if _counts(node) else "state"
     what = f"no output depends on this call of {kind}; the result makes it, for the {reason}"
     return Finding("unused", node.path, what, node.source)
