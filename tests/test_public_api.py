@@ -1,9 +1,15 @@
 """The public surface: listed once, documented, with the signatures that were promised."""
 
+import ast
+import importlib
 import inspect
 import re
+import subprocess
+import sys
 import types
+from pathlib import Path
 
+import keras
 import pytest
 
 import kerasfx
@@ -16,17 +22,25 @@ PUBLIC = (
     "CopiedWeights",
     "Graph",
     "Inputs",
+    "Node",
     "Report",
     "Traced",
+    "UntestedKerasWarning",
     "UnverifiedWarning",
+    "Value",
     "compare",
     "copy_weights",
     "emit",
+    "errors",
     "explain",
+    "ir",
+    "layers",
+    "passes",
     "prepare_model",
     "report",
     "trace",
 )
+MODULES = ("errors", "ir", "layers", "passes")
 FUNCTIONS = [name for name in PUBLIC if inspect.isfunction(getattr(kerasfx, name))]
 
 
@@ -36,9 +50,76 @@ def test_all_is_exactly_this():
 
 def test_nothing_else_is_public():
     names = {
-        n for n, x in vars(kerasfx).items() if not n.startswith("_") and not isinstance(x, types.ModuleType)
+        n
+        for n in dir(kerasfx)
+        if not n.startswith("_") and not isinstance(getattr(kerasfx, n), types.ModuleType)
     }
-    assert names == set(PUBLIC)
+    assert names - {"annotations"} == {*PUBLIC} - {*MODULES} | {"HOMES", "TESTED", "TYPE_CHECKING"}
+
+
+def test_everything_is_where_it_is_said_to_be():
+    assert {n for n in PUBLIC if isinstance(getattr(kerasfx, n), types.ModuleType)} == {*MODULES}
+    for name, home in kerasfx.HOMES.items():
+        assert getattr(kerasfx, name) is getattr(importlib.import_module(f"kerasfx.{home}"), name)
+
+
+def test_what_type_checkers_see_is_what_there_is():
+    tree = ast.parse(Path(kerasfx.__file__).read_text())
+    imports = [x for x in ast.walk(tree) if isinstance(x, ast.ImportFrom) and "kerasfx" in str(x.module)]
+    seen = {alias.name: str(x.module) for x in imports for alias in x.names}
+    assert set(seen) == set(PUBLIC)
+    assert {n: f"kerasfx.{home}" for n, home in kerasfx.HOMES.items()}.items() <= seen.items()
+
+
+def test_another_name_is_refused():
+    with pytest.raises(AttributeError, match="module 'kerasfx' has no attribute 'prepair_model'"):
+        kerasfx.prepair_model  # noqa: B018
+
+
+def in_another_process(code):
+    """What Python prints for `code` in a new process."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
+
+
+def test_importing_it_imports_no_more_than_files_need(tmp_path):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "plain.keras")
+    kerasfx.prepare_model(Shifted(), keras.Input((4,))).save(tmp_path / "prepared.keras")
+    code = f"""
+import sys, keras, kerasfx
+model = keras.saving.load_model({str(tmp_path / "prepared.keras")!r})
+print(type(model).__name__, sorted({{n.split(".")[1] for n in sys.modules if n.startswith("kerasfx.")}}))
+"""
+    found = in_another_process(code)
+    assert "Functional ['errors', 'ir', 'keras_api', 'runtime']" in found
+
+
+class Shifted(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.roll(x, 1) + 1.0
+
+
+@pytest.mark.parametrize("version", ["3.16.0", "4.0.0.dev1", "3.13.2"])
+def test_another_keras_than_those_tested_is_warned_of_once(version):
+    code = f"""
+import warnings, keras
+keras.__version__ = {version!r}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import kerasfx
+    import kerasfx.passes
+    kerasfx.prepare_model
+told = [w for w in caught if w.category is kerasfx.UntestedKerasWarning]
+print(len(told), told[0].message)
+"""
+    found = in_another_process(code)
+    assert f"1 kerasfx was tested with Keras 3.14.0 to 3.15.1, and this is Keras {version}." in found
+
+
+def test_the_keras_of_the_tests_is_not_warned_of():
+    assert "1" in in_another_process(
+        "import warnings; warnings.simplefilter('error', UserWarning); import kerasfx; print(1)"
+    )
 
 
 def test_version():

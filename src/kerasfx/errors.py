@@ -332,9 +332,8 @@ class UnsafeFileError(KerasFxError, ValueError):
     `docs/security.md`.
 
     >>> import keras, kerasfx
-    >>> from kerasfx.layers import UpdateMetric
     >>> config = {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "model"}}
-    >>> UpdateMetric.from_config({"metric": config})
+    >>> kerasfx.layers.UpdateMetric.from_config({"metric": config})
     Traceback (most recent call last):
     ...
     kerasfx.errors.UnsafeFileError: ...
@@ -342,7 +341,7 @@ class UnsafeFileError(KerasFxError, ValueError):
     Do not use such a file unless you know who made it. If you made it, prepare the model again and save it:
 
     >>> config = keras.saving.serialize_keras_object(keras.metrics.Mean())
-    >>> UpdateMetric.from_config({"metric": config}).metric.name
+    >>> kerasfx.layers.UpdateMetric.from_config({"metric": config}).metric.name
     'mean'
     """
 
@@ -365,6 +364,15 @@ class UnverifiedWarning(UserWarning):
 
     `kerasfx.compare(model, prepared, inputs=x)` compares a result later, and
     `warnings.simplefilter("error", kerasfx.UnverifiedWarning)` lets none pass that was not compared.
+    """
+
+
+class UntestedKerasWarning(UserWarning):
+    """The Keras that is installed is newer, or older, than those that kerasfx was tested with.
+
+    It works all the same unless that Keras changed what kerasfx builds on, and `prepare_model` compares each
+    result with its original before it returns it. The warning is given once, when kerasfx is imported;
+    `warnings.simplefilter("ignore", UserWarning)` in front of the import silences it.
     """
 
 
