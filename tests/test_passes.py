@@ -72,6 +72,22 @@ def test_they_see_what_trace_gives_and_run_before_the_default_ones(net):
     assert any(isinstance(x, keras.layers.Activation) for x in prepared.layers)
 
 
+def test_a_right_one_changes_the_model(net):
+    def by_exp(graph):
+        for place, found in passes.op.tanh(passes.any_("x")).find(graph):
+            found.root.target = "keras.ops.sinh"
+            cosh = place.make("keras.ops.cosh", found["x"])
+            place.insert_before(found.root, cosh)
+            quotient = place.make("keras.ops.divide", found.root.outputs, cosh.outputs)
+            place.insert_after(found.root, quotient)
+            place.replace_uses(found.root.outputs, quotient.outputs, except_=[quotient])
+        return True
+
+    prepared = kerasfx.prepare_model(net, inputs(), passes=[by_exp])
+    called = {x.op for x in prepared.layers if hasattr(x, "op")}
+    assert called == {"keras.ops.cosh", "keras.ops.sinh", "keras.ops.divide"}
+
+
 def test_a_wrong_one_is_named_and_its_result_is_not_returned(net):
     with pytest.raises(NotEquivalentError) as caught:
         kerasfx.prepare_model(net, inputs(), passes=[retarget("keras.ops.tanh", "keras.ops.sin")])
@@ -98,6 +114,26 @@ def test_one_that_is_wrong_in_inference_is_found_there(net):
     prepared = kerasfx.prepare_model(net, inputs(), passes=[always_trains], verify=False)
     assert kerasfx.compare(net, prepared, modes=("training",))
     assert not kerasfx.compare(net, prepared, modes=("inference",))
+
+
+def test_the_quick_comparison_asks_about_gradients_where_passes_ran():
+    class Plain(keras.Model):
+        def __init__(self):
+            super().__init__(name="plain")
+            self.dense = keras.layers.Dense(4)
+
+        def call(self, x):
+            return ops.tanh(self.dense(x))
+
+    def stop(graph):
+        (node,) = [n for n in graph.nodes if n.target == "keras.ops.tanh"]
+        held = graph.make("keras.ops.stop_gradient", node.args[0])
+        graph.insert_before(node, held)
+        graph.set_arguments(node, (held.outputs,), node.kwargs)
+        return True
+
+    with pytest.raises(NotEquivalentError):
+        kerasfx.prepare_model(Plain(), inputs(), passes=[stop])
 
 
 def test_what_a_pass_raises_says_which_and_where(net):
