@@ -167,12 +167,113 @@ def test_the_optimizer_goes_on_with_the_right_variables():
         np.testing.assert_allclose(numpy(v), numpy(w), rtol=1e-5, atol=1e-6)
 
 
-def recorded_regularizer(w):
-    return 0.1 * ops.sum(ops.abs(w[0]))
+class Tied(keras.Model):
+    """One projection, applied twice."""
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(4, 4), name="w")
+        self.b = self.add_weight(shape=(4,), name="b")
+
+    def call(self, x):
+        once = ops.tanh(ops.matmul(x, self.w) + self.b)
+        return ops.matmul(once, self.w) + self.b
+
+
+def tied():
+    net = Tied()
+    net(data()[0])
+    return net
+
+
+def test_weights_that_are_used_twice_make_one_layer():
+    net = tied()
+    prepared = changed(net)
+    assert kinds(prepared) == ["InputLayer", "Dense", "Op"]
+    comparison = is_equivalent(net, prepared)
+    assert comparison, comparison
+
+
+def test_weights_are_not_held_by_two_unlike_layers():
+    """As two variables they would train apart."""
+
+    def edit(graph):
+        (first, x, w, b), (second, y, _, _) = affine(graph)
+        dense(graph, first, x, w, b)
+        dense(graph, second, y, w, b, activation="tanh")
+        graph.prune()
+
+    with pytest.raises(GraphError, match="the variable w is held by 'add' and by 'add_1'"):
+        changed(tied(), edit)
+
+
+class Attention(keras.Model):
+    """Attention by hand, whose weights are those of the layer that it could have been."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = keras.layers.MultiHeadAttention(2, 3)
+
+    def call(self, x):
+        return self.attention(x, x)
+
+
+def test_a_layer_with_layers_inside_is_made_again():
+    """Slots go by path: "query/kernel"."""
+    net = Attention()
+    x = np.random.default_rng(0).standard_normal((2, 5, 4)).astype("float32")
+    net(x)
+    traced = kerasfx.trace(net, x)
+    graph = traced.graph
+    node = next(n for n in graph.nodes if n.layer is net.attention)
+    weights = {name: graph.weight_of(node, name) for name in node.call.weights}
+    assert {"query/kernel", "attention_output/bias"} <= set(weights)
+    new = graph.make("keras.layers.MultiHeadAttention", *node.args, weights=weights, num_heads=2, key_dim=3)
+    graph.insert_before(node, new)
+    graph.replace_uses(node.results[0], new.results[0])
+    graph.remove(node)
+    prepared = kerasfx.emit(traced)
+    assert prepared.layers[-1] is not net.attention
+    comparison = is_equivalent(net, prepared)
+    assert comparison, comparison
+
+
+class Half(keras.layers.Layer):
+    """Float32 weights, computed with in bfloat16."""
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(4, 4), name="w")
+        self.b = self.add_weight(shape=(4,), name="b")
+
+    def call(self, x):
+        return ops.matmul(x, self.w) + self.b
+
+
+def test_a_mixed_policy_is_that_of_the_new_layer():
+    """The weights are float32 in the original, and cast by a node each."""
+    inputs = keras.Input((4,))
+    net = keras.Model(inputs, Half(dtype="mixed_bfloat16")(inputs), name="half")
+
+    def edit(graph):
+        ((node, x, w, b),) = affine(graph)
+        assert w.node.function == "keras.ops.cast"
+        dense(graph, node, x, w.node.args[0], b.node.args[0])
+        graph.prune()
+
+    prepared = changed(net, edit)
+    assert prepared.layers[-1].dtype_policy.name == "mixed_bfloat16"
+    comparison = is_equivalent(net, prepared)
+    assert comparison, comparison
+
+
+class FirstRow(keras.regularizers.Regularizer):
+    """Code of the user's."""
+
+    def __call__(self, x):
+        return 0.1 * ops.sum(ops.abs(x[0]))
 
 
 def test_a_regularizer_of_the_users_is_recorded(tmp_path):
-    net = built(regularizer=recorded_regularizer)
+    net = built(regularizer=FirstRow())
     prepared = changed(net)
     assert type(prepared.layers[1].kernel_regularizer).__name__ == "RecordedRegularizer"
     np.testing.assert_allclose(losses(reloaded(prepared, tmp_path)), losses(net), rtol=1e-6)

@@ -35,10 +35,11 @@ class LayerMaker:
         """Call the layer that a pass put there."""
         assert isinstance(node.target, LayerSpec)
         made = self.making.made
-        layer = made.get(id(node.target)) or self._made_of_spec(node.target, node)
+        key = id(node.stands_for)
+        layer = made.get(key) or self._made_of_spec(node.target, node)
         outputs = self.rules.call(layer, node, args, kwargs)
-        if node.weights and id(node.target) not in made:
-            made[id(node.target)] = layer
+        if key not in made:
+            made[key] = layer
             weights.give(layer, node, self.making)
         return _new_tensors(node, layer, outputs, (args, kwargs))
 

@@ -129,7 +129,7 @@ class _Check:
         for value in self.graph.parameters:
             for user in value.users:
                 if value in user.weights.values():
-                    held[id(value.variable)].setdefault(id(user), user)
+                    held[id(value.variable)].setdefault(id(user.stands_for), user)
                 if value in values_in((user.args, user.kwargs)):
                     held[id(value.variable)].setdefault("op", user)
         for value in self.graph.parameters:
@@ -144,7 +144,8 @@ class _Check:
             f"the variable {value.producer.path} is held by {first} and by {second}",
             places[1],
             why="they would be two variables of the result, which train apart",
-            hint="let one layer be called by both nodes, or leave the weight to functions",
+            hint="make layers that are alike, of the same weights (these are one layer, called by both), or "
+            "leave the weight to functions",
         )
 
     def _users(self, value: Value, present: set[Node]) -> None:

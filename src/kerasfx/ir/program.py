@@ -213,6 +213,16 @@ class Node(Producer):
         """The layer to be made that it calls, or None."""
         return self.target if isinstance(self.target, LayerSpec) else None
 
+    @property
+    def stands_for(self) -> Node:
+        """One of the nodes that call the same layer to be made; itself, where it is alone.
+
+        Layers that are made alike of the very same weights are one layer, which is called several times:
+        two would train apart.
+        """
+        alike = (n for v in self.weights.values() for n in v.users if n.weights == self.weights)
+        return next((n for n in alike if n.target == self.target), self)
+
     def calls(self, *names: str) -> bool:
         """Whether it calls one of these functions, or layers to be made: `node.calls("keras.ops.add")`."""
         return (self.spec.class_name if self.spec else self.function) in names
