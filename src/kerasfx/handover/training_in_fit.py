@@ -26,7 +26,7 @@ from kerasfx.keras_api.builtins import (
 from kerasfx.reporting import Finding
 from kerasfx.tracing.control.branches import depends_on_mode
 from kerasfx.tracing.layers.frames import ModelCall
-from kerasfx.tracing.state.effects import adds_inside, adds_losses
+from kerasfx.tracing.state.losses import adds_inside, adds_losses
 
 CHOICES = AS_ORIGINAL, ALWAYS = "as_original", "always"
 

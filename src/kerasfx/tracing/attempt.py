@@ -11,6 +11,7 @@ from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph
 from kerasfx.keras_api import internals
 from kerasfx.passes.legalize.keep_call_order import keep_call_order
+from kerasfx.passes.legalize.tie_to_outputs import StateChanges, tie_to_outputs
 from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
 from kerasfx.tracing.layers import reading
@@ -25,7 +26,6 @@ from kerasfx.tracing.sizes.examples import Clashes, ExampleSizes, Hints
 from kerasfx.tracing.sizes.guards import check_early
 from kerasfx.tracing.sizes.known import seeming_size
 from kerasfx.tracing.state.leftovers import tensors_forgotten
-from kerasfx.tracing.state.tying import tie_to_outputs
 from kerasfx.tracing.state.unused import tie_unused
 
 
@@ -131,7 +131,8 @@ def _call_model(session: Session, call: CallSpec, sizes: ExampleSizes) -> None:
         kwargs = {**kwargs, "training": session.decisions.training}
     outputs = model(*args, **kwargs)
     graph.outputs, graph.output_masks = output_values(session, outputs), masks_of(outputs)
-    tie_to_outputs(session)
+    graph.meta[StateChanges] = session.effects.to_be_tied()
+    tie_to_outputs(graph)
     tie_unused(session)
 
 

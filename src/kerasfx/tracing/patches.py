@@ -21,6 +21,7 @@ from kerasfx.ir import leaves_of
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals, replacing
 from kerasfx.keras_api.replacing import MISSING, Replaced, replace
+from kerasfx.passes.legalize.tie_to_outputs import AddedLoss
 from kerasfx.tracing import native, public_calls
 from kerasfx.tracing.bindings import Bindings, look_again
 from kerasfx.tracing.control import bodies as control_flow
@@ -32,7 +33,6 @@ from kerasfx.tracing.native.calls import following_attributes
 from kerasfx.tracing.operations import record_operation
 from kerasfx.tracing.session import Session, current
 from kerasfx.tracing.state import metrics, randomness, variables
-from kerasfx.tracing.state.effects import AddedLoss
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
 

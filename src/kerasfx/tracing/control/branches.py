@@ -37,11 +37,12 @@ from kerasfx.keras_api import internals
 from kerasfx.keras_api.builtins import (
     builtin_class,
 )
+from kerasfx.passes.legalize.tie_to_outputs import ADD_LOSS
 from kerasfx.reporting import Finding
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.encoding import encode
 from kerasfx.tracing.session import Session
-from kerasfx.tracing.state.effects import ADD_LOSS, SELECT, Effects
+from kerasfx.tracing.state.effects import SELECT, Effects
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import failing_line, raised_by_user
 

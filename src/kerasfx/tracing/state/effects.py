@@ -2,81 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from kerasfx.ir import (
-    FOLLOWS,
-    MetricUpdate,
-    Node,
-    SourceLine,
-    Training,
-    Value,
-    identifier,
-    map_values,
-)
-from kerasfx.keras_api import internals
-from kerasfx.keras_api.builtins import (
-    builtin_class,
-)
+from kerasfx.ir import Value
+from kerasfx.passes.legalize.tie_to_outputs import AddedLoss, MetricCall, StateChanges
 from kerasfx.tracing.sizes.guards import Guard
 
-ADD_LOSS = "kerasfx.layers.AddLoss"
 SELECT = "kerasfx.layers.SelectByTraining"
-
-
-@dataclass(frozen=True)
-class AddedLoss:
-    """A loss, the value of `training` for which it is added (None for both), and which `training` that is."""
-
-    value: Value
-    when: bool | None = None
-    training: Training = FOLLOWS
-
-    def of(self, same: dict[Value, Value]) -> AddedLoss:
-        """The same loss, by the Value that its own was found to equal."""
-        return replace(self, value=same.get(self.value, self.value))
-
-
-@dataclass(frozen=True)
-class MetricCall:
-    """One call of `update_state`.
-
-    Attributes:
-        metric: The metric of the original.
-        args, kwargs: What it is called with, Values in the places of tensors.
-        masks: Each of these Values with the mask that its tensor carries.
-        path: Path of the layer that calls it.
-        source: The user's line.
-        when: The value of `training` for which it is called; None for both.
-        training: Which `training` that is.
-    """
-
-    metric: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    masks: dict[Value, Value | None]
-    path: str
-    source: SourceLine | None
-    when: bool | None = None
-    training: Training = FOLLOWS
-
-    def of(self, same: dict[Value, Value]) -> MetricCall:
-        """The same call, with the Values that those of it were found to equal."""
-        args, kwargs = map_values(lambda v: same.get(v, v), (self.args, self.kwargs))
-        masks = {same.get(v, v): m and same.get(m, m) for v, m in self.masks.items()}
-        return replace(self, args=args, kwargs=kwargs, masks=masks)
-
-    def node(self, x: Value) -> Node:
-        """The node that makes this call and gives `x` back."""
-        target = MetricUpdate(self.metric, self.when)
-        name = f"{identifier(self.path)}_{self.metric.name}" if self.path else self.metric.name
-        node = Node(name, target, (x, *self.args), self.kwargs, self.path, self.source)
-        node.implicit_masks = dict(self.masks)
-        node.training = self.training
-        return node
 
 
 @dataclass
@@ -125,15 +59,6 @@ class Effects:
         """The same effects, to come back to."""
         return Effects(**{f.name: copy(getattr(self, f.name)) for f in fields(self)})
 
-
-def adds_losses(node: Node) -> bool:
-    """Whether `node` adds a loss, or may: what a custom layer does is not known."""
-    if node.spec:
-        return node.calls(ADD_LOSS) or bool(node.spec.config.get("activity_regularizer"))
-    return node.layer is not None and adds_inside(node.layer, lambda x: builtin_class(type(x)) is None)
-
-
-def adds_inside(layer: Any, adds_itself: Callable[[Any], bool]) -> bool:
-    """Whether a layer in `layer` has an activity regularizer, or adds losses itself."""
-    parts = internals.all_layers(layer)
-    return any(x.activity_regularizer is not None or adds_itself(x) for x in parts)
+    def to_be_tied(self) -> StateChanges:
+        """What a Functional model would not do by itself."""
+        return StateChanges(dict(self.assigned), tuple(self.losses), tuple(self.metric_calls))

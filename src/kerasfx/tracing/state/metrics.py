@@ -12,8 +12,8 @@ from kerasfx.ir import (
     map_leaves,
 )
 from kerasfx.keras_api import internals
+from kerasfx.passes.legalize.tie_to_outputs import MetricCall
 from kerasfx.tracing.session import Session
-from kerasfx.tracing.state.effects import MetricCall
 from kerasfx.tracing.state.variables import refused_metric
 from kerasfx.tracing.tensor import TracedTensor, mask_value
 from kerasfx.tracing.where import source_line

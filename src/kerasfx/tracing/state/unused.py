@@ -21,15 +21,14 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.build import specs_like
 from kerasfx.keras_api import internals
+from kerasfx.passes.legalize.tie_to_outputs import ADD_LOSS
 from kerasfx.reporting import Finding
 from kerasfx.runtime.functions.backend_functions import draws
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import (
-    ADD_LOSS,
     SELECT,
-    adds_losses,
 )
-from kerasfx.tracing.state.tying import tie_instead
+from kerasfx.tracing.state.losses import adds_losses
 from kerasfx.tracing.state.variables import parameter_value
 
 AFTER = "kerasfx.layers.After"
@@ -54,7 +53,8 @@ def tie_unused(session: Session) -> None:
     tied = output
     for (mode, training), values in groups.items():
         tied = _waiting(session, tied, values, mode, training)
-    tie_instead(graph, output, tied)
+    if tied is not output:
+        graph.replace_output(output, tied)
 
 
 def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None, training: Training) -> Value:
