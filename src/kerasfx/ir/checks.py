@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from kerasfx.errors import GraphError, describe
-from kerasfx.ir.program import Node, Parameter, Program, Value, values_in
+from kerasfx.ir.program import Captures, Node, Parameter, Program, Value, values_in
+from kerasfx.ir.structure import leaves_of
 from kerasfx.ir.text import neighbourhood
 
 OURS = "kerasfx.layers."
@@ -71,6 +72,24 @@ class _Check:
             self._claim(value.name, self.names, node)
             self.known.add(value)
         self._weights(node)
+        for body in leaves_of((node.args, node.kwargs)):
+            if isinstance(body, Captures):
+                self._body(node, body)
+
+    def _body(self, node: Node, body: Captures) -> None:
+        """A body is data in the config of a layer: it has room for calls of functions alone."""
+        inner = body.program
+        check(inner)
+        layer = next((n for n in inner.nodes if n.function is None), None)
+        own = next(iter((*inner.parameters, *inner.constants, *inner.computed_weights)), None)
+        what = f"'{layer.name}', which is no function" if layer else f"the array '{own.name}'" if own else ""
+        if what:
+            self._fail(
+                f"a body of '{node.name}' holds {what}",
+                node,
+                why="a body calls functions, of its arguments and of values that it captures from outside",
+                hint="leave the node alone where graph.walk() gives another graph than the outer one",
+            )
 
     def _weights(self, node: Node) -> None:
         if node.weights and node.spec is None:
