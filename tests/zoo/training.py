@@ -263,7 +263,7 @@ def dropout_called_for_a_short_and_for_a_long_way():
         def call(self, x, training=None):
             short = self.dropout(x, training=training)
             long = self.dropout(x + 1, training=training)
-            return short + self.second(self.first(long))
+            return self.second(self.first(long)) + short
 
     return Case(TwoWays(), floats(3, 5))
 
