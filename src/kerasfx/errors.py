@@ -7,6 +7,7 @@ to it as a note.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -391,3 +392,14 @@ def describe(what: str, *, where: str = "", why: str = "", hint: str = "") -> st
         if text:
             lines.append(f"  {label + ':':<7}{text}")
     return "\n".join(lines)
+
+
+_KERAS_PREFIX = "Exception encountered when calling"
+_STYLE = re.compile(r"\x1b\[\d+m")
+
+
+def first_line(error: BaseException | None) -> str:
+    """The type of an exception and the first line of its message, past the prefix of Keras."""
+    lines = [line.strip() for line in _STYLE.sub("", str(error)).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_KERAS_PREFIX)]
+    return f"{type(error).__name__}: {told[0][:160] if told else ''}"

@@ -32,10 +32,10 @@ from kerasfx.comparing.subjects import (
     Outcome,
     Subjects,
     admitted,
-    first_line,
     require_built,
     tolerance_for,
 )
+from kerasfx.errors import first_line
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import all_layers, trains_by_default
 from kerasfx.runtime.modes import BOTH, INFERENCE

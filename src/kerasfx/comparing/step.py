@@ -27,7 +27,8 @@ from kerasfx.comparing.run import (
     run,
     with_stand_ins,
 )
-from kerasfx.comparing.subjects import Subjects, first_line
+from kerasfx.comparing.subjects import Subjects
+from kerasfx.errors import first_line
 from kerasfx.handover.computed import ComputedWeight
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import raw_value

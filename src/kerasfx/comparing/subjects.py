@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +33,7 @@ from kerasfx.comparing.run import (
     call_directly,
     present_state,
 )
-from kerasfx.errors import SizeGuardError
+from kerasfx.errors import SizeGuardError, first_line
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.keras_api.internals import all_layers
 from kerasfx.runtime.modes import BOTH, INFERENCE, TRAINING
@@ -46,8 +45,6 @@ ORIGINAL_RAISES = (
     "kerasfx.compare(a, b, inputs=x), or ranges={{'{name}': (low, high)}} for integers."
 )
 _EMPTY = "all outputs are empty"
-_KERAS_PREFIX = "Exception encountered when calling"
-_STYLE = re.compile(r"\x1b\[\d+m")
 NOT_A_LAYER = (
     "kerasfx.compare compares two Keras models or layers, but argument `{name}` is {value!r} of "
     "type {type}. Pass the original first, then the prepared model: "
@@ -299,10 +296,3 @@ def _as_traced(model: Any, slots: list[Slot], first_axis: int) -> list[Slot]:
         replace(s, shape=(*s.shape[:first_axis], *sizes[s.name][first_axis:])) if s.name in sizes else s
         for s in slots
     ]
-
-
-def first_line(error: BaseException | None) -> str:
-    """The type of an exception and the first line of its message, past the prefix of Keras."""
-    lines = [line.strip() for line in _STYLE.sub("", str(error)).splitlines()]
-    told = [line for line in lines if line and not line.startswith(_KERAS_PREFIX)]
-    return f"{type(error).__name__}: {told[0][:160] if told else ''}"

@@ -173,22 +173,35 @@ def _needed(model: Any, given: Given) -> Iterator[Any]:
 
 def _inputs_needed(node: Any, given: Given) -> list[Any]:
     """The tensors without which the call of `node` is not what it should be in this mode."""
-    kind, tensors = _kind(node.operation), list(node.input_tensors)
+    tensors = list(node.input_tensors)
     training = given.to(rule_of(node))
     if training is not None and not isinstance(training, bool):
         return tensors
+    when = getattr(node.operation, "when", node.arguments.kwargs.get("when"))
+    places = needed_at(_kind(node.operation), len(tensors), when, bool(training))
+    return [tensors[i] for i in places]
+
+
+def needed_at(kind: str, count: int, when: object, training: bool) -> list[int]:
+    """The places of the tensors that a layer needs in one mode, of `count` that it takes.
+
+    Args:
+        kind: The name of its class.
+        count: How many tensors it takes; where it passes one on, that is the first.
+        when: The mode in which it acts (`UpdateMetric`), or that of each tensor but the first; None for both.
+        training: The mode.
+    """
     if kind == CHOOSING:
-        return [tensors[1 if training else 0]]
-    if kind in (LOSSES, AFTER) and node.operation.when is not None:
-        first, *others = tensors
-        return [first, *(x for x, w in zip(others, node.operation.when, strict=True) if _acts(w, training))]
-    if kind == METRIC and not _acts(node.arguments.kwargs.get("when"), training):
-        return tensors[:1]
-    return tensors
+        return [1 if training else 0]
+    if kind == METRIC:
+        return list(range(count if _acts(when, training) else 1))
+    if kind in (LOSSES, AFTER) and isinstance(when, (list, tuple)):
+        return [0, *(i for i, w in enumerate(when, 1) if _acts(w, training))]
+    return list(range(count))
 
 
-def _acts(when: bool | str | None, training: Any) -> bool:
-    return when is None or when == bool(training)
+def _acts(when: object, training: bool) -> bool:
+    return when is None or when == training
 
 
 def _kind(operation: Any) -> str:

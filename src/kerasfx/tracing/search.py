@@ -14,7 +14,7 @@ from itertools import chain
 
 import keras
 
-from kerasfx.errors import InputMismatchError, UnknownSelectorError, describe
+from kerasfx.errors import InputMismatchError, UnknownSelectorError, describe, first_line
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import leaves_of
 from kerasfx.keras_api import internals
@@ -161,13 +161,8 @@ def _with_longer_sizes(request: Request, error: Exception) -> Session:
         if session.seeming_size is not None:
             continue
         tried = {x.name: tuple(pair[0] for pair in sizes.of(x)[1:]) for x in inputs if None in x.shape[1:]}
-        why = _first_line(error)
+        why = first_line(error)
         what = f"shorter inputs are refused, as in the original; it runs with lengths of {tried}: {why}"
         session.findings.append(Finding("warning", "", what))
         return session
     raise error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

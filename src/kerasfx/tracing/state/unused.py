@@ -14,6 +14,7 @@ from kerasfx.ir import (
     FOLLOWS,
     Graph,
     LayerSpec,
+    MetricUpdate,
     Node,
     Training,
     Value,
@@ -23,6 +24,7 @@ from kerasfx.ir.build import specs_like
 from kerasfx.keras_api import internals
 from kerasfx.passes.legalize.tie_to_outputs import ADD_LOSS
 from kerasfx.reporting import Finding
+from kerasfx.runtime import modes
 from kerasfx.runtime.functions.backend_functions import draws
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import (
@@ -108,16 +110,17 @@ def _needed_in(graph: Graph, training: bool) -> set[Value]:
 
 
 def _taken_in(node: Node, training: bool) -> list[Value]:
-    """The inputs that `node` needs in one mode; one that is not needed as a tensor may be for its size."""
-    left_out = []
-    if node.calls(SELECT):
-        left_out = [node.args[0][0 if training else 1]]
-    elif node.spec and node.calls(ADD_LOSS):
-        losses = zip(node.args[0][1:], node.spec.config["when"], strict=True)
-        left_out = [value for value, when in losses if when is not None and when != training]
-    elif node.acts_when not in (None, training):
-        left_out = list(values_in((node.args[1:], node.kwargs)))
-    return [v for v in node.inputs if v not in left_out]
+    """The inputs that `node` needs in one mode: of its tensors those that the model will run for it then."""
+    if isinstance(node.target, MetricUpdate):
+        kind, when = modes.METRIC, node.target.when
+        tensors = [node.args[0], *values_in((node.args[1:], node.kwargs))]
+    elif node.calls(SELECT, ADD_LOSS, AFTER) and node.spec:
+        kind, when = node.spec.class_name.rpartition(".")[2], node.spec.config.get("when")
+        tensors = list(node.args[0])
+    else:
+        return list(node.inputs)
+    needed = {tensors[i] for i in modes.needed_at(kind, len(tensors), when, training)}
+    return [v for v in node.inputs if v in needed or v not in tensors]
 
 
 def _acts(node: Node) -> bool:
