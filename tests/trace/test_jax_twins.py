@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from kerasfx.runtime.functions import backend_functions
 from kerasfx.runtime.functions.keras_functions import resolve
 from kerasfx.tracing.native import dialect
-from kerasfx.tracing.native.jax import NOT_TWINS, _with_signature
+from kerasfx.tracing.native.jax import _with_signature
+from kerasfx.tracing.native.jax_twins import TABLE
 
 pytestmark = [pytest.mark.any_keras, pytest.mark.filterwarnings("ignore")]
 
@@ -247,8 +248,14 @@ NEVER_TAKEN = frozenset(("jax.numpy.histogram",))
 """Its counts have another dtype."""
 
 
+def test_every_line_belongs_to_a_function():
+    """A function in the table that JAX lacks is misspelt."""
+    known = backend_functions.functions()
+    assert {name for name in TABLE.twins if name not in known} == set()
+
+
 def test_what_is_no_twin_means_something_else():
     """An index outside: NaN here, clipped or refused there."""
     assert np.isnan(jnp.take(VECTOR, 7))
-    assert "take" in NOT_TWINS
+    assert TABLE.twins["jax.numpy.take"] is None
     assert "jax.numpy.take" not in TWINS

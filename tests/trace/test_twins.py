@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from kerasfx.runtime.functions import backend_functions, keras_functions
 from kerasfx.tracing.native import dialect
-from kerasfx.tracing.native.tensorflow import _TABLE
+from kerasfx.tracing.native.tensorflow_twins import TABLE
 from kerasfx.tracing.native.twins import Twin
 
 pytestmark = pytest.mark.any_keras
@@ -286,7 +286,7 @@ def replaced(name, args, kwargs):
     """The twin's results in the place of a call's, or None where the trace would not take them."""
     function = backend_functions.resolve(name)
     expected = is_known_to_fail(function, args, kwargs)
-    said = _TABLE[name].call(function, args, kwargs) if expected is not None else None
+    said = TABLE.twins[name].call(function, args, kwargs) if expected is not None else None
     said = said and dialect().exact(said)
     results = said and is_known_to_fail(keras_functions.resolve(said.name), said.args, said.kwargs)
     if not results or len(results) != len(expected):
@@ -296,24 +296,24 @@ def replaced(name, args, kwargs):
     return expected, results
 
 
-@pytest.mark.parametrize("name", sorted(_TABLE))
+@pytest.mark.parametrize("name", sorted(TABLE.twins))
 def test_twin(name):
     """Bit by bit, on every call that the trace would say with the twin; there is one."""
     pairs = {}
-    for number, (args, kwargs) in enumerate(calls_of(name, _TABLE[name])):
+    for number, (args, kwargs) in enumerate(calls_of(name, TABLE.twins[name])):
         pair = replaced(name, *tensors((args, kwargs)))
         if pair is not None:
             pairs[number] = pair
     assert pairs, "no call is said with the twin"
     unequal = [n for n, pair in pairs.items() if not all(map(same_bits, *pair))]
-    shown = [calls_of(name, _TABLE[name])[n] for n in unequal[:3]]
+    shown = [calls_of(name, TABLE.twins[name])[n] for n in unequal[:3]]
     assert not unequal, f"{len(unequal)} of {len(pairs)} differ: {str(shown)[:600]}"
 
 
-@pytest.mark.parametrize("name", sorted(_TABLE))
+@pytest.mark.parametrize("name", sorted(TABLE.twins))
 def test_line_of_the_table(name):
     """Its functions and all their parameters exist."""
-    twin = _TABLE[name]
+    twin = TABLE.twins[name]
     own = inspect.signature(backend_functions.resolve(name)).parameters
     theirs = inspect.signature(keras_functions.resolve(twin.name)).parameters
     assert set(twin.parameters) <= set(own)
@@ -325,5 +325,5 @@ def test_line_of_the_table(name):
 def test_a_function_has_one_twin():
     """No two lines of the table are about one function, unless they say the same."""
     canonical = {}
-    for name, twin in _TABLE.items():
+    for name, twin in TABLE.twins.items():
         assert canonical.setdefault(backend_functions.functions()[name][0], twin) == twin

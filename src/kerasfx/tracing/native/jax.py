@@ -21,12 +21,8 @@ from kerasfx.ir.dims import Dim
 from kerasfx.runtime.functions import backend_functions
 from kerasfx.tracing.native import jax_control_flow, jax_vmap
 from kerasfx.tracing.native.calls import call, name_of
-from kerasfx.tracing.native.twins import (
-    Twin,
-    arguments_of,
-    parse,
-    same_named,
-)
+from kerasfx.tracing.native.jax_twins import TABLE
+from kerasfx.tracing.native.twins import arguments_of
 from kerasfx.tracing.recorder import (
     Arguments,
     Dialect,
@@ -34,6 +30,7 @@ from kerasfx.tracing.recorder import (
     Keywords,
     Patch,
     Recorder,
+    Twin,
 )
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import source_line
@@ -42,37 +39,6 @@ from kerasfx.tracing.where import source_line
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
-
-TWINS = parse("""
-    jax.numpy.abs = absolute x
-    jax.numpy.acos = arccos x
-    jax.numpy.acosh = arccosh x
-    jax.numpy.amax = max a:x axis keepdims
-    jax.numpy.amin = min a:x axis keepdims
-    jax.numpy.asin = arcsin x
-    jax.numpy.asinh = arcsinh x
-    jax.numpy.atan = arctan x
-    jax.numpy.atanh = arctanh x
-    jax.numpy.clip = clip arr:x min:x_min max:x_max
-    jax.numpy.concat = concatenate arrays:xs axis
-    jax.numpy.empty = zeros shape dtype
-    jax.numpy.empty_like = zeros_like prototype:x dtype
-    jax.numpy.permute_dims = transpose a:x axes
-    jax.numpy.pow = power x1 x2
-    jax.numpy.round jax.numpy.around = round a:x decimals
-    jax.lax.stop_gradient = * x:variable
-    jax.lax.rsqrt jax.lax.erf = * x
-    jax.lax.top_k = * operand:x k
-""")
-
-NOT_TWINS = {
-    "take": "an index outside gives NaN on JAX",
-    "take_along_axis": "an index outside gives NaN on JAX",
-    "identity": "keras.ops.identity makes a matrix",
-}
-"""Functions that `keras.ops` has by the same name with another meaning."""
-
-SAME_NAMED = ("jax.numpy.", "jax.nn.")
 
 TRANSFORMS = _words("pmap grad value_and_grad jacfwd jacrev hessian")
 """Functions of `jax` that take functions."""
@@ -520,10 +486,7 @@ class Jax(Dialect):
 
     def twin(self, name: str, function: Function) -> Twin | None:
         """How to say `function` with `keras.ops`, or None."""
-        space, _, short = name.rpartition(".")
-        if name in TWINS or f"{space}." not in SAME_NAMED or short in NOT_TWINS:
-            return TWINS.get(name)
-        return same_named(function, f"keras.ops.{short}")
+        return TABLE.twin(name, function)
 
     def recorded(self, session: Recorder, result: Any) -> None:
         """Remember the results of functions of JAX, which may be weakly typed."""

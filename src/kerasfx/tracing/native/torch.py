@@ -9,6 +9,7 @@ import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -23,8 +24,9 @@ from kerasfx.tracing.bindings import Bindings, is_library
 from kerasfx.tracing.native import memory
 from kerasfx.tracing.native.calls import call
 from kerasfx.tracing.native.sizes import is_size
-from kerasfx.tracing.native.torch_twins import TWINS, TorchTwin
+from kerasfx.tracing.native.torch_twins import TABLE, as_torch_spells, loses_precision
 from kerasfx.tracing.native.twins import arguments_of
+from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.recorder import (
     Arguments,
     Dialect,
@@ -32,6 +34,7 @@ from kerasfx.tracing.recorder import (
     Keywords,
     Patch,
     Recorder,
+    Twin,
     current,
 )
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
@@ -586,6 +589,17 @@ def _converted(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     return original(*args, **kwargs)
 
 
+@dataclass(frozen=True)
+class _Respelled:
+    """A twin of a function that may be given arguments by NumPy's names."""
+
+    twin: Twin
+
+    def call(self, function: Function, args: Arguments, kwargs: Keywords) -> PublicCall | None:
+        """The call of the twin, or None where the arguments have no place in it."""
+        return self.twin.call(function, args, as_torch_spells(kwargs))
+
+
 class Torch(Dialect):
     """PyTorch: its functions and the methods of its tensors, seen by a mode of PyTorch.
 
@@ -651,11 +665,16 @@ class Torch(Dialect):
             return _special_nn(session, name, original, args, kwargs)
         return NotImplemented
 
-    def twin(self, name: str, function: Function) -> TorchTwin | None:
+    def twin(self, name: str, function: Function) -> Twin | None:
         """How to say `function` with `keras.ops`, or None."""
         if name == "torch.Tensor.where" or name.split(".")[1] in ("linalg", "fft", "updated"):
             return None  # of other arguments
-        return TWINS.get(_short(name))
+        found = TABLE.twin(f"torch.{_short(name)}", function)
+        return None if found is None else _Respelled(found)
+
+    def exact(self, call: PublicCall) -> PublicCall | None:
+        """A call of a twin in which no Python number is rounded that PyTorch takes as it is, or None."""
+        return None if loses_precision(call) else call
 
     def finished(self, session: Recorder, results: Any) -> Any:
         """Results recorded under `torch.no_grad()` pass no gradient on."""
