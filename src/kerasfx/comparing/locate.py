@@ -115,6 +115,7 @@ def locate_first_difference(
         Exception: Whatever the models raise.
     """
     states = states or (present_state(a.variables), present_state(b.variables))
+    pairs_of_layers = [(x, y) for x, y in pairs_of_layers if not _lost_activation(x, y)]
     ours, theirs = zip(*pairs_of_layers, strict=True) if pairs_of_layers else ((), ())
     outputs_of_a = defaultdict(list)
     for layer, outputs in _recorded(a, inputs, states[0], training, call_a, ours):
@@ -122,6 +123,12 @@ def locate_first_difference(
     calls_of_b = _recorded(b, inputs, states[1], training, call_directly, theirs)
     partners = {id(y): outputs_of_a[id(x)] for x, y in pairs_of_layers}
     return _first(calls_of_b, partners, tolerance or Tolerance())
+
+
+def _lost_activation(ours: keras.Layer, theirs: keras.Layer) -> bool:
+    """Whether the activation of a layer became a function behind it, so that its result is another."""
+    linear = keras.activations.linear
+    return getattr(theirs, "activation", None) is linear is not getattr(ours, "activation", None)
 
 
 def _recorded(

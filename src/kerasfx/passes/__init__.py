@@ -1,14 +1,11 @@
 """Passes: functions `Graph -> changed`, one file each, and the patterns that they are written with.
 
-    from kerasfx.passes import any_, op
+    from kerasfx.passes import any_, op, rewrite
 
-    def gelu_by_tanh(graph):
-        changed = False
-        for graph, found in op.gelu(any_("x"), approximate=False).find(graph):
-            ...
-        return changed
+    def exp_of_log(graph):
+        return rewrite(graph, op.exp(op.log(any_("x"))), lambda graph, found: ...)
 
-    kerasfx.prepare_model(model, passes=[gelu_by_tanh])
+    kerasfx.prepare_model(model, passes=[exp_of_log])
 
 `docs/writing_a_pass.md` shows three of them in full.
 """
@@ -20,9 +17,10 @@ from collections.abc import Callable, Sequence
 import keras
 
 from kerasfx.errors import PassError, describe
-from kerasfx.ir import Graph
+from kerasfx.ir import Graph, Node
 from kerasfx.ir.match import Functions, Match, Pattern, any_, constant, either, layer, parameter
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
+from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 __all__ = [
@@ -37,7 +35,9 @@ __all__ = [
     "layer",
     "op",
     "parameter",
+    "rewrite",
     "run",
+    "split_activations",
     "use_standard_layers",
 ]
 
@@ -75,6 +75,31 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
         except Exception as error:
             error.add_note(f"  pass:  {name_of(each)} ({place_of(each)}), on the graph of '{graph.name}'")
             raise
+    return changed
+
+
+def rewrite(graph: Graph, pattern: Pattern, build: Callable[[Graph, Match], Node | None]) -> bool:
+    """Replace what a pattern finds, in bodies of control flow too; returns whether anything was.
+
+    Args:
+        graph: The graph, which is edited.
+        pattern: What to look for.
+        build: `build(graph, found)` gives the node that replaces `found.root`, or None to leave it. Nodes
+            that it needs besides it inserts itself: `graph.insert_before(found.root, node)`. What lies
+            inside of the pattern is removed where nothing uses it any more.
+
+    Raises:
+        GraphError: A node cannot replace what was found; the message says what is lost or added.
+    """
+    changed = False
+    for place, found in pattern.find(graph):
+        new = build(place, found)
+        if new is not None:
+            place.replace(found.root, new)
+            changed = True
+            for node in found.nodes[1:]:
+                if not any(v.users or v.is_output for v in node.results):
+                    place.remove(node)
     return changed
 
 
