@@ -13,7 +13,7 @@ from kerasfx.errors import GraphError, NotInvertibleError, WeightsMismatchError
 from kerasfx.handover.compiled import compile_like
 from kerasfx.handover.keep_class import keep_class
 from kerasfx.handover.provenance import provenance_of
-from kerasfx.ir.weights import concatenate, transpose, weight
+from kerasfx.ir.weights import concatenate, sqrt, transpose, weight
 
 
 def data(seed=0):
@@ -510,6 +510,47 @@ def test_what_depends_on_the_place_of_an_element_is_refused(given):
 def test_a_regularizer_that_is_lost_is_reported():
     prepared = changed(heads(regularizer="l2"), scaled)
     assert "the regularizer of heads/w1 is not that of 'kernel'" in str(kerasfx.report(prepared))
+
+
+def convolution():
+    keras.utils.set_random_seed(7)
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Conv2D(3, 3, kernel_regularizer="l2", bias_initializer="ones")(inputs)
+    return keras.Model(inputs, keras.layers.BatchNormalization()(x), name="convolution")
+
+
+def folding(graph):
+    """A BatchNormalization becomes part of the convolution before it."""
+    norm = next(n for n in graph.nodes if isinstance(n.layer, keras.layers.BatchNormalization))
+    before = norm.args[0].node
+    kernel, bias = (weight(graph.weight_of(before, name)) for name in ("kernel", "bias"))
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    gamma, beta, mean, variance = (weight(graph.weight_of(norm, name)) for name in names)
+    factor = gamma / sqrt(variance + norm.layer.epsilon)
+    weights = {"kernel": kernel * factor, "bias": (bias - mean) * factor + beta}
+    new = graph.make(
+        "keras.layers.Conv2D", *before.args, weights=weights, like=norm, filters=3, kernel_size=3
+    )
+    graph.replace(norm, new)
+    graph.prune()
+
+
+def test_what_is_right_in_inference_is_told_from_what_trains_alike():
+    net = convolution()
+    traced = kerasfx.trace(net)
+    folding(traced.graph)
+    prepared = kerasfx.emit(traced)
+    assert kinds(prepared) == ["InputLayer", "Conv2D"]
+    everything = is_equivalent(net, prepared)
+    assert failed(everything) >= {"training outputs", "training updates", "losses", "optimizer step"}
+    comparison = kerasfx.compare(net, prepared, samples=1, modes=("inference",))
+    assert comparison, comparison
+    assert "losses were not compared: the regularizer of 'conv2d/kernel'" in str(comparison)
+    with pytest.raises(WeightsMismatchError, match="both sides of"):
+        kerasfx.copy_weights(prepared, net)
+    net.layers[-1].moving_mean.assign(ops.ones(3))
+    assert len(kerasfx.copy_weights(net, prepared).computed) == 2
+    assert kerasfx.compare(net, prepared, samples=1, modes=("inference",))
 
 
 def test_the_original_may_go():

@@ -5,7 +5,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 
@@ -34,7 +33,7 @@ __all__ = [
 def compare(
     a: keras.Layer,
     b: keras.Layer,
-    inputs: Any = None,
+    inputs: object = None,
     *,
     variables: Iterable[Pair] | None = None,
     ranges: Mapping[str, Range] | None = None,
@@ -92,7 +91,7 @@ def compare(
 def verify(
     a: keras.Layer,
     b: keras.Layer,
-    inputs: Any = None,
+    inputs: object = None,
     *,
     variables: Iterable[Pair] | None = None,
     ranges: Mapping[str, Range] | None = None,

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -58,7 +57,7 @@ def compare_models(
     pairing: Pairing,
     options: Options,
     *,
-    inputs: Any = None,
+    inputs: object = None,
     ranges: Mapping[str, Range] | None = None,
 ) -> Comparison:
     """Compares two models whose correspondence is known; see `kerasfx.compare`.
@@ -75,12 +74,14 @@ def compare_models(
         errors = [o.a.error for o in trained if _raises_alone(o)]
         trained = [o for o in trained if not _raises_alone(o)]
         notes += [f"{NOT_TRAINABLE}, {first_line(e)}, and was compared in inference" for e in errors]
+    if not _asks_losses(subjects, options):
+        notes += [f"losses were not compared: {what}" for what in pairing.lost_regularizers]
     checks = [
         check_variables(a, b, pairing),
         _check("outputs", plain, _outputs_difference, subjects.tolerance),
         _check("perturbed outputs", noisy, _outputs_difference, subjects.tolerance),
         *_training_checks(subjects, trained),
-        _check("losses", [*plain, *noisy, *trained], _losses_difference, subjects.tolerance),
+        *_losses_checks(subjects, [*plain, *noisy, *trained], options),
         *_fit_checks(subjects, trained if options.fit else []),
         *_bare_checks(subjects, kept[0][0], options),
         _check("masks", [*plain, *trained], _masks_difference, subjects.tolerance),
@@ -97,6 +98,20 @@ def compare_models(
         notes=(*pairing.notes, *notes, *_outcome_notes(subjects, outcomes, failure)),
         first_difference=_located(subjects, failure) if failure else None,
     )
+
+
+def _losses_checks(subjects: Subjects, outcomes: list[Outcome], options: Options) -> list[Check]:
+    if not _asks_losses(subjects, options):
+        return []
+    return [_check("losses", outcomes, _losses_difference, subjects.tolerance)]
+
+
+def _asks_losses(subjects: Subjects, options: Options) -> bool:
+    """Whether the losses have to agree.
+
+    Where training is not asked about, a weight may be computed of others, whose regularizer it cannot have.
+    """
+    return options.training or not subjects.pairing.lost_regularizers
 
 
 def _raises_alone(outcome: Outcome) -> bool:
@@ -208,7 +223,7 @@ def _bare_checks(subjects: Subjects, sample: Sample, options: Options) -> list[C
     found = [
         replace(d, reason=f"{name}: {d.reason}" if d.reason else "")
         for name, outcome in asked.items()
-        for d in _all_differences(subjects, outcome, losses=name != IN_PREDICT)
+        for d in _all_differences(subjects, outcome, name != IN_PREDICT and _asks_losses(subjects, options))
     ]
     return [as_check("bare call", worst(found), f"{sample.label}: {', '.join(asked)}")] if found else []
 
@@ -249,7 +264,7 @@ def _losses_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
     return tensor_difference("losses", ours, theirs, tolerance)
 
 
-def _scalar(loss: Any) -> np.float32:
+def _scalar(loss: object) -> np.float32:
     return np.float32(to_numpy(loss).astype("float32").sum())
 
 
@@ -272,7 +287,7 @@ def _outcome_notes(subjects: Subjects, outcomes: Sequence[Outcome], failure: Out
         yield from _non_deterministic(subjects, failure)
 
 
-def _finite_share(outputs: Any) -> float:
+def _finite_share(outputs: object) -> float:
     tensors = (leaf for _, leaf in measure.leaves(outputs) if measure.is_tensor(leaf))
     arrays = (to_numpy(tensor) for tensor in tensors)
     return min((measure.finite_share(x) for x in arrays if x.dtype.kind in "fVc"), default=1.0)

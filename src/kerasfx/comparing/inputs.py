@@ -98,7 +98,7 @@ def slots_of(model: keras.Layer, ranges: Mapping[str, Range] | None = None) -> l
     return [_slot(tensor, (ranges or {}).get(tensor.name)) for tensor in tensors]
 
 
-def _slot(tensor: Any, given: Range | None) -> Slot:
+def _slot(tensor: keras.KerasTensor, given: Range | None) -> Slot:
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     found = given or (integer_range(tensor) if _is_integer(dtype) else (0, 10))
     return Slot(tensor.name, tuple(tensor.shape), dtype, found)
@@ -108,7 +108,7 @@ def _is_integer(dtype: str) -> bool:
     return "int" in dtype
 
 
-def integer_range(tensor: Any) -> Range:
+def integer_range(tensor: keras.KerasTensor) -> Range:
     """The integers that every embedding accepts that a symbolic integer tensor reaches.
 
     Args:
@@ -123,7 +123,7 @@ def integer_range(tensor: Any) -> Range:
     return 0, max(1, min(limits, default=10))
 
 
-def _limits(start: Any) -> Iterator[int]:
+def _limits(start: keras.KerasTensor) -> Iterator[int]:
     """Follows a tensor through everything that keeps it an integer."""
     waiting, seen = [start], {id(start)}
     while waiting:
@@ -214,7 +214,7 @@ def _padded(values: np.ndarray, padding: float, rank: int) -> np.ndarray:
     return values
 
 
-def given_samples(model: keras.Layer, inputs: Any, seed: int) -> list[Sample]:
+def given_samples(model: keras.Layer, inputs: object, seed: int) -> list[Sample]:
     """The user's inputs, and once more with one row added and all rows shuffled.
 
     Args:
@@ -239,7 +239,7 @@ def given_samples(model: keras.Layer, inputs: Any, seed: int) -> list[Sample]:
     return [given, Sample(more, f"the inputs given, rows shuffled, batch {rows + 1}")]
 
 
-def fits(model: keras.Layer, inputs: Any) -> bool:
+def fits(model: keras.Layer, inputs: object) -> bool:
     """Whether `inputs` have the structure and the shapes that a Functional model takes."""
     structure = input_structure(model)
     try:
@@ -253,14 +253,14 @@ def _have_one_batch(arrays: list[Any]) -> bool:
     return len({np.shape(x)[0] for x in arrays}) == 1
 
 
-def ranges_of(model: keras.Layer, inputs: Any) -> dict[str, Range]:
+def ranges_of(model: keras.Layer, inputs: object) -> dict[str, Range]:
     """The half-open range of the values in each integer input, by name of the input; inputs as above."""
     tensors, arrays = (keras.tree.flatten(x) for x in (input_structure(model), inputs))
     known = {t.name: to_numpy(x) for t, x in zip(tensors, arrays, strict=True) if _is_integer(t.dtype)}
     return {name: (int(x.min()), int(x.max()) + 1) for name, x in known.items() if x.size}
 
 
-def _matched(model: keras.Layer, structure: Any, inputs: Any) -> list[Slot]:
+def _matched(model: keras.Layer, structure: object, inputs: object) -> list[Slot]:
     """The slots of a model, after it was seen that the inputs fit them."""
     expected, received = (keras.tree.flatten(x) for x in (structure, inputs))
     if _loose(structure) != _loose(inputs) or len(expected) != len(received):
@@ -276,7 +276,7 @@ def _matched(model: keras.Layer, structure: Any, inputs: Any) -> list[Slot]:
     return slots
 
 
-def _loose(structure: Any) -> str:
+def _loose(structure: object) -> str:
     """The skeleton, with None (an optional input) like a tensor, lists like tuples."""
     line = skeleton(keras.tree.map_structure(lambda _: None, structure))
     return line.replace("[", "(").replace("]", ")")

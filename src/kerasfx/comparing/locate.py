@@ -91,7 +91,7 @@ def _observing(call: Callable[..., Any]) -> Callable[..., Any]:
 def locate_first_difference(
     a: keras.Layer,
     b: keras.Layer,
-    inputs: Any,
+    inputs: object,
     pairs_of_layers: Sequence[LayerPair],
     *,
     states: tuple[State, State] | None = None,
@@ -133,7 +133,7 @@ def _lost_activation(ours: keras.Layer, theirs: keras.Layer) -> bool:
 
 def _recorded(
     model: keras.Layer,
-    inputs: Any,
+    inputs: object,
     state: State,
     training: bool,
     call: Call,
@@ -141,7 +141,7 @@ def _recorded(
 ) -> list[tuple[keras.Layer, Any]]:
     wanted, found = {id(layer) for layer in layers}, []
 
-    def record(layer: keras.Layer, outputs: Any) -> None:
+    def record(layer: keras.Layer, outputs: object) -> None:
         if id(layer) in wanted:
             found.extend((layer, values) for values in _concrete(outputs))
 
@@ -150,7 +150,7 @@ def _recorded(
     return found
 
 
-def _concrete(outputs: Any) -> list[Any]:
+def _concrete(outputs: object) -> list[Any]:
     """The outputs as arrays, in a list; empty inside a compiled loop, where they have no values."""
     try:
         return [keras.tree.map_structure(lambda x: to_numpy(x) if is_tensor(x) else x, outputs)]
@@ -170,7 +170,7 @@ def _first(
     return FirstDifference(None, "", 0.0, last_equal)
 
 
-def _take_closest(candidates: list[Any], outputs: Any, tolerance: Tolerance) -> Difference | None:
+def _take_closest(candidates: list[Any], outputs: object, tolerance: Tolerance) -> Difference | None:
     """Compares with the first equal call of the partner, else with its next; uses that call up.
 
     A layer called several times may run in another order in the other model.

@@ -76,7 +76,7 @@ def worst(differences: Iterable[Difference]) -> Difference:
     )
 
 
-def leaves(structure: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
+def leaves(structure: object, path: str = "output") -> Iterator[tuple[str, Any]]:
     """Yields (path, leaf) of nested dicts, lists and tuples; None is a leaf."""
     if isinstance(structure, Mapping):
         for key in sorted(structure, key=str):
@@ -88,7 +88,7 @@ def leaves(structure: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
         yield path, structure
 
 
-def skeleton(structure: Any) -> str:
+def skeleton(structure: object) -> str:
     """The structure in one line, tensors as `*`: `{'logits': *, 'states': [*, None]}`."""
     if isinstance(structure, Mapping):
         items = (f"{key!r}: {skeleton(structure[key])}" for key in sorted(structure, key=str))
@@ -101,7 +101,7 @@ def skeleton(structure: Any) -> str:
     return "*" if is_tensor(structure) else repr(structure)
 
 
-def is_tensor(leaf: Any) -> bool:
+def is_tensor(leaf: object) -> bool:
     """Whether a leaf holds numbers: a backend tensor, a KerasTensor, a variable or an array."""
     return keras.ops.is_tensor(leaf) or isinstance(
         leaf, keras.KerasTensor | keras.Variable | np.ndarray | np.generic
@@ -164,7 +164,7 @@ def tensor_difference(where: str, reference: Any, other: Any, tolerance: Toleran
     return EQUAL if _same_bits(x, y) else _number_difference(where, x, y, dtypes[0], tolerance)
 
 
-def _kind(leaf: Any) -> str:
+def _kind(leaf: object) -> str:
     return "a tensor" if is_tensor(leaf) else repr(leaf)
 
 

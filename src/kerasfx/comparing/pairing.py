@@ -50,6 +50,13 @@ class Pairing:
     examples: Any = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def lost_regularizers(self) -> list[str]:
+        """What is said of each weight whose regularizer no weight of the prepared model can have."""
+        computed = [weight for weight in self.computed if not weight.trains_alike]
+        lost = [(v, weight) for weight in computed for v in weight.originals if v.regularizer is not None]
+        return [f"the regularizer of '{v.path}' is not that of '{w.variable.path}', {w}" for v, w in lost]
+
 
 def pairing_of(
     a: keras.Layer,

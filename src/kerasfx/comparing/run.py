@@ -65,7 +65,7 @@ class Run:
     error: Exception | None = None
 
 
-def call_directly(model: keras.Layer, inputs: Any) -> Any:
+def call_directly(model: keras.Layer, inputs: object) -> Any:
     """The usual way to call a model: `model(inputs)`."""
     return model(inputs)
 
@@ -77,7 +77,7 @@ def present_state(variables: Sequence[keras.Variable]) -> State:
 
 def run(
     model: keras.Layer,
-    inputs: Any,
+    inputs: object,
     state: State,
     *,
     training: bool | None,
@@ -130,7 +130,7 @@ def run(
     return Run(outputs, masks, losses, after, assigns_others)
 
 
-def attempt(model: keras.Layer, inputs: Any, state: State, **options: Any) -> Run:
+def attempt(model: keras.Layer, inputs: object, state: State, **options: Any) -> Run:
     """Like `run`, with an exception of the model's call as the result's `error`."""
     try:
         return run(model, inputs, state, **options)
@@ -155,7 +155,7 @@ def _to_tensor(value: Any) -> Any:
     return None if value is None else keras.ops.convert_to_tensor(value)
 
 
-def _value_of(leaf: Any) -> Any:
+def _value_of(leaf: object) -> Any:
     return keras.ops.copy(leaf.value) if isinstance(leaf, keras.Variable) else leaf
 
 

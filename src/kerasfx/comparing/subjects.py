@@ -4,7 +4,6 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -171,7 +170,7 @@ def require_modes(modes: Sequence[str]) -> None:
         )
 
 
-def require_built(**models: Any) -> None:
+def require_built(**models: object) -> None:
     """Refuses what is not a built Keras layer; the keywords are the names of the arguments."""
     for name, model in models.items():
         if not isinstance(model, keras.Layer):
@@ -188,7 +187,7 @@ def tolerance_for(a: keras.Layer, relative: float | None) -> Tolerance:
 
 
 def admitted(
-    subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
+    subjects: Subjects, options: Options, inputs: object, ranges: Mapping[str, Range] | None
 ) -> tuple[list[tuple[Sample, Run]], list[str]]:
     """The samples that the original accepts, with its runs on them, and notes on the others.
 
@@ -246,7 +245,7 @@ def _as_guarded(subjects: Subjects, sample: Sample, found: Run) -> Run:
 
 
 def _candidates(
-    subjects: Subjects, options: Options, inputs: Any, ranges: Mapping[str, Range] | None
+    subjects: Subjects, options: Options, inputs: object, ranges: Mapping[str, Range] | None
 ) -> Iterator[Iterator[list[Sample]]]:
     """Kinds of samples to use; of each, lists to try in turn until the original accepts some."""
     if inputs is not None:
@@ -260,7 +259,7 @@ def _candidates(
     yield _random(subjects, options, ranges)
 
 
-def _given(subjects: Subjects, options: Options, inputs: Any) -> Iterator[list[Sample]]:
+def _given(subjects: Subjects, options: Options, inputs: object) -> Iterator[list[Sample]]:
     # The quick check has one batch size, so one call.
     yield given_samples(subjects.b, inputs, options.seed)[: len(options.batch_sizes)]
 
@@ -288,7 +287,7 @@ def _random(
             yield make(traced, lengths=LENGTHS[0])
 
 
-def _as_traced(model: Any, slots: list[Slot], first_axis: int) -> list[Slot]:
+def _as_traced(model: keras.Layer, slots: list[Slot], first_axis: int) -> list[Slot]:
     """The slots with the sizes that the model was traced with, which may be the only ones that it takes."""
     record = provenance_of(model)
     sizes = record.sizes if record else {}
