@@ -438,7 +438,7 @@ class TestWeights:
         kernel = self.kernel(graph)
         spec(graph, KERNEL, kernel=kernel)
         if other == "layer":
-            spec(graph, KERNEL, kernel=kernel)
+            spec(graph, KERNEL, kernel=kernel).target = LayerSpec("keras.layers.Dense", {"units": 4}, KERNEL)
         else:
             graph.append(call(graph, "square", kernel))
         with pytest.raises(GraphError, match=r"the variable dense.kernel is held by 'dense' and by"):

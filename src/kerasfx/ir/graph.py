@@ -368,6 +368,8 @@ class Graph(Program):
         self._require_alike(old, new, what)
         self._require_in_graph(new, what)
         self._require_before(users, new, what)
+        self._require_masks(users, old, new, what)
+        self._require_output_mask(old, new, what)
         expressions = self._expressions_with(old, new)
         for node in users:
             self._swap_in(node, old, new)
@@ -386,15 +388,23 @@ class Graph(Program):
         self._require_alike(old, new, what, node)
         self._require_in_graph(new, what, node)
         self._require_before([node], new, what)
+        self._require_masks([node], old, new, what)
         self._swap_in(node, old, new)
 
     def replace_output(self, old: Value, new: Value) -> None:
-        """Let the outputs of the graph that were `old` be `new`, with the masks that they carried."""
+        """Let the outputs of the graph that were `old` be `new`, with the masks that they carried.
+
+        Raises:
+            GraphError: Their shapes or dtypes differ, or `new` is not in this graph.
+        """
 
         def swap(value: Value) -> Value:
             return new if value is old else value
 
-        self._require_alike(old, new, f"'{new.name}' cannot be an output in the place of '{old.name}'")
+        what = f"'{new.name}' cannot be an output in the place of '{old.name}'"
+        self._require_alike(old, new, what)
+        self._require_in_graph(new, what)
+        self._require_output_mask(old, new, what)
         masks = {swap(v): m and swap(m) for v, m in self.output_masks.items()}
         is_given = any(v is old for v in values_in(self.outputs))
         if is_given and old not in self.output_masks and old.mask is not new.mask:
@@ -416,9 +426,13 @@ class Graph(Program):
             GraphError: Something does not agree; the message says what, as which mask is lost.
         """
         position, what = self._position(old), f"'{new.name}' cannot replace '{old.name}'"
+        if new is old:
+            return new
         pairs = self._paired(old, new, what)
-        if new.program is None:
-            self._require_known(new.inputs, position, what, new)
+        placed = new.program is not None
+        self._require_known(
+            old.after if placed else new.inputs, self._position(new) if placed else position, what, new
+        )
         for ours, theirs in pairs:
             self._require_alike(ours, theirs, what, old)
             self._require_same_mask(ours, theirs, what, old)
@@ -461,13 +475,13 @@ class Graph(Program):
         def swap(value: Value) -> Value:
             return new if value is old else value
 
-        takes = any(v is old for v in values_in((node.args, node.kwargs)))
+        mask = _mask_taken(node, old)
         self._leave_users(node)
         node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
         node.weights = {name: swap(v) for name, v in node.weights.items()}
         masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
-        if takes and node.function is None and old not in node.implicit_masks and old.mask is not new.mask:
-            masks[new] = old.mask
+        if mask is not new.mask and not isinstance(mask, _NotTaken):
+            masks[new] = mask and swap(mask)
         node.implicit_masks = masks
         node.after = tuple(map(swap, node.after))
         self._join_users(node)
@@ -506,12 +520,12 @@ class Graph(Program):
 
     def _require_in_graph(self, value: Value, what: str, node: Node | None = None) -> None:
         holder = value.node.program if value.node else value.program
-        if holder is not self and (value.node or holder is not None):
+        if holder is not self:
             raise self._refused(
                 f"{what}: '{value.name}' is not in this graph.",
                 node,
-                why="its node was removed or never inserted, or is in another graph",
-                hint="insert it first: graph.insert_before(anchor, node); a mask that nobody takes is pruned",
+                why="it was removed, pruned because nobody took it, never inserted, or is in another graph",
+                hint="insert its node first: graph.insert_before(anchor, node)",
             )
 
     def _require_before(self, users: list[Node], value: Value, what: str) -> None:
@@ -527,14 +541,32 @@ class Graph(Program):
                     hint=f"leave the node out: graph.replace_uses(old, new, except_=[{user.name}])",
                 )
 
+    def _require_masks(self, users: list[Node], old: Value, new: Value, what: str) -> None:
+        """Refuse to let a layer carry on with a mask that is not there any more, or not yet."""
+        for user in users:
+            mask = _mask_taken(user, old)
+            if isinstance(mask, Value) and mask is not new.mask and mask is not old:
+                self._require_in_graph(mask, f"{what} in '{user.name}'", user)
+                self._require_before([user], mask, what)
+
+    def _require_output_mask(self, old: Value, new: Value, what: str) -> None:
+        mask = self.output_masks.get(old, old.mask)
+        if mask is not None and mask is not new.mask and any(v is old for v in values_in(self.outputs)):
+            self._require_in_graph(mask, what)
+
     def _require_alike(self, old: Value, new: Value, what: str, node: Node | None = None) -> None:
         if old.dtype != new.dtype:
-            raise self._refused(f"{what}: its dtype is {new.dtype} instead of {old.dtype}.", node or new.node)
+            raise self._refused(
+                f"{what}: its dtype is {new.dtype} instead of {old.dtype}.",
+                node or new.node,
+                why=f"what takes '{old.name}' was made for that",
+            )
         if len(old.shape) != len(new.shape) or not all(map(_is_same_size, old.shape, new.shape)):
             are_free = any(isinstance(d, Dim) for d in new.shape)
             raise self._refused(
                 f"{what}: its shape is {new.shown_shape} instead of {old.shown_shape}.",
                 node or new.node,
+                why=f"what takes '{old.name}' was made for that",
                 hint="graph.make(..., like=node) takes over free sizes that are equal" if are_free else "",
             )
 
@@ -574,9 +606,11 @@ class Graph(Program):
         for node in reversed(dead):
             self._detach(node)
         self.nodes[:] = kept
-        self._computed = [v for v in self._computed if v in needed]
-        self._parameters = {k: v for k, v in self._parameters.items() if v in needed}
-        self._constants = {k: v for k, v in self._constants.items() if v in needed}
+        for value in (*self.parameters, *self.constants, *self._computed):
+            value.program = self if value in needed else None
+        self._computed = [v for v in self._computed if v.program is self]
+        self._parameters = {k: v for k, v in self._parameters.items() if v.program is self}
+        self._constants = {k: v for k, v in self._constants.items() if v.program is self}
         return bool(dead)
 
     def needed(
@@ -649,6 +683,18 @@ class Body(Captures):
     def with_captured(self, mapping: Callable[[Value], Any]) -> Body:
         """The same function, of other outer Values."""
         return Body(self.graph, tuple(mapping(v) for v in self.captured))
+
+
+class _NotTaken:
+    """Says of a mask that its value is no argument of the call."""
+
+
+def _mask_taken(node: Node, value: Value) -> Value | _NotTaken | None:
+    """The mask with which a layer takes a value among its arguments."""
+    if value in node.implicit_masks:
+        return node.implicit_masks[value]
+    is_taken = node.function is None and any(v is value for v in values_in((node.args, node.kwargs)))
+    return value.mask if is_taken else _NotTaken()
 
 
 def bodies_of(node: Node) -> list[Body]:
