@@ -3,9 +3,12 @@
 from typing import Any
 
 import hypothesis
+import keras
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+import kerasfx
 from kerasfx.errors import GraphError
 from kerasfx.ir import Graph, LayerSpec, Node, Slot, foreign_masks, values_in, weight
 from kerasfx.ir.build import give_result_like
@@ -122,3 +125,71 @@ def assert_users_are_complete(graph: Graph) -> None:
     for node in graph.nodes:
         for value in (*values_in((node.args, node.kwargs)), *foreign_masks(node.implicit_masks)):
             assert node in value.users
+
+
+class Net(keras.Model):
+    """A layer, weights of functions, a mode, a free length."""
+
+    def __init__(self):
+        super().__init__(name="net")
+        self.hidden = keras.layers.Dense(4, activation="tanh")
+        self.drop = keras.layers.Dropout(0.5, seed=1)
+
+    def build(self, shape):
+        self.hidden.build(shape)
+        self.kernel = self.add_weight(shape=(4, 3), name="kernel")
+        self.bias = self.add_weight(shape=(3,), name="bias")
+
+    def call(self, x, training=None):
+        h = self.drop(self.hidden(x), training=training)
+        return keras.ops.relu(keras.ops.matmul(h, self.kernel) + self.bias) + x[..., :3]
+
+
+def through_identity(graph: Graph, node: Node) -> None:
+    """Let what takes the result of a node take it through a layer that does nothing."""
+    x = node.outputs
+    layer = graph.insert_after(node, graph.make("keras.layers.Identity", x))
+    graph.replace_uses(x, layer.outputs, except_=[layer])
+
+
+def doubled_and_halved(graph: Graph, node: Node) -> None:
+    """The same through two functions that undo each other."""
+    x = node.outputs
+    first = graph.insert_after(node, graph.make("keras.ops.multiply", x, 2.0))
+    second = graph.insert_after(first, graph.make("keras.ops.multiply", first.outputs, 0.5))
+    graph.replace_uses(x, second.outputs, except_=[first])
+
+
+def said_otherwise(graph: Graph, node: Node) -> None:
+    """Another function for relu, a layer with weights for matmul."""
+    if node.calls("keras.ops.relu"):
+        graph.replace(node, graph.make("keras.ops.maximum", *node.args, 0.0, like=node))
+    elif node.calls("keras.ops.matmul") and node.args[1].variable is not None:
+        x, kernel = node.args
+        weights = {"kernel": transpose(transpose(kernel)) if kernel.users == {node: None} else kernel}
+        dense = graph.make("keras.layers.Dense", x, weights=weights, like=node, units=3, use_bias=False)
+        graph.replace(node, dense)
+
+
+SAME = [through_identity, doubled_and_halved, said_otherwise]
+rewrites = st.lists(st.tuples(st.sampled_from(SAME), numbers), min_size=3, max_size=8)
+
+
+@hypothesis.settings(max_examples=max(2, hypothesis.settings.default.max_examples // 12))
+@hypothesis.given(plan=rewrites)
+def test_what_random_edits_left_the_same_is_the_same(plan, tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    model, path = Net(), tmp_path_factory.mktemp("edited") / "edited.keras"
+    traced = kerasfx.trace(model, keras.Input((None, 4)))
+    for rewrite, number in plan:
+        rewrite(traced.graph, pick(traced.graph.nodes, number))
+        traced.graph.check()
+    edited = kerasfx.emit(traced)
+    assert kerasfx.compare(model, edited, samples=1)
+    edited.save(path)
+    x = np.float32(np.random.default_rng(0).normal(size=(2, 5, 4)))
+    np.testing.assert_array_equal(keras.models.load_model(path).predict(x), edited.predict(x))
+    for variable in edited.trainable_variables:
+        variable.assign(variable * 1.5)
+    kerasfx.copy_weights(edited, model)
+    np.testing.assert_allclose(model.predict(x), edited.predict(x), rtol=1e-5, atol=1e-6)
