@@ -29,6 +29,7 @@ from kerasfx.keras_api import internals
 from kerasfx.keras_api.internals import standardize_dtype
 from kerasfx.runtime import codec, functions
 from kerasfx.tracing.encoding import encode
+from kerasfx.tracing.recorder import Args, Function, Kwargs
 
 SizeOf = Callable[[Any], Any]
 """The number for a Dim; anything else comes back as it is."""
@@ -37,7 +38,7 @@ UNCUT = 2
 """The second set of example sizes, with lengths that reach the limit at which they are cut."""
 
 
-def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any]:
+def infer_call(function: Function, args: Args, kwargs: Kwargs) -> list[Any]:
     """Results of a public function, as the backend itself computes them.
 
     Returns:
@@ -46,7 +47,7 @@ def infer_call(function: Callable[..., Any], args: Any, kwargs: Any) -> list[Any
     return _for_both(partial(specs_of_call, function, args, kwargs), (args, kwargs))
 
 
-def specs_of_call(function: Callable[..., Any], args: Any, kwargs: Any, size: SizeOf) -> Any:
+def specs_of_call(function: Function, args: Args, kwargs: Kwargs, size: SizeOf) -> Any:
     """Results of a public function for the sizes that `size` gives, a structure of `Spec`."""
     tensors: list[Any] = []
     template = example((args, kwargs), size, tensors)
@@ -65,7 +66,7 @@ def specs_of_call(function: Callable[..., Any], args: Any, kwargs: Any, size: Si
     return specs
 
 
-def _as_backend_or_keras_says(call: Callable[..., Any], tensors: list[Any]) -> Any:
+def _as_backend_or_keras_says(call: Function, tensors: list[Any]) -> Any:
     """The backend knows best, but some functions of old Keras only run on real tensors."""
     try:
         return internals.backend_output_spec(call, *tensors)
@@ -82,12 +83,12 @@ def without_draw(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {**kwargs, "seed": 0} if unseeded else dict(kwargs)
 
 
-def infer_layer(layer: Any, args: Any, kwargs: Any) -> list[Any]:
+def infer_layer(layer: keras.Layer, args: Args, kwargs: Kwargs) -> list[Any]:
     """Results of a layer, as its `compute_output_spec` says."""
     return _for_both(partial(specs_of_layer, layer, args, kwargs), (args, kwargs))
 
 
-def specs_of_layer(layer: Any, args: Any, kwargs: Any, size: SizeOf) -> Any:
+def specs_of_layer(layer: keras.Layer, args: Args, kwargs: Kwargs, size: SizeOf) -> Any:
     """Results of a layer for the sizes that `size` gives, a structure of `Spec`."""
     tensors: list[Any] = []
     template = example((args, kwargs), size, tensors)
@@ -103,7 +104,7 @@ def specs_of_layer(layer: Any, args: Any, kwargs: Any, size: SizeOf) -> Any:
     return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
 
 
-def python_values_of(layer: Any, args: Any, kwargs: Any) -> list[Any]:
+def python_values_of(layer: keras.Layer, args: Args, kwargs: Kwargs) -> list[Any]:
     """What `call` of a layer returns that is neither a tensor nor None, for the first example sizes.
 
     Keras itself does not say so: JAX makes a tensor of a number where it infers shapes.
@@ -123,7 +124,7 @@ def python_values_of(layer: Any, args: Any, kwargs: Any) -> list[Any]:
     return found
 
 
-def call_of(layer: Any) -> Callable[..., Any]:
+def call_of(layer: keras.Layer) -> Function:
     """What `Layer.__call__` runs: `call`, or what takes its place in a quantized layer."""
     is_quantized = getattr(layer, "quantization_mode", None) is not None
     return layer.quantized_call if is_quantized else layer.call
@@ -142,23 +143,23 @@ class _BodySlots:
     slots: tuple[_Slot, ...]
 
 
-def _filled(x: Any, tensors: Any) -> Any:
+def _filled(x: object, tensors: Any) -> Any:
     if isinstance(x, _Slot):
         return tensors[x.index]
     return _callable(x, tensors) if isinstance(x, _BodySlots) else x
 
 
-def _callable(x: _BodySlots, tensors: Any) -> Callable[..., Any]:
+def _callable(x: _BodySlots, tensors: Any) -> Function:
     """The body as the function that a saved model makes of it."""
     encoded = encode(x.body, x.body.captured.index)
     captured = [tensors[s.index] for s in x.slots]
     return codec.decode(encoded, captured, lambda tensor, axis: tensor.shape[axis], functions.resolve)
 
 
-def example(structure: Any, size: SizeOf, tensors: list[Any]) -> Any:
+def example(structure: object, size: SizeOf, tensors: list[Any]) -> Any:
     """Replace Values by slots, their tensors of example sizes being appended to `tensors`."""
 
-    def leaf(x: Any) -> Any:
+    def leaf(x: object) -> Any:
         if isinstance(x, Body):
             return _BodySlots(x, tuple(leaf(v) for v in x.captured))
         if not isinstance(x, Value):
@@ -174,7 +175,7 @@ def _example_size(which: int, size: Any) -> Any:
     return hint(size, 0 if is_whole_again else min(which, 1))
 
 
-def _for_both(specs_for: Callable[[SizeOf], Any], structure: Any) -> list[Any]:
+def _for_both(specs_for: Callable[[SizeOf], Any], structure: object) -> list[Any]:
     def run(which: int) -> Any:
         return specs_for(partial(_example_size, which))
 
@@ -190,7 +191,7 @@ def _for_both(specs_for: Callable[[SizeOf], Any], structure: Any) -> list[Any]:
         return [first, run(UNCUT)]
 
 
-def _free_sizes(structure: Any) -> list[Dim]:
+def _free_sizes(structure: object) -> list[Dim]:
     sizes = [d for value in values_in(structure) for d in value.shape]
     return [d for d in (*sizes, *leaves_of(structure)) if isinstance(d, Dim)]
 

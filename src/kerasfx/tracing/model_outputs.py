@@ -21,7 +21,7 @@ from kerasfx.tracing.session import Session
 from kerasfx.tracing.tensor import TracedTensor, mask_value
 
 
-def output_values(session: Session, outputs: Any) -> Any:
+def output_values(session: Session, outputs: object) -> Any:
     """The outputs of the model as a structure of Values, with None for what is left out.
 
     Raises:
@@ -49,7 +49,7 @@ def _with_vectors(session: Session, outputs: Any) -> Any:
     return outputs
 
 
-def _value(session: Session, x: Any) -> Value | None:
+def _value(session: Session, x: object) -> Value | None:
     if isinstance(x, (bool, int, float, complex, Dim)):
         x = session.as_tensor(x)
     elif isinstance(x, np.generic):
@@ -65,7 +65,7 @@ def _value(session: Session, x: Any) -> Value | None:
     return value
 
 
-def _is_left_out(x: Any) -> bool:
+def _is_left_out(x: object) -> bool:
     if isinstance(x, (str, bytes, np.dtype)):
         return True
     try:
@@ -75,7 +75,7 @@ def _is_left_out(x: Any) -> bool:
     return x is not None and not hasattr(x, "shape")
 
 
-def _refusal(session: Session, outputs: Any, what: str) -> OutputNotTensorError:
+def _refusal(session: Session, outputs: object, what: str) -> OutputNotTensorError:
     return OutputNotTensorError(
         describe(
             f"`call` of the model returned what a Functional model cannot: {what}.",

@@ -64,7 +64,7 @@ def infer_op(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> list
 def _as_recorded(
     trace: Trace, name: str, args: Arguments, kwargs: Keywords
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return map_leaves(argument_of(trace, name), sizes_again(trace.sizes_held, name, args, kwargs))
+    return map_leaves(argument_of(trace, name), sizes_again(trace.sizes_held, name, args, dict(kwargs)))
 
 
 def _as_cast(name: str, args: Arguments, kwargs: Keywords) -> tuple[str, Arguments, Keywords]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import keras
+
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.inputs import CallSpec, InputSpec
 from kerasfx.ir import Graph, leaves_of
@@ -25,7 +27,7 @@ WAY_OUT = (
 )
 
 
-def other_calls(model: Any, spec: CallSpec, hints: Hints, error: Exception) -> Iterator[CallSpec]:
+def other_calls(model: keras.Layer, spec: CallSpec, hints: Hints, error: Exception) -> Iterator[CallSpec]:
     """Yield other ways to call `model`, which raised `error` when it was called as `spec` says."""
     yield from _other_structures(model, spec)
     fixed = _with_fixed_batch(spec, hints, error)
@@ -60,13 +62,13 @@ def may_be_about_the_batch(spec: CallSpec, error: Exception) -> bool:
     return is_free and WAY_OUT not in str(error) and ("batch" in told or "reshape" in told)
 
 
-def _other_structures(model: Any, spec: CallSpec) -> Iterator[CallSpec]:
+def _other_structures(model: keras.Layer, spec: CallSpec) -> Iterator[CallSpec]:
     if spec.kwargs or len(spec.args) != 1 or has_graph(model):
         return
     (given,) = spec.args
     signature = inspect.signature(model.call)
     if isinstance(given, (list, tuple)):
-        if _binds(signature, given, {}):
+        if _binds(signature, tuple(given), {}):
             yield _as(spec, tuple(given), {}, "the items of the list are the arguments of `call`")
         if all(isinstance(x, InputSpec) for x in given):
             by_name = {x.name: x for x in given}
@@ -79,7 +81,7 @@ def _other_structures(model: Any, spec: CallSpec) -> Iterator[CallSpec]:
         )
 
 
-def _binds(signature: inspect.Signature, args: Any, kwargs: Any) -> bool:
+def _binds(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     try:
         signature.bind(*args, **kwargs)
     except TypeError:

@@ -31,12 +31,13 @@ from kerasfx.tracing.layers import calls as layer_calls
 from kerasfx.tracing.layers.calls import NOT_RECOMPUTED
 from kerasfx.tracing.native.calls import following_attributes
 from kerasfx.tracing.operations import record_operation
+from kerasfx.tracing.recorder import Args, Function, Kwargs
 from kerasfx.tracing.session import Session, current
 from kerasfx.tracing.state import metrics, randomness, variables
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
 
-Replacement = Callable[[Session, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+Replacement = Callable[[Session, Function, tuple[Any, ...], dict[str, Any]], Any]
 """`replacement(session, original, args, kwargs)`: what runs in the place of `original`."""
 
 _installed = replacing.installed
@@ -62,7 +63,7 @@ def _install() -> None:
             _patch(owner, name, replacement)
 
 
-def _patch(owner: Any, name: str, replacement: Replacement | property) -> None:
+def _patch(owner: object, name: str, replacement: Replacement | property) -> None:
     kept = vars(owner).get(name, MISSING)
     if isinstance(replacement, property):
         replace(owner, name, replacement)
@@ -103,23 +104,23 @@ def _install_calls() -> None:
     _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
 
 
-def _modules_of_keras_with(function: Any) -> list[ModuleType]:
+def _modules_of_keras_with(function: Function) -> list[ModuleType]:
     """The modules of Keras, but for those of the backend, that have imported `function` by its name."""
     bindings = [b for b in _bindings_of(function) if b.name == function.__name__]
     return [b.module for b in bindings if internals.is_module_of_keras_itself(b.module_name)]
 
 
 @functools.cache
-def _bindings_of(function: Any) -> Bindings:
+def _bindings_of(function: Function) -> Bindings:
     return Bindings({id(function)})
 
 
-def _layer_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _layer_call(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     layer, *rest = args
     return layer_calls.call_layer(session, original, layer, tuple(rest), kwargs)
 
 
-def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _maybe_build(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     _, call_spec = args
     with session.pause():
         # An eager call forgives what cannot be built beforehand: `call` itself will build it.
@@ -127,25 +128,25 @@ def _maybe_build(session: Session, original: Any, args: Any, kwargs: Any) -> Any
         return original(*args, **kwargs)
 
 
-def _set_mask_metadata(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _set_mask_metadata(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     with session.user_code():
         return original(*args, **kwargs)
 
 
-def _add_loss(session: Session, original: Any, args: Any, kwargs: Any) -> None:
+def _add_loss(session: Session, original: Function, args: Args, kwargs: Kwargs) -> None:
     layer, losses = args[0], kwargs.get("loss", args[-1])
     session.adding_losses.add(id(layer))
     session.effects.losses += [AddedLoss(session.value_of(x)) for x in leaves_of(losses)]
 
 
-def _operation_of_graph(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _operation_of_graph(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     (operation,), training = args, kwargs.get("training")
     if not (is_flag(training) and internals.takes_training(operation)):
         return original(*args, **kwargs)
     return layer_calls.operation_of_graph(operation, training)
 
 
-def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _operation_call(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     operation, *rest = args
     if isinstance(operation, internals.Layer):
         return layer_calls.run_call(session, operation, tuple(rest), kwargs)
@@ -156,12 +157,12 @@ def _operation_call(session: Session, original: Any, args: Any, kwargs: Any) -> 
     return _recorded(session, operation, tuple(rest), kwargs)
 
 
-def _symbolic_call(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _symbolic_call(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     operation, *rest = args
     return _recorded(session, operation, tuple(rest), kwargs)
 
 
-def _recorded(session: Session, operation: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+def _recorded(session: Session, operation: Any, args: Args, kwargs: Kwargs) -> Any:
     """One of Keras's own operations is a node; the `call` of any other is traced through, as a layer's is."""
     if type(operation).__module__.partition(".")[0] == "keras":
         return record_operation(session, operation, args, kwargs)
@@ -169,15 +170,15 @@ def _recorded(session: Session, operation: Any, args: tuple[Any, ...], kwargs: A
         return operation.call(*args, **kwargs)
 
 
-def _any_symbolic(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+def _any_symbolic(session: Session, original: Function, args: Args, kwargs: Kwargs) -> bool:
     return _is_traced((args, kwargs))
 
 
-def _never(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+def _never(session: Session, original: Function, args: Args, kwargs: Kwargs) -> bool:
     return False
 
 
-def _is_traced(structure: Any) -> bool:
+def _is_traced(structure: object) -> bool:
     return any(
         isinstance(x, (keras.KerasTensor, Dim)) or internals.is_variable(x) for x in leaves_of(structure)
     )
@@ -203,21 +204,21 @@ def _install_variables() -> None:
 def _patch_property(cls: type, name: str) -> None:
     original = vars(cls)[name]
 
-    def value(variable: Any) -> Any:
+    def value(variable: keras.Variable) -> Any:
         session = current()
         return original.fget(variable) if session is None else variables.parameter(session, variable)
 
     replace(cls, name, property(value, original.fset, original.fdel, original.__doc__))
 
 
-def _variable_operator(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _variable_operator(name: str, session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     variable, *rest = args
     # Keras makes a tensor of an array; a tensor's own operator may do something else with it.
     rest = [keras.ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x for x in rest]
     return getattr(variables.parameter(session, variable), name)(*rest, **kwargs)
 
 
-def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _variable_as_array(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     path = session.paths.of_variable(args[0])
     raise WeightAsPythonValueError(
         describe(
@@ -229,7 +230,7 @@ def _variable_as_array(session: Session, original: Any, args: Any, kwargs: Any) 
     )
 
 
-def _assign(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _assign(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     variable, value = (*args, *kwargs.values())
     return variables.assign(session, variable, value)
 
@@ -253,7 +254,7 @@ def _install_backend() -> None:
             _patch(random, name, functools.partial(_random_function, name))
 
 
-def _functions(module: Any) -> list[str]:
+def _functions(module: ModuleType) -> list[str]:
     return [
         name
         for name, x in vars(module).items()
@@ -269,31 +270,30 @@ def _decided(x: object) -> object:
 CORE: dict[str, Replacement] = {}
 
 
-def _core(function: Any) -> Any:
+def _core(function: Replacement) -> Replacement:
     CORE[function.__name__.lstrip("_")] = function
     return function
 
 
 @_core
-def _cast(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    args = tuple(map(_decided, args))
-    if not _is_traced(args[:1]):
-        return original(*args, **kwargs)
-    dtype = kwargs.get("dtype", args[1] if len(args) > 1 else None)
-    return _as_tensor(session, args[0], dtype)
+def _cast(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    given = list(map(_decided, args))
+    if not _is_traced(given[:1]):
+        return original(*given, **kwargs)
+    return _as_tensor(session, given[0], kwargs.get("dtype", given[1] if len(given) > 1 else None))
 
 
 @_core
-def _convert_to_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    args = tuple(map(_decided, args))
-    x = args[0] if args else kwargs["x"]
+def _convert_to_tensor(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    given = list(map(_decided, args))
+    x = given[0] if given else kwargs["x"]
     if not _is_traced((x,)):
-        return original(*args, **kwargs)
-    return _as_tensor(session, x, kwargs.get("dtype", args[1] if len(args) > 1 else None))
+        return original(*given, **kwargs)
+    return _as_tensor(session, x, kwargs.get("dtype", given[1] if len(given) > 1 else None))
 
 
 @_core
-def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
+def _is_tensor(session: Session, original: Function, args: Args, kwargs: Kwargs) -> bool:
     if isinstance(args[0], TracedTensor):
         # What the code would see at run time; Keras's own code expects a symbolic tensor here.
         return session.in_user_code
@@ -301,16 +301,17 @@ def _is_tensor(session: Session, original: Any, args: Any, kwargs: Any) -> bool:
 
 
 @_core
-def _convert_to_numpy(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    if isinstance(args[0], TracedTensor):
-        return args[0].__array__()
-    if internals.is_variable(args[0]):
+def _convert_to_numpy(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    x = args[0]
+    if isinstance(x, TracedTensor):
+        raise x.no_array()
+    if internals.is_variable(x):
         return _variable_as_array(session, original, args, kwargs)
     return original(*args, **kwargs)
 
 
 @_core
-def _remat(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _remat(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """A function that is not computed again in the backward pass: equal numbers, more memory."""
     if not session.in_user_code:
         return original(*args, **kwargs)
@@ -319,7 +320,7 @@ def _remat(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
 
 
 @_core
-def _shape(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _shape(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     return args[0].shape if _is_traced(args[:1]) else original(*args, **kwargs)
 
 
@@ -333,14 +334,19 @@ def _install_core() -> None:
             _patch(module, name, replacement)
 
 
-def _as_tensor(session: Session, x: Any, dtype: Any) -> Any:
+def _as_tensor(session: Session, x: object, dtype: object) -> Any:
     if internals.is_variable(x):
         x = variables.parameter(session, x)
     return session.record_op("keras.ops.convert_to_tensor", (x,), {"dtype": dtype})
 
 
 def _backend_function(
-    namespace: str, name: str, session: Session, original: Any, args: Any, kwargs: Any
+    namespace: str,
+    name: str,
+    session: Session,
+    original: Function,
+    args: Args,
+    kwargs: Kwargs,
 ) -> Any:
     if not _is_traced((args, kwargs)):
         return original(*args, **kwargs)
@@ -348,7 +354,7 @@ def _backend_function(
     return session.record_op(public or name, args, kwargs)
 
 
-def _random_function(name: str, session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _random_function(name: str, session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     bound = inspect.signature(original).bind(*args, **kwargs).arguments
     options = bound.pop("kwargs", {})
     seed = bound.pop("seed", None)
@@ -357,7 +363,7 @@ def _random_function(name: str, session: Session, original: Any, args: Any, kwar
     return session.record_op(f"keras.random.{name}", (), {**bound, **options, "seed": seed})
 
 
-def _next_seed(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _next_seed(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     generator, ordered = args[0], kwargs.get("ordered", args[1] if len(args) > 1 else True)
     if not ordered:
         # The generator that unseeded calls share; it is drawn from at run time.

@@ -33,6 +33,12 @@ Keywords = Mapping[str, Structure]
 Function = Callable[..., Any]
 """A function that was written elsewhere: by the user, in Keras or in the backend."""
 
+Args = tuple[Any, ...]
+"""What such a function is given by position; only it knows what they are."""
+
+Kwargs = dict[str, Any]
+"""What it is given by name."""
+
 Size = int | Dim
 
 

@@ -12,7 +12,7 @@ from kerasfx.errors import TensorAsPythonValueError, UnsupportedOperationError, 
 from kerasfx.ir import Value
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
-from kerasfx.tracing.recorder import Recorder
+from kerasfx.tracing.recorder import Args, Kwargs, Recorder
 from kerasfx.tracing.where import source_line
 
 BINARY = {
@@ -74,7 +74,9 @@ class TracedTensor(keras.KerasTensor):
         return self.session.effects.now(self.first_value)
 
     @classmethod
-    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        cls, function: object, types: object, args: Args = (), kwargs: Kwargs | None = None
+    ) -> Any:
         """Tells PyTorch to take such arguments; a mode of the trace sees the calls first."""
         return NotImplemented
 
@@ -120,10 +122,10 @@ class TracedTensor(keras.KerasTensor):
         op = "logical_not" if self.value.dtype == "bool" else "bitwise_not"
         return self.session.record_op(f"keras.ops.{op}", (self,), {})
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: object) -> Any:
         return self.session.record_op("keras.ops.get_item", (self, key), {})
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: object) -> None:
         if self.session.change_in_place(self, "set_item", (key, value)) is NotImplemented:
             raise TypeError("'KerasTensor' object does not support item assignment")
 
@@ -165,9 +167,12 @@ class TracedTensor(keras.KerasTensor):
         raise self.no_python_value("float()")
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise self.no_python_value(
-            "a NumPy array",
-            hint="use the function of the same name in keras.ops instead of NumPy's",
+        raise self.no_array()
+
+    def no_array(self) -> TensorAsPythonValueError:
+        """The error for code that wants an array of its numbers."""
+        return self.no_python_value(
+            "a NumPy array", hint="use the function of the same name in keras.ops instead of NumPy's"
         )
 
     @property
@@ -175,7 +180,7 @@ class TracedTensor(keras.KerasTensor):
         # Keras raises a ValueError here; an AttributeError lets `array + tensor` reach `__radd__`.
         raise AttributeError("__jax_array__")
 
-    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
+    def __tf_tensor__(self, dtype: object = None, name: object = None) -> Any:
         raise UnseenCallError(
             describe(
                 "A function of TensorFlow that is not recorded is called on a tensor of the model.",
@@ -185,7 +190,7 @@ class TracedTensor(keras.KerasTensor):
             )
         )
 
-    def __tf_tracing_type__(self, context: Any) -> Any:
+    def __tf_tracing_type__(self, context: object) -> Any:
         return self.__tf_tensor__()
 
     def no_python_value(
@@ -211,7 +216,7 @@ def mask_value(tensor: TracedTensor) -> Value | None:
 
 
 def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
-    def method(self: TracedTensor, other: Any) -> Any:
+    def method(self: TracedTensor, other: object) -> Any:
         if not is_operand(other):
             return NotImplemented
         return _recorded(op, self, as_operand(self, other), reflected)
@@ -220,7 +225,7 @@ def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
 
 
 def _logical(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
-    def method(self: TracedTensor, other: Any) -> Any:
+    def method(self: TracedTensor, other: object) -> Any:
         if not is_operand(other):
             return NotImplemented
         name = f"logical_{op}" if self.value.dtype == "bool" else f"bitwise_{op}"
@@ -233,14 +238,14 @@ def _in_place(name: str) -> Callable[[TracedTensor, Any], Any]:
     return lambda self, other: self.session.change_in_place(self, name, (other,))
 
 
-def _recorded(op: str, x: Any, other: Any, reflected: bool) -> Any:
+def _recorded(op: str, x: TracedTensor, other: object, reflected: bool) -> Any:
     if isinstance(other, np.ndarray) and op != "equal" and keras.backend.backend() == "torch":
         return _recorded_as_numpy(op, x, other, reflected)
     args = (other, x) if reflected else (x, other)
     return x.session.operator(op, args)
 
 
-def _recorded_as_numpy(op: str, x: Any, array: np.ndarray, reflected: bool) -> Any:
+def _recorded_as_numpy(op: str, x: TracedTensor, array: np.ndarray, reflected: bool) -> Any:
     """Record an operator in the dtypes of NumPy.
 
     A tensor of PyTorch knows no operator with an array but `==`. It leaves the others to NumPy, and takes
@@ -260,12 +265,12 @@ def _unary(op: str) -> Callable[[TracedTensor], Any]:
     return lambda self: self.session.record_op(f"keras.ops.{op}", (self,), {})
 
 
-def is_operand(x: Any) -> bool:
+def is_operand(x: object) -> bool:
     """Whether an operator of a tensor takes `x` on its other side."""
     return not isinstance(x, (str, dict, type(None)))
 
 
-def as_operand(tensor: TracedTensor, x: Any) -> Any:
+def as_operand(tensor: TracedTensor, x: object) -> Any:
     """The other side of an operator as the backend takes it."""
     return tensor.session.dialect.operand(x)
 

@@ -139,7 +139,7 @@ class Paths:
         self._keep_alive: list[Any] = []
         self._walk()
 
-    def of_layer(self, layer: Any, parent: str) -> str:
+    def of_layer(self, layer: keras.Layer, parent: str) -> str:
         """The path of `layer`; a layer that no attribute leads to is named below `parent`."""
         if id(layer) not in self._layers:
             self._walk()
@@ -147,7 +147,7 @@ class Paths:
             self._remember(layer, join(parent, layer.name))
         return self._layers[id(layer)]
 
-    def of_variable(self, variable: Any) -> str:
+    def of_variable(self, variable: keras.Variable) -> str:
         """The path of a variable: the path of the layer that made it, and its name."""
         if id(variable) not in self._variables:
             self._walk()
@@ -158,7 +158,7 @@ class Paths:
         self._walk()
         return [(self._layers[id(x)], x) for x in self._keep_alive if x is not self._root]
 
-    def _remember(self, layer: Any, path: str) -> None:
+    def _remember(self, layer: keras.Layer, path: str) -> None:
         self._layers[id(layer)] = path
         self._keep_alive.append(layer)
         for variable in own_state(layer):
@@ -181,7 +181,7 @@ def join(parent: str, step: str) -> str:
     return f"{parent}.{step}" if parent else step
 
 
-def _children(layer: Any) -> Iterator[tuple[str, Any]]:
+def _children(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
     own = {k: v for k, v in attributes(layer).items() if not k.startswith(HOLD_LAYERS)}
     # Alike on all backends: a layer that is an attribute and in a list of layers goes by the attribute.
     yield from ((name, value) for name, value in own.items() if isinstance(value, Layer))
@@ -193,7 +193,7 @@ def _children(layer: Any) -> Iterator[tuple[str, Any]]:
     yield from ((child.name, child) for child in sublayers(layer))
 
 
-def _own_layers(model: Any) -> list[Any]:
+def _own_layers(model: keras.Layer) -> list[Any]:
     return list(model.layers)
 
 

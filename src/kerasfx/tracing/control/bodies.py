@@ -29,7 +29,7 @@ from kerasfx.keras_api import internals
 from kerasfx.tracing.bindings import Bindings
 from kerasfx.tracing.native import memory
 from kerasfx.tracing.native.twins import arguments_of
-from kerasfx.tracing.recorder import Recorder, Tensor
+from kerasfx.tracing.recorder import Args, Function, Kwargs, Recorder, Tensor
 from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.state.effects import Effects
 from kerasfx.tracing.tensor import TracedTensor
@@ -39,7 +39,7 @@ UNROLLED = 16
 """A loop of at most so many steps, whose number is known, is unrolled: the layers in it stay layers."""
 
 
-def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+def patches() -> Iterator[tuple[Any, str, Function]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     for binding in _bindings():
         if binding.name in RECORDERS:
@@ -51,7 +51,13 @@ def _bindings() -> Bindings:
     return Bindings({id(getattr(keras.ops, name)) for name in RECORDERS})
 
 
-def _stand_in(recorder: Callable[..., Any], session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _stand_in(
+    recorder: Function,
+    session: Recorder,
+    original: Function,
+    args: Args,
+    kwargs: Kwargs,
+) -> Any:
     given = arguments_of(original, args, kwargs)
     if not session.in_user_code or given is None:
         return original(*args, **kwargs)
@@ -74,12 +80,12 @@ def require_none_of(rest: dict[str, Any]) -> None:
 
 def as_keras(
     name: str,
-    says: Callable[..., Any],
+    says: Function,
     without_meaning: frozenset[str],
     session: Recorder,
-    original: Any,
-    args: Any,
-    kwargs: Any,
+    original: Function,
+    args: Args,
+    kwargs: Kwargs,
 ) -> Any:
     """Stand in for a function of the backend that takes functions: `says` calls that of `keras.ops`.
 
@@ -191,7 +197,7 @@ def _associative_scan(session: Recorder, f: Any, elems: Any, reverse: Any, axis:
     return session.record_op("keras.ops.associative_scan", (body, elems), {"reverse": reverse, "axis": axis})
 
 
-RECORDERS: dict[str, Callable[..., Any]] = {
+RECORDERS: dict[str, Function] = {
     "cond": cond,
     "switch": _switch,
     "while_loop": while_loop,
@@ -213,7 +219,7 @@ class _Element:
 class _Part:
     """What a body gets of a tensor of which it is given parts along an axis."""
 
-    def __init__(self, x: Any, axis: int):
+    def __init__(self, x: object, axis: int):
         whole = _element(x, drop=0)
         shape: list[Any] = list(whole.shape)
         shape[axis] = None
@@ -230,9 +236,7 @@ def _element(x: Any, drop: int = 1) -> Any:
     return _Element(shape[drop:], dtype)
 
 
-def body_of(
-    session: Recorder, function: Callable[..., Any], arguments: Any, *, may_change: bool = False
-) -> Body:
+def body_of(session: Recorder, function: Function, arguments: Any, *, may_change: bool = False) -> Body:
     """Run `function` on tensors like `arguments` and write down what it does.
 
     Args:
@@ -285,12 +289,12 @@ def _parameter(session: Recorder, x: Any) -> Tensor:
     return session.tensor_of(value)
 
 
-def _result(session: Recorder, x: Any) -> Any:
+def _result(session: Recorder, x: object) -> Any:
     is_plain = x is None or isinstance(x, (bool, int, float))
     return x if is_plain else session.value_of(x)
 
 
-def _closed(session: Recorder, parameters: list[Value], nodes: list[Node], outputs: Any) -> Body:
+def _closed(session: Recorder, parameters: list[Value], nodes: list[Node], outputs: object) -> Body:
     """A body whose outer Values are replaced by inputs of its own."""
     for node in nodes:
         if node.function is None:

@@ -67,7 +67,7 @@ class _Side:
 
     results: Any
     effects: Effects
-    left: Any
+    left: object
 
 
 def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
@@ -146,7 +146,7 @@ def _left(session: Session, sides: dict[bool, _Side], rule: Training) -> Any:
     raise session.unsupported("Layers behind this one would find `training` turned round.")
 
 
-def _follows(left: Any) -> bool:
+def _follows(left: object) -> bool:
     return is_flag(left) and left.rule.fixed is None
 
 
@@ -202,7 +202,7 @@ def _refusing(
     name = "RefuseInference" if mode else "RefuseTraining"
     target = LayerSpec(f"kerasfx.layers.{name}", {"message": what})
 
-    def refusing(x: Any) -> Any:
+    def refusing(x: object) -> Any:
         value = session.value_of(x)
         if not isinstance(value, Value):
             return x
@@ -328,7 +328,7 @@ class _Merge:
             value.shape = map_values(lambda v: swap.get(v, v), value.shape)
         return True
 
-    def _joined(self, x: Any, y: Any) -> Any:
+    def _joined(self, x: object, y: object) -> Any:
         if isinstance(x, Value):
             return self._choice(x, y)
         chosen = {v: self._choice(v, w) for v, w in zip(values_in(x), values_in(y), strict=True)}
@@ -453,7 +453,7 @@ def _target(node: Node) -> Any:
     return ("layer", node.spec.class_name, _frozen(node.spec.config)) if node.spec else node.target
 
 
-def _frozen(x: Any) -> Any:
+def _frozen(x: object) -> Any:
     if isinstance(x, dict):
         return "dict", tuple((k, _frozen(v)) for k, v in x.items())
     if isinstance(x, (list, tuple)):
@@ -488,7 +488,7 @@ def _confine(graph: Graph, node: Node, training: bool, rule: Training) -> None:
         graph.set_arguments(node, node.args, {**node.kwargs, "training": False})
 
 
-def _trains_differently(layer: Any) -> bool:
+def _trains_differently(layer: keras.Layer) -> bool:
     """Whether what `layer` does may depend on `training`: it draws, updates its state, or is custom."""
     if not internals.takes_training(layer):
         return False
@@ -515,7 +515,7 @@ def _choose(session: Session, inference: Any, training: Any, same: dict[Value, V
     return _choose_tensor(session, inference, training, same)
 
 
-def _same_python_value(inference: Any, training: Any, same: dict[Value, Value]) -> bool:
+def _same_python_value(inference: object, training: object, same: dict[Value, Value]) -> bool:
     """Whether both modes return the same number, size, word or other thing that is no tensor."""
     if isinstance(inference, Dim) and isinstance(training, Dim):
         return inference.same_as(map_values(lambda v: same.get(v, v), training))
@@ -527,7 +527,7 @@ def _same_python_value(inference: Any, training: Any, same: dict[Value, Value]) 
     return inference == training if is_plain else inference is training
 
 
-def _choose_tensor(session: Session, inference: Any, training: Any, same: dict[Value, Value]) -> Any:
+def _choose_tensor(session: Session, inference: object, training: object, same: dict[Value, Value]) -> Any:
     values = [session.value_of(x) for x in (inference, training)]
     if any(not isinstance(v, Value) for v in values):
         why = f"inference returns {_shown(inference)} where training returns {_shown(training)}"
@@ -560,7 +560,7 @@ def _select(session: Session, a: Value, b: Value) -> Value:
     return session.finish(node, specs_like(a)).value
 
 
-def _masked(mask: Any, same: dict[Value, Value]) -> Value | None:
+def _masked(mask: object, same: dict[Value, Value]) -> Value | None:
     value = getattr(mask, "value", None)
     return same.get(value, value) if isinstance(value, Value) else None
 
@@ -576,7 +576,7 @@ def _unlike(session: Session, why: str) -> UnsupportedOperationError:
     )
 
 
-def _shown(x: Any) -> str:
+def _shown(x: object) -> str:
     """A structure as the user wrote it, without the names of ours."""
     if isinstance(x, (list, tuple, dict)):
         return f"a {type(x).__name__} of {len(x)}"

@@ -7,7 +7,7 @@ loop of a few known steps is unrolled, so that the layers in it stay layers; any
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,11 +22,12 @@ from kerasfx.keras_api import internals
 from kerasfx.tracing.control.bodies import UNROLLED
 from kerasfx.tracing.layers.calls import run_inside
 from kerasfx.tracing.native.twins import arguments_of
+from kerasfx.tracing.recorder import Args, Function, Kwargs
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.effects import Effects
 
 
-def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+def patches() -> Iterator[tuple[Any, str, Function]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     yield keras.layers.TimeDistributed, "call", functools.partial(_stand_in, _time_distributed)
     yield keras.layers.RNN, "call", _with_open_cells
@@ -43,21 +44,27 @@ def _not_fused(session: Session, *_: Any) -> Any:
     raise NotImplementedError
 
 
-def _stand_in(recorder: Callable[..., Any], session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _stand_in(
+    recorder: Function,
+    session: Session,
+    original: Function,
+    args: Args,
+    kwargs: Kwargs,
+) -> Any:
     given = arguments_of(original, args, kwargs)
     if not session.in_user_code or given is None:
         return original(*args, **kwargs)
     return recorder(session, *(value for value, _ in given.values()))
 
 
-def _with_open_cells(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
+def _with_open_cells(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """`RNN.call`, which calls stacked cells once before the loop, for the shapes of their dropout masks."""
     if session.in_user_code:
         _open_cells(session)
     return original(*args, **kwargs)
 
 
-def _is_short(steps: Any) -> bool:
+def _is_short(steps: object) -> bool:
     return isinstance(steps, int) and steps <= UNROLLED
 
 
@@ -66,7 +73,9 @@ def _time_first(x: Any) -> Any:
     return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
 
 
-def _time_distributed(session: Session, layer: Any, inputs: Any, training: Any, mask: Any) -> Any:
+def _time_distributed(
+    session: Session, layer: keras.Layer, inputs: object, training: object, mask: object
+) -> Any:
     """`TimeDistributed.call`: that of the inner layer, without what `Layer.__call__` does around it."""
     inner = layer.layer
     options = {"training": training} if internals.takes_training(inner) else {}
@@ -97,7 +106,7 @@ class _Loop:
         gives_zeros: Whether a masked step gives zeros.
     """
 
-    cell: Callable[..., Any]
+    cell: Function
     states: Any
     is_unrolled: bool
     gives_zeros: bool
@@ -112,7 +121,7 @@ class _Loop:
         """Whether a masked step gives the output of the step before, which a loop then carries."""
         return self.is_unrolled or not (self.gives_zeros or self.is_scan)
 
-    def step(self, flat_states: list[Any], before: Any, x: Any, mask: Any) -> tuple[Any, list[Any]]:
+    def step(self, flat_states: list[Any], before: object, x: Any, mask: object) -> tuple[Any, list[Any]]:
         """One step: the output and the new states."""
         states = keras.tree.pack_sequence_as(self.states, flat_states)
         output, new_states = self.cell(x, tuple(states))
@@ -122,7 +131,7 @@ class _Loop:
         output = self._where(mask, output, self._instead(output, before, states))
         return output, [self._where(mask, *pair) for pair in zip(flat, flat_states, strict=True)]
 
-    def _instead(self, output: Any, before: Any, states: Any) -> Any:
+    def _instead(self, output: Any, before: object, states: Any) -> Any:
         """What a masked step gives."""
         if self.repeats_output:
             return before
@@ -131,7 +140,7 @@ class _Loop:
         # JAX takes the first state for the output of the step before; of stacked cells, that of the last.
         return states[-1][0] if keras.tree.is_nested(states[0]) else states[0]
 
-    def _where(self, mask: Any, x: Any, otherwise: Any) -> Any:
+    def _where(self, mask: object, x: Any, otherwise: object) -> Any:
         rank = 2 if self.is_scan else len(x.shape)
         return ops.where(ops.expand_dims(mask, tuple(range(1, rank))), x, otherwise)
 
@@ -139,16 +148,16 @@ class _Loop:
 def _rnn(
     session: Session,
     step_function: Any,
-    inputs: Any,
-    initial_states: Any,
-    go_backwards: Any,
-    mask: Any,
-    constants: Any,
-    unroll: Any,
-    input_length: Any,
-    time_major: Any,
-    zero_output_for_mask: Any,
-    return_all_outputs: Any,
+    inputs: object,
+    initial_states: object,
+    go_backwards: bool,
+    mask: object,
+    constants: object,
+    unroll: bool,
+    input_length: object,
+    time_major: bool,
+    zero_output_for_mask: bool,
+    return_all_outputs: bool,
 ) -> Any:
     """Record the loop of an RNN; returns the last output, all outputs and the last states."""
     _open_cells(session)

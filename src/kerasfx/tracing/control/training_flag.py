@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from kerasfx.errors import TrainingBranchError, describe
 from kerasfx.ir import Training
@@ -31,14 +31,14 @@ class TrainingFlag:
         session: Recorder,
         *,
         from_context: bool,
-        bare: Any = None,
-        alone: Any = None,
+        bare: object = None,
+        alone: object = None,
         fixed: bool | None = None,
     ):
         self._session = session
         self.rule = Training(fixed, from_context, _truth(bare), _truth(alone))
 
-    def or_default(self, default: Any) -> TrainingFlag:
+    def or_default(self, default: object) -> TrainingFlag:
         """The same flag for a `call` with a default, which Keras takes where nobody has said anything."""
         rule = self.rule
         bare, alone = (default if x is None else x for x in (rule.bare, rule.alone))
@@ -90,10 +90,10 @@ class TrainingFlag:
         return id(self)
 
 
-def is_flag(x: Any) -> TypeGuard[TrainingFlag]:
+def is_flag(x: object) -> TypeGuard[TrainingFlag]:
     """Whether `x` stands for `training`."""
     return isinstance(x, TrainingFlag)
 
 
-def _truth(x: Any) -> bool | None:
+def _truth(x: object) -> bool | None:
     return None if x is None else bool(x)

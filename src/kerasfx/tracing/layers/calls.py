@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -45,6 +45,7 @@ from kerasfx.tracing.layers.frames import Frame, ModelCall
 from kerasfx.tracing.layers.reading import identity_test_of_training, values_branched_on
 from kerasfx.tracing.native import memory
 from kerasfx.tracing.native.calls import followed, following_attributes
+from kerasfx.tracing.recorder import Args, Function, Kwargs
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.state.leftovers import forget
@@ -56,7 +57,13 @@ from kerasfx.tracing.where import failing_line, fault_of_ours, source_line
 NOT_RECOMPUTED = "the result keeps in memory what the original computes again in the backward pass"
 
 
-def call_layer(session: Session, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
+def call_layer(
+    session: Session,
+    original: Function,
+    layer: keras.Layer,
+    args: Args,
+    kwargs: Kwargs,
+) -> Any:
     """Run `Layer.__call__` inside a frame; a custom layer that cannot be opened is kept whole."""
     parent = session.frames[-1].path if session.frames else ""
     path = session.paths.of_layer(layer, parent) if session.frames else ""
@@ -101,7 +108,7 @@ def call_layer(session: Session, original: Callable[..., Any], layer: Any, args:
     return _call_kept(session, original, frame, failure)
 
 
-def _settle_training(session: Session, layer: Any, args: Any, kwargs: Any) -> None:
+def _settle_training(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> None:
     """Let the call context hold what `layer` finds there, as far as the mode is not known while tracing.
 
     Keras passes on what the context holds, and takes the default of `call` if that is None. While tracing it
@@ -120,7 +127,7 @@ def _settle_training(session: Session, layer: Any, args: Any, kwargs: Any) -> No
     internals.set_training_of_context(found)
 
 
-def _is_left_for_a_while(session: Session, found: Any) -> bool:
+def _is_left_for_a_while(session: Session, found: object) -> bool:
     """Whether a layer before, called with a fixed `training`, left it for the layer that `call` calls next.
 
     On JAX `fit` and `predict` run `call` of a model outside of a call context, where nothing is left.
@@ -129,13 +136,13 @@ def _is_left_for_a_while(session: Session, found: Any) -> bool:
     return is_direct and keras.backend.backend() == "jax" and isinstance(session.root, keras.Model)
 
 
-def says_training(layer: Any, args: Any, kwargs: Any) -> bool:
+def says_training(layer: keras.Layer, args: Args, kwargs: Kwargs) -> bool:
     """Whether a call of `layer` with these arguments names `training` itself."""
     names = internals.parameters_of_call(layer)
     return "training" in kwargs or "training" in names[: len(args)]
 
 
-def operation_of_graph(operation: Any, training: Any) -> Any:
+def operation_of_graph(operation: keras.Layer, training: TrainingFlag) -> Any:
     """What a Functional model hands to one of its calls: in a bare call, what Keras recorded for the call."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -159,7 +166,7 @@ def _note_call_of_model(session: Session, frame: Frame) -> None:
         session.calls_of_model.append(ModelCall(frame.layer, frame.path, source_line()))
 
 
-def run_call(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
+def run_call(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> Any:
     """Stand in for `Operation.__call__` of a layer: record a leaf, run the `call` of any other."""
     frame = session.frame
     if frame.layer is not layer:
@@ -174,7 +181,7 @@ def run_call(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
     return outputs if layer is session.decisions.forked_layer else _regularized(session, frame, outputs)
 
 
-def run_inside(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
+def run_inside(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> Any:
     """Run the `call` of a layer which the layer around it calls directly, without `Layer.__call__`."""
     path = session.paths.of_layer(layer, session.frame.path)
     frame = _frame(session, layer, path, False, args, kwargs)
@@ -182,7 +189,7 @@ def run_inside(session: Session, layer: Any, args: Any, kwargs: Any) -> Any:
         return _run(session, frame, layer.call, args, kwargs)
 
 
-def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _run(session: Session, frame: Frame, call: Function, args: Args, kwargs: Kwargs) -> Any:
     _require_readable(session, frame)
     if len(session.frames) == 1:
         session.calls_of_model.clear()
@@ -198,7 +205,14 @@ def _run(session: Session, frame: Frame, call: Callable[..., Any], args: Any, kw
         return _checked_outputs(session, call(*args, **kwargs))
 
 
-def _frame(session: Session, layer: Any, path: str, is_leaf: bool, args: Any, kwargs: Any) -> Frame:
+def _frame(
+    session: Session,
+    layer: keras.Layer,
+    path: str,
+    is_leaf: bool,
+    args: Args,
+    kwargs: Kwargs,
+) -> Frame:
     start, effects = len(session.graph.nodes), session.effects.copy()
     return Frame(layer, path, is_leaf, start, effects, tuple(session.findings), args, kwargs)
 
@@ -221,7 +235,7 @@ def _require_readable(session: Session, frame: Frame) -> None:
         )
 
 
-def _as_argument_of_model(x: Any) -> Any:
+def _as_argument_of_model(x: object) -> Any:
     """From the `call` of the model on, who gets `training` got it by hand."""
     return x.handed_to_model() if is_flag(x) else x
 
@@ -284,7 +298,7 @@ def _take_back(session: Session, frame: Frame) -> None:
     session.findings = list(frame.findings)
 
 
-def _call_kept(session: Session, original: Callable[..., Any], frame: Frame, failure: Exception) -> Any:
+def _call_kept(session: Session, original: Function, frame: Frame, failure: Exception) -> Any:
     session.policy.keep(frame.layer, _reason(failure))
     try:
         return call_layer(session, original, frame.layer, frame.args, frame.kwargs)
@@ -351,13 +365,13 @@ def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     return _regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
 
 
-def _refusal(layer: Any, args: Any, kwargs: Any, infer: Callable[..., Any]) -> Refusal:
+def _refusal(layer: keras.Layer, args: Args, kwargs: Kwargs, infer: Function) -> Refusal:
     """What met in the call: its operands, the weights, and the sizes that the layer was made with."""
     wanted = [(args[0].shape[0], *layer.target_shape)] if isinstance(layer, keras.layers.Reshape) else []
     return Refusal(((*args, *wanted), kwargs), infer, [tuple(v.shape) for v in layer.variables])
 
 
-def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> None:
+def _require_tensors(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> None:
     """Refuse to keep a custom layer whole that returns numbers: a flat model would hand tensors on."""
     if builtin_class(type(layer)) is not None:
         return
@@ -373,7 +387,7 @@ def _require_tensors(session: Session, layer: Any, args: Any, kwargs: Any) -> No
         )
 
 
-def _rule(layer: Any) -> Training:
+def _rule(layer: keras.Layer) -> Training:
     """Which `training` the call of a leaf gets, from what the context holds inside of it."""
     found = internals.training_of_context()
     if is_flag(found):
@@ -436,14 +450,14 @@ def _foreign_part(session: Session, frame: Frame) -> str | None:
     return f"it holds {foreign.shown(functions[0])}, a function of other code" if functions else None
 
 
-def _note_masks(session: Session, frame: Frame, outputs: Any) -> None:
+def _note_masks(session: Session, frame: Frame, outputs: object) -> None:
     """Remember the masks that a leaf attached to its results."""
     for tensor in leaves_of(outputs):
         if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
             tensor.value.mask = mask_value(tensor)
 
 
-def _checked_outputs(session: Session, outputs: Any) -> Any:
+def _checked_outputs(session: Session, outputs: object) -> Any:
     """What `call` of an opened layer returned: tensors that are current, and whatever else it likes."""
     for leaf in leaves_of(outputs):
         if isinstance(leaf, TracedTensor):
@@ -451,7 +465,7 @@ def _checked_outputs(session: Session, outputs: Any) -> Any:
     return outputs
 
 
-def _regularized(session: Session, frame: Frame, outputs: Any) -> Any:
+def _regularized(session: Session, frame: Frame, outputs: object) -> Any:
     """`outputs` through layers that only bear the activity regularizer of an opened one."""
     regularizer = frame.layer.activity_regularizer
     if regularizer is None:
@@ -460,7 +474,7 @@ def _regularized(session: Session, frame: Frame, outputs: Any) -> Any:
     return map_leaves(lambda x: _through_identity(session, x, config, frame.path), outputs)
 
 
-def _through_identity(session: Session, x: Any, config: dict[str, Any], path: str) -> Any:
+def _through_identity(session: Session, x: object, config: dict[str, Any], path: str) -> Any:
     if not isinstance(x, TracedTensor):
         return x
     config = {**config, "dtype": x.value.dtype}
@@ -472,7 +486,7 @@ def _through_identity(session: Session, x: Any, config: dict[str, Any], path: st
     return result
 
 
-def _without_flag(structure: Any) -> Any:
+def _without_flag(structure: object) -> Any:
     return map_leaves(lambda x: False if is_flag(x) else x, structure)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+
 from kerasfx.ir import Node, SourceLine
 from kerasfx.reporting import Finding
 from kerasfx.tracing.state.effects import Effects
@@ -24,7 +26,7 @@ class Frame:
         node: Its call in the graph, if it stays whole.
     """
 
-    layer: Any
+    layer: keras.Layer
     path: str
     is_leaf: bool
     start: int
@@ -45,6 +47,6 @@ class ModelCall:
         source: The user's line.
     """
 
-    layer: Any
+    layer: keras.Layer
     path: str
     source: SourceLine | None

@@ -44,11 +44,11 @@ class LeafPolicy:
         """The policy as the user gave it, without what a trace has found out."""
         return LeafPolicy(self._leaves, self._opened)
 
-    def keep(self, layer: Any, reason: str) -> None:
+    def keep(self, layer: keras.Layer, reason: str) -> None:
         """Keep `layer` whole from now on, because of `reason`."""
         self.kept[id(layer)] = reason
 
-    def is_leaf(self, layer: Any, path: str) -> bool:
+    def is_leaf(self, layer: keras.Layer, path: str) -> bool:
         """Whether `layer` at `path` is one node."""
         if self.is_kept(layer, path):
             return True
@@ -56,11 +56,11 @@ class LeafPolicy:
             return False
         return is_plain_leaf(layer)
 
-    def is_kept(self, layer: Any, path: str) -> bool:
+    def is_kept(self, layer: keras.Layer, path: str) -> bool:
         """Whether `layer` has to stay whole, by request or because it could not be opened."""
         return id(layer) in self.kept or self.is_requested(layer, path)
 
-    def is_requested(self, layer: Any, path: str) -> bool:
+    def is_requested(self, layer: keras.Layer, path: str) -> bool:
         """Whether the user asked for `layer` to stay whole."""
         return _selected(layer, path, self._leaves)
 
@@ -110,11 +110,11 @@ def _matches_nothing(argument: str, selector: Selector, layers: Sequence[tuple[s
     )
 
 
-def _selected(layer: Any, path: str, selectors: tuple[Selector, ...]) -> bool:
+def _selected(layer: keras.Layer, path: str, selectors: tuple[Selector, ...]) -> bool:
     return any(_matches(layer, path, s) for s in selectors)
 
 
-def _matches(layer: Any, path: str, selector: Selector) -> bool:
+def _matches(layer: keras.Layer, path: str, selector: Selector) -> bool:
     if isinstance(selector, type):
         return isinstance(layer, selector)
     if isinstance(selector, str):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import keras
+
 from kerasfx.ir import SourceLine
 from kerasfx.keras_api.internals import module_of
 from kerasfx.reporting import Finding
@@ -59,7 +61,7 @@ class _Source:
 _sources: WeakKeyDictionary[type, _Source] = WeakKeyDictionary()
 
 
-def values_branched_on(layer: Any, path: str) -> Iterator[Read]:
+def values_branched_on(layer: keras.Layer, path: str) -> Iterator[Read]:
     """The attributes that `call` of `layer` branches on, if their values are numbers, words or None."""
     for reading in _source(type(layer)).readings:
         try:

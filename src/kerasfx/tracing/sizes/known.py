@@ -19,7 +19,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.ir.build import Spec
-from kerasfx.ir.dims import COMPARISONS, Dim
+from kerasfx.ir.dims import COMPARISONS, Dim, Question
 from kerasfx.runtime import functions
 from kerasfx.tracing import inference
 from kerasfx.tracing.session import Session
@@ -85,7 +85,7 @@ class _Probe:
                 return wrong if all(self._holds(guard.question) for guard in self.guards) else None
         return None
 
-    def size(self, x: Any) -> Any:
+    def size(self, x: object) -> Any:
         """A Dim as a number."""
         return x.at(self._axis) if isinstance(x, Dim) else x
 
@@ -94,7 +94,7 @@ class _Probe:
             raise NotKnownError
         return self.shapes[value][k]
 
-    def _holds(self, question: Any) -> bool:
+    def _holds(self, question: Question) -> bool:
         """Whether Python would get the answer that it got; what is not known yet was not asked before."""
         try:
             sides = self.size(question.dim), self.size(question.other)
@@ -156,7 +156,7 @@ def specs_at(node: Node, size: inference.SizeOf) -> Any:
     raise NotKnownError
 
 
-def _rule(size: Any) -> Any:
+def _rule(size: object) -> Any:
     return size.equal if isinstance(size, Dim) and size.op == "axis" else size
 
 

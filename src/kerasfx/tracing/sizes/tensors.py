@@ -21,7 +21,7 @@ from kerasfx.ir import (
 )
 from kerasfx.runtime import functions
 from kerasfx.tracing.native.sizes import are_sizes
-from kerasfx.tracing.recorder import Held
+from kerasfx.tracing.recorder import Args, Function, Held, Kwargs
 from kerasfx.tracing.tensor import TracedTensor
 
 _NAMES = """
@@ -36,7 +36,7 @@ RANGES = ("keras.ops.arange", "tf.range", "jax.numpy.arange", "torch.arange")
 """Functions whose result has the dtype of the tensors that they are given as limits."""
 
 
-def sizes_again(sizes: Held, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+def sizes_again(sizes: Held, name: str, args: Args, kwargs: Kwargs) -> tuple[Any, Any]:
     """The arguments of a function, where it wants sizes with those that the tensors given hold."""
     held = [x for x in leaves_of((args, kwargs)) if _held(sizes, x) is not None]
     if not held:
@@ -53,12 +53,12 @@ def sizes_again(sizes: Held, name: str, args: Any, kwargs: Any) -> tuple[Any, An
     return bound.args, kwargs
 
 
-def _held(sizes: Held, x: Any) -> np.ndarray | None:
+def _held(sizes: Held, x: object) -> np.ndarray | None:
     return sizes.get(x.value) if type(x) is TracedTensor else None
 
 
-def _again(sizes: Held, structure: Any) -> Any:
-    def leaf(x: Any) -> Any:
+def _again(sizes: Held, structure: object) -> Any:
+    def leaf(x: object) -> Any:
         held = _held(sizes, x)
         return x if held is None else held.tolist()
 
@@ -80,11 +80,11 @@ def note_sizes(sizes: Held, node: Node) -> None:
         sizes[result] = held
 
 
-def _as_array(sizes: Held, x: Any) -> Any:
+def _as_array(sizes: Held, x: object) -> Any:
     return sizes[x] if isinstance(x, Value) else x
 
 
-def _array(x: Any) -> np.ndarray:
+def _array(x: object) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return x
     array = np.empty(np.shape(x) if isinstance(x, (list, tuple)) else (), dtype=object)
@@ -92,12 +92,12 @@ def _array(x: Any) -> np.ndarray:
     return array
 
 
-def _first(x: Any, *args: Any, **kwargs: Any) -> Any:
+def _first(x: object, *args: Any, **kwargs: Any) -> Any:
     return _array(x)
 
 
-def _elementwise(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    def rule(x1: Any, x2: Any) -> Any:
+def _elementwise(function: Callable[[Any, Any], Any]) -> Function:
+    def rule(x1: object, x2: object) -> Any:
         pairs = np.broadcast(_array(x1), _array(x2))
         values = [function(a, b) for a, b in pairs]
         return _array(values).reshape(pairs.shape)
@@ -105,23 +105,23 @@ def _elementwise(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return rule
 
 
-def _reshape(x: Any, newshape: Any) -> Any:
+def _reshape(x: object, newshape: Any) -> Any:
     return _array(x).reshape(newshape)
 
 
-def _get_item(x: Any, key: Any) -> Any:
+def _get_item(x: object, key: Any) -> Any:
     return _array(x)[key]
 
 
-def _expand_dims(x: Any, axis: Any) -> Any:
+def _expand_dims(x: object, axis: Any) -> Any:
     return np.expand_dims(_array(x), axis)
 
 
-def _squeeze(x: Any, axis: Any = None) -> Any:
+def _squeeze(x: object, axis: Any = None) -> Any:
     return np.squeeze(_array(x), axis)
 
 
-def _flip(x: Any, axis: Any = None) -> Any:
+def _flip(x: object, axis: Any = None) -> Any:
     return np.flip(_array(x), axis)
 
 
@@ -133,7 +133,7 @@ def _concatenate(xs: Any, axis: Any = -1) -> Any:
     return np.concatenate([_array(v) for v in xs], axis)
 
 
-RULES: Mapping[str, Callable[..., Any]] = {
+RULES: Mapping[str, Function] = {
     **{f"keras.ops.{n}": _first for n in ("cast", "convert_to_tensor", "copy", "stop_gradient")},
     "keras.ops.add": _elementwise(operator.add),
     "keras.ops.subtract": _elementwise(operator.sub),

@@ -6,6 +6,8 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import keras
+
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.replacing import undone
 from kerasfx.tracing.tensor import TracedTensor
@@ -15,7 +17,7 @@ Attributes = dict[int, tuple[Any, dict[str, Any]]]
 
 
 @contextmanager
-def tensors_forgotten(model: Any) -> Iterator[Attributes]:
+def tensors_forgotten(model: keras.Layer) -> Iterator[Attributes]:
     """Give attributes that the block makes refer to tensors of a trace back what they were before.
 
     Yields:
@@ -37,7 +39,7 @@ def forget(layers: Iterable[Any], before: Attributes, made_by: Container[Any] | 
                 del now[name]
 
 
-def _holds_traced(value: Any, made_by: Container[Any] | None) -> bool:
+def _holds_traced(value: object, made_by: Container[Any] | None) -> bool:
     items = (
         value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
     )

@@ -13,6 +13,7 @@ from kerasfx.ir import (
 )
 from kerasfx.keras_api import internals
 from kerasfx.passes.legalize.tie_to_outputs import MetricCall
+from kerasfx.tracing.recorder import Args, Function, Kwargs
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.state.variables import refused_metric
 from kerasfx.tracing.tensor import TracedTensor, mask_value
@@ -35,22 +36,22 @@ def patches() -> Iterator[tuple[Any, str, Any]]:
                 yield cls, "update_state", _update
 
 
-def _update(session: Session, original: Any, args: Any, kwargs: Any) -> Any:
-    metric, *args = args
+def _update(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    metric, *given = args
     if not any(x is metric for x in internals.metrics_of_layers(session.root)):
-        return original(metric, *args, **kwargs)
+        return original(metric, *given, **kwargs)
     if not _is_of_keras(metric):
         what = f"A metric of the class {type(metric).__name__} is updated inside `call`: '{metric.name}'."
         raise refused_metric(session, what)
-    tensors = [x for x in leaves_of((args, kwargs)) if isinstance(x, TracedTensor)]
+    tensors = [x for x in leaves_of((given, kwargs)) if isinstance(x, TracedTensor)]
     masks = {x.value: mask_value(x) for x in tensors}
-    args, kwargs = map_leaves(session.value_of, (tuple(args), kwargs))
-    call = MetricCall(metric, args, kwargs, masks, session.frame.path, source_line())
+    values, by_name = map_leaves(session.value_of, (tuple(given), kwargs))
+    call = MetricCall(metric, values, by_name, masks, session.frame.path, source_line())
     session.effects.metric_calls.append(call)
     return None
 
 
-def _is_of_keras(metric: Any) -> bool:
+def _is_of_keras(metric: keras.Metric) -> bool:
     """Whether a process without the user's code can make such a metric."""
     wraps_a_function = type(metric) is keras.metrics.MeanMetricWrapper
     return internals.module_of(type(metric)).startswith("keras.") and not wraps_a_function

@@ -10,15 +10,17 @@ from __future__ import annotations
 import functools
 import inspect
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.tracing.bindings import Bindings, is_library
-from kerasfx.tracing.recorder import Recorder
+from kerasfx.tracing.recorder import Args, Function, Kwargs, Recorder
 from kerasfx.tracing.where import called_by_user, source_line
 
 _READ_ONLY = ("getstate", "get_state", "get_bit_generator")
@@ -26,7 +28,7 @@ _READ_ONLY = ("getstate", "get_state", "get_bit_generator")
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
-def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+def patches() -> Iterator[tuple[Any, str, Function]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     yield np.random, "default_rng", _unseeded
     names = _names()
@@ -47,7 +49,7 @@ def _bindings() -> Bindings:
     return Bindings(_names())
 
 
-def _drawing_functions(module: Any) -> list[tuple[str, Any]]:
+def _drawing_functions(module: ModuleType) -> list[tuple[str, Any]]:
     """The methods of the generator of the process that a module has as functions."""
     return [
         (name, value)
@@ -56,21 +58,21 @@ def _drawing_functions(module: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _draw(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _draw(name: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     # Keras takes the seeds of initializers from Python's numbers.
     if session.in_user_code and called_by_user():
         raise _refusal(session, f"`call` draws from {name}.", session.locate(source_line()))
     return original(*args, **kwargs)
 
 
-def _unseeded(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _unseeded(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if all(x is None for x in (*args, *kwargs.values())):
         return _draw("numpy.random.default_rng()", session, original, args, kwargs)
     return original(*args, **kwargs)
 
 
 @contextmanager
-def refusing_draws(session: Recorder, layer: Any) -> Iterator[None]:
+def refusing_draws(session: Recorder, layer: keras.Layer) -> Iterator[None]:
     """Raise at the end of the block where the code in it drew from a generator of its own.
 
     Raises:
@@ -83,7 +85,7 @@ def refusing_draws(session: Recorder, layer: Any) -> Iterator[None]:
         raise _refusal(session, "`call` draws from a generator of Python or NumPy.", session.locate(None))
 
 
-def _globals_of(layer: Any) -> dict[str, Any]:
+def _globals_of(layer: keras.Layer) -> dict[str, Any]:
     """The globals that `call` of `layer` reads, also of code that was executed outside of any module."""
     call = getattr(layer.call, "__func__", layer.call)
     call = inspect.unwrap(call) if inspect.isfunction(call) else call

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from kerasfx.ir import (
     FOLLOWS,
     Graph,
@@ -69,7 +71,7 @@ def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None,
     return tied.value
 
 
-def regularizers_that_count(layer: Any, is_tracked: bool) -> dict[str, Any]:
+def regularizers_that_count(layer: keras.Layer, is_tracked: bool) -> dict[str, Any]:
     """The regularizers of a leaf, by their names in its config, where Keras counts others than it says.
 
     Keras counts those that the variables have, if the layer is tracked. One that is set later on a layer
@@ -151,7 +153,7 @@ def _lost_weights(session: Session, waited_for: list[Value]) -> list[Any]:
     return [v for v in session.root.variables if v.regularizer is not None and id(v) not in present]
 
 
-def _regularized(session: Session, variable: Any) -> Value:
+def _regularized(session: Session, variable: keras.Variable) -> Value:
     what = "no output depends on it; the result has it, because its regularizer is a loss"
     session.findings.append(Finding("unused", session.paths.of_variable(variable), what))
     return parameter_value(session, variable)
