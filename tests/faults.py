@@ -115,7 +115,7 @@ FAULTS = (
         "a free size becomes the size of the example",
         "return tuple(None if isinstance(d, Dim) else d for d in value.shape)",
         "return tuple(d.hints[0] if isinstance(d, Dim) else d for d in value.shape)",
-        (CASES, "tests/test_sizes.py", "-k", "class_token or none_in_the_result"),
+        (CASES, "-k", "class_token or subclass_in_functional"),
     ),
     Fault(
         "lost_guard",

@@ -10,7 +10,7 @@ from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown, side_by_side
 from kerasfx.handover import provenance
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.any_keras, pytest.mark.any_backend]
 
 
 class Scaled(keras.Model):

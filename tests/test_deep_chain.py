@@ -12,7 +12,7 @@ import kerasfx
 from kerasfx.comparing import verify
 from kerasfx.runtime.functional import room_for
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.any_keras, pytest.mark.any_backend]
 
 STEPS = 1000
 

@@ -12,7 +12,7 @@ from loaded_elsewhere import (
 )
 from predicting import predicted
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.any_keras, pytest.mark.any_backend]
 
 
 class Unknown(keras.layers.Layer):

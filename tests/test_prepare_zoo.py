@@ -5,9 +5,10 @@ flat, is every variable there, does the oracle call it equivalent, was the origi
 process without the user's code compute the same bits from the file.
 
 TensorFlow is asked everything of every case. On the other backends and on the oldest Keras the optimizer
-step is left to the topics that are about weights, training and gradients; the others differ in what is
-computed forwards, and that is compared there as well. On the oldest Keras what is ours alone is not asked
-again, and JAX and PyTorch are asked the topics in which Keras itself does something for a backend.
+step is left to the topics that are about weights, training and gradients, and what `fit` and `predict` do to
+those in which Keras itself does something for a backend; the others differ in what is computed forwards, and
+that is compared there as well. On the oldest Keras what is ours alone is not asked again, and JAX and PyTorch
+are asked the topics of Keras's own.
 """
 
 import inspect
@@ -200,6 +201,8 @@ def result_is_functional_and_flat(prepared: Prepared) -> None:
     assert {f.what.split()[0] for f in opaque} == expected
     assert not [f for f in opaque if "kerasfx itself failed" in f.what]
     assert all(isinstance(op, keras.Layer) for op in operations_but_masks(prepared.model))
+    # The oracle would take the number of rows that the result allows.
+    assert all(tensor.shape[:1] == (None,) for tensor in prepared.model.inputs)
 
 
 def preparing_again_changes_nothing(prepared: Prepared) -> None:
@@ -224,15 +227,29 @@ def no_variable_is_lost(prepared: Prepared) -> None:
     assert partners == {id(w) for w in prepared.model.variables}
 
 
-def compared_on_random_inputs(prepared: Prepared, gradients: bool) -> Comparison:
+def questions_of_the_oracle(prepared: Prepared) -> Options:
+    """What the oracle is asked of a case on this backend and this Keras."""
+    topic = prepared.topic
+    asks_everything = BACKEND == "tensorflow" and not IS_OLDEST
+    is_thorough = asks_everything or topic in ABOUT_KERAS or topic.startswith("zoo.raw_")
+    is_thorough |= prepared.name in UNLIKE_IN_FIT
+    has_gradients = topic in ABOUT_WEIGHTS and (is_thorough or not IS_OLDEST)
+    # JAX compiles everything anew for another batch size, and only its own functions can object to one.
+    batch_size = BATCH if BACKEND == "jax" and topic != "zoo.raw_jax" else BATCH - 1
+    return Options(
+        batch_sizes=(batch_size,),
+        samples=1,
+        fit=is_thorough,
+        bare=is_thorough,
+        gradients=asks_everything or has_gradients,
+    )
+
+
+def compared_on_random_inputs(prepared: Prepared, options: Options) -> Comparison:
     """The oracle on one sample; its integers lie where those of the case lie."""
     models = prepared.case.model, prepared.model
     pairing = pairing_of(*models)
     ranges = {} if pairing.examples is None else ranges_of(prepared.model, pairing.examples)
-    # JAX compiles everything anew for another batch size, and only its own functions can object to one.
-    is_asked_elsewhere = BACKEND == "jax" and prepared.topic != "zoo.raw_jax"
-    batch_size = BATCH if is_asked_elsewhere else BATCH - 1
-    options = Options(batch_sizes=(batch_size,), samples=1, gradients=gradients)
     return compare_models(*models, replace(pairing, examples=None), options, ranges=ranges)
 
 
@@ -241,12 +258,12 @@ def result_is_equivalent(prepared: Prepared) -> None:
 
     What the inputs of the case themselves give is asked by `outputs_on_the_inputs_of_the_case`.
     """
-    gradients = prepared.topic in ABOUT_WEIGHTS or (BACKEND == "tensorflow" and not IS_OLDEST)
-    comparison = compared_on_random_inputs(prepared, gradients)
+    asked = questions_of_the_oracle(prepared)
+    comparison = compared_on_random_inputs(prepared, asked)
     failed = {check.name for check in comparison.checks if not check.passed}
     assert failed == UNLIKE_IN_FIT.get(prepared.name, set()), str(comparison)
     has_step = "optimizer step" in {check.name for check in comparison.checks}
-    assert has_step is (gradients and prepared.name not in NO_DERIVATIVE), str(comparison)
+    assert has_step is (asked.gradients and prepared.name not in NO_DERIVATIVE), str(comparison)
 
 
 def outputs_on_the_inputs_of_the_case(prepared: Prepared) -> None:
