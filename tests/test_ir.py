@@ -266,8 +266,11 @@ class TestRemove:
         with pytest.raises(GraphError) as caught:
             graph.remove(named(graph, "relu"))
         assert str(caught.value) == (
-            "Node 'relu' cannot be removed: 'relu' is used by exp, tanh.\n"
-            "Replace its uses first: graph.replace_uses(old, new)."
+            "'relu' cannot be removed: 'relu' is used by exp, tanh.\n"
+            "  do:    replace its uses first: graph.replace_uses(old, new)\n"
+            "-> %relu: float32[3, 4] = keras.ops.relu(%x)  # .\n"
+            "   %exp: float32[3, 4] = keras.ops.exp(%relu)  # .\n"
+            "   %tanh: float32[3, 4] = keras.ops.tanh(relu.shape[0])  # ."
         )
 
     def test_refuses_a_node_that_gives_an_output(self):

@@ -102,7 +102,7 @@ def sizes_become_tensors_by(hook: Callable[[Any], Any]) -> Iterator[None]:
         _as_tensor.reset(token)
 
 
-def as_tensor(sizes: Any) -> Any:
+def as_tensor(sizes: object) -> Any:
     """The tensor of a size or of a list of sizes.
 
     Raises:
@@ -232,7 +232,7 @@ class Dim:
         """Whether both are one expression, so equal whatever the sizes are."""
         return isinstance(other, Dim) and self.is_whole == other.is_whole and self.terms == other.terms
 
-    def _decide(self, symbol: str, other: Any, answer: Any) -> Any:
+    def _decide(self, symbol: str, other: object, answer: Any) -> Any:
         hook = _decision.get()
         if hook is not None:
             hook(Question(self, symbol, other, answer))
@@ -250,11 +250,13 @@ class Dim:
         return self._decide("float", None, float(self.hints[0]))
 
     @classmethod
-    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        cls, function: object, types: object, args: object = (), kwargs: object = None
+    ) -> Any:
         """Tells PyTorch to take such arguments; a mode of the trace sees the calls first."""
         return NotImplemented
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: object) -> Any:
         return as_tensor(self)[key]
 
     def __iter__(self) -> Iterator[Any]:
@@ -266,7 +268,7 @@ class Dim:
             return True  # `x.shape[0] or ...`: a tensor without elements is no case to prepare for
         return self._compare(0, "!=")
 
-    def _compare(self, other: Any, symbol: str) -> Any:
+    def _compare(self, other: object, symbol: str) -> Any:
         if not _is_operand(other):
             return NotImplemented
         other = _plain(other)
@@ -281,16 +283,16 @@ class Dim:
     def __ne__(self, other: object) -> Any:
         return False if self.same_as(other) else self._compare(other, "!=")
 
-    def __lt__(self, other: Any) -> bool:
+    def __lt__(self, other: object) -> bool:
         return self._compare(other, "<")
 
-    def __le__(self, other: Any) -> bool:
+    def __le__(self, other: object) -> bool:
         return self._compare(other, "<=")
 
-    def __gt__(self, other: Any) -> bool:
+    def __gt__(self, other: object) -> bool:
         return self._compare(other, ">")
 
-    def __ge__(self, other: Any) -> bool:
+    def __ge__(self, other: object) -> bool:
         return self._compare(other, ">=")
 
     __add__, __radd__ = _operator("+")
@@ -313,7 +315,7 @@ class Dim:
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
 
-    def __pow__(self, other: Any) -> Any:
+    def __pow__(self, other: object) -> Any:
         # A negative power of an int is a float in Python, and an error in TensorFlow.
         return _apply("**", self, float(other) if type(other) is int and other < 0 else other)
 
@@ -348,12 +350,12 @@ class Dim:
 Size = int | Dim
 
 
-def hint(size: Any, which: int = 0) -> Any:
+def hint(size: object, which: int = 0) -> Any:
     """The example size number `which` (0 or 1) of a Dim; anything else comes back as it is."""
     return size.hints[which] if isinstance(size, Dim) else size
 
 
-def _is_operand(x: Any) -> bool:
+def _is_operand(x: object) -> bool:
     return isinstance(x, (Dim, numbers.Real))
 
 
@@ -380,7 +382,7 @@ def _known_comparison(dim: Dim, other: Any, symbol: str) -> bool | None:
     return None
 
 
-def _apply(op: str, *args: Any) -> Any:
+def _apply(op: str, *args: object) -> Any:
     if not all(map(_is_operand, args)):
         return NotImplemented
     dim = _made(op, *map(_plain, args))
@@ -399,7 +401,7 @@ def _named_by(atom: Dim, args: tuple[Any, ...]) -> Dim:
     return next((a for a in args if isinstance(a, Dim) and a.terms == atom.terms), atom)
 
 
-def _made(op: str, *args: Any) -> Dim:
+def _made(op: str, *args: object) -> Dim:
     function = OPERATORS[op]
     return Dim(op, args, tuple(function(*(hint(a, which) for a in args)) for which in (0, 1)))  # pyright: ignore
 

@@ -294,9 +294,10 @@ class Graph(Program):
         for value in node.results:
             if value.users or value in needed:
                 users = ", ".join(n.name for n in value.users) or "the outputs"
-                raise GraphError(
-                    f"Node '{node.name}' cannot be removed: '{value.name}' is used by {users}.\n"
-                    "Replace its uses first: graph.replace_uses(old, new)."
+                raise self._refused(
+                    f"'{node.name}' cannot be removed: '{value.name}' is used by {users}.",
+                    node,
+                    hint="replace its uses first: graph.replace_uses(old, new)",
                 )
         position = self._position(node)
         self._detach(node)

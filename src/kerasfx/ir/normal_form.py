@@ -7,7 +7,7 @@ are equal for all sizes, so that `(t * 2) // 2`, `t + 1 - 1` and `t` need no que
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Protocol
@@ -85,7 +85,7 @@ def difference(a: Any, b: Any) -> Terms:
     return _subtract(_terms(a), _terms(b))
 
 
-def _is_whole(x: Any) -> bool:
+def _is_whole(x: object) -> bool:
     return type(x) is int or type(getattr(x, "hints", (None,))[0]) is int
 
 
@@ -105,7 +105,7 @@ def _part_key(x: Any) -> Any:
     return (type(x).__name__, x) if isinstance(x, (int, float)) else frozenset(x.terms.items())
 
 
-def _combine(pairs: Any) -> Terms:
+def _combine(pairs: Iterable[tuple[Monomial, int]]) -> Terms:
     total: Terms = {}
     for monomial, coefficient in pairs:
         total[monomial] = total.get(monomial, 0) + coefficient
