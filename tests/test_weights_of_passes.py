@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 import kerasfx
-from kerasfx.errors import GraphError, NotInvertibleError, WeightsMismatchError
+from kerasfx.errors import GraphError, NotInPreparedModelError, NotInvertibleError, WeightsMismatchError
 from kerasfx.handover.compiled import compile_like
 from kerasfx.handover.keep_class import keep_class
 from kerasfx.handover.provenance import provenance_of
@@ -488,6 +488,29 @@ def test_what_cannot_be_undone_is_refused_before_anything_is_written():
     np.testing.assert_array_equal(numpy(prepared(data()[0])), numpy(changed(net, mixed)(data()[0])))
 
 
+def test_functions_take_computed_weights(tmp_path):
+    """As a weight of the graph."""
+    net = heads(regularizer="l2")
+
+    def edit(graph):
+        w1, w2 = (v for v in graph.parameters if v.variable.name in ("w1", "w2"))
+        kernel = graph.computed(concatenate([weight(w1), transpose(w2)], 1))
+        last = graph.outputs.node
+        graph.replace(last, graph.make("keras.ops.matmul", graph.inputs, kernel, like=last))
+        graph.prune()
+
+    prepared = changed(net, edit)
+    assert kinds(prepared) == ["InputLayer", "Parameter", "Op"]
+    comparison = is_equivalent(net, prepared)
+    assert failed(comparison) <= {"losses", "in fit", "bare call"}, comparison  # two losses are one
+    np.testing.assert_allclose(losses(reloaded(prepared, tmp_path)).sum(), losses(net).sum(), rtol=1e-6)
+    trained(prepared)
+    assert kerasfx.copy_weights(prepared, net).computed
+    np.testing.assert_array_equal(numpy(net.w2), numpy(prepared.layers[1].weight)[:, 1:].T)
+    with pytest.raises(ValueError, match='weights="share" is not possible'):
+        changed(net, edit, weights="share")
+
+
 def test_computed_weights_are_not_shared():
     net = heads()
     with pytest.raises(ValueError, match=r'weights="share" is not possible: .*concatenate'):
@@ -582,8 +605,19 @@ def test_attributes_are_those_of_the_new_layer():
 
 def test_attributes_that_were_computed_into_others_are_refused():
     prepared = of_class(heads(), rearranged)
-    with pytest.raises(kerasfx.errors.NotInPreparedModelError, match=r"a pass has computed .*concatenate"):
+    with pytest.raises(NotInPreparedModelError, match=r"a pass has computed .*concatenate"):
         _ = prepared.w1
+
+
+def test_a_layer_that_was_replaced_is_refused_as_such():
+    net = convolution()
+    traced = kerasfx.trace(net)
+    folding(traced.graph)
+    prepared = kerasfx.emit(traced)
+    net.norm = net.layers[-1]
+    keep_class(net, prepared, traced.graph, provenance_of(prepared), share=False)
+    with pytest.raises(NotInPreparedModelError, match=r"a pass has put Conv2D '.*' where Batch"):
+        _ = prepared.norm
 
 
 # Changes after that
@@ -595,6 +629,25 @@ def test_lora_of_a_new_layer_does_not_come_home_in_silence():
     prepared.layers[1].enable_lora(1)
     with pytest.raises(WeightsMismatchError, match="other variables than when it was made"):
         kerasfx.copy_weights(prepared, net)
+
+
+# Seeds
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_a_new_layer_may_draw(rate):
+    """Its seed has no counterpart; what it does in training is compared all the same."""
+
+    def edit(graph):
+        node = next(n for n in graph.nodes if n.function == "keras.ops.tanh")
+        drop = graph.make("keras.layers.Dropout", node.results[0], rate=rate)
+        graph.insert_after(node, drop)
+        graph.replace_uses(node.results[0], drop.results[0], except_=(drop,))
+
+    net = built()
+    prepared = changed(net, edit)
+    assert kerasfx.compare(net, prepared, samples=1, modes=("inference",))
+    assert bool(is_equivalent(net, prepared)) == (rate == 0.0)
 
 
 # The oracle catches wrong passes

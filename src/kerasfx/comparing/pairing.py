@@ -35,6 +35,7 @@ class Pairing:
         computed: Variables of the prepared model that are computed from variables of the original.
         unused: Variables of the original that no output depends on, rightly without partner.
         constants: Variables that only the prepared model has: it keeps large constants in them.
+        seeds: Variables that only the prepared model has: layers that a pass has made draw with them.
         layers: Pairs (layer of the original, layer of the prepared model), in execution order.
         call: Calls the original with inputs structured like those of the prepared model.
         examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
@@ -45,6 +46,7 @@ class Pairing:
     computed: tuple[ComputedWeight, ...] = ()
     unused: tuple[keras.Variable, ...] = ()
     constants: tuple[keras.Variable, ...] = ()
+    seeds: tuple[keras.Variable, ...] = ()
     layers: tuple[LayerPair, ...] = ()
     call: Call = call_directly
     examples: Any = None
@@ -91,6 +93,7 @@ def _recorded(a: keras.Layer, b: keras.Layer) -> Pairing | None:
         computed=tuple(known.computed),
         unused=tuple(known.unused),
         constants=tuple(known.constants),
+        seeds=tuple(known.seeds),
         layers=tuple(known.layers),
         call=known.call,
         examples=known.examples,
@@ -183,6 +186,7 @@ def check_variables(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> Check:
     detail = f"{len(pairing.variables)} pairs, {len(pairing.unused)} unused"
     detail += f", {len(pairing.computed)} computed" if pairing.computed else ""
     detail += f", {len(pairing.constants)} constants" if pairing.constants else ""
+    detail += f", {len(pairing.seeds)} seeds of new layers" if pairing.seeds else ""
     return Check(
         name="variables",
         passed=not faults,
@@ -201,7 +205,7 @@ def _unpaired(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> list[str]:
     ours = {id(v) for v, _ in pairing.variables} | {id(v) for v in pairing.unused}
     ours |= {id(v) for weight in pairing.computed for v in weight.originals}
     partners = [*(w for _, w in pairing.variables), *(weight.variable for weight in pairing.computed)]
-    theirs = {id(w) for w in (*partners, *pairing.constants)}
+    theirs = {id(w) for w in (*partners, *pairing.constants, *pairing.seeds)}
     held = {id(w) for w in (*b.variables, *(w for m in metrics_of_layers(b) for w in m.variables))}
     outside = [w for w in partners if id(w) not in held]
     return [

@@ -68,7 +68,7 @@ def make_model(
     require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
     graph.check()
     if weights == "share":
-        require_shareable([v for node in graph.nodes for v in node.weights.values()])
+        require_shareable([v for node in graph.nodes for v in node.inputs])
     with (
         internals.fresh_names(),
         internals.no_call_context(),

@@ -41,6 +41,7 @@ class LayerMaker:
         if key not in made:
             made[key] = layer
             weights.give(layer, node, self.making)
+            self.making.record.seeds += [s for x in internals.all_layers(layer) for s in internals.seeds(x)]
         return _new_tensors(node, layer, outputs, (args, kwargs))
 
     def of_original(self, node: Node, args: Any, kwargs: Any) -> Tensors:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import keras
 
+from kerasfx.emitting import weights
 from kerasfx.emitting.layer_calls import LayerMaker
 from kerasfx.emitting.making import Making, Tensors, static_shape
 from kerasfx.emitting.training import TrainingRules
@@ -15,6 +16,8 @@ from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.placement import hand_over
 from kerasfx.ir import (
     Assignment,
+    Computed,
+    Constant,
     Graph,
     LayerCall,
     LayerSpec,
@@ -168,15 +171,15 @@ class Walk:
 
     def _tensor(self, value: Value) -> Any:
         if value not in self.tensors:
-            make = self._parameter if isinstance(value.producer, Parameter) else self._constant
-            self.tensors[value] = make(value)(self._anchor())
+            self.tensors[value] = WEIGHTS[type(value.producer)](self, value)(self._anchor())
         return self.tensors[value]
 
     def _anchor(self) -> Any:
         """Any tensor, for what takes none and has to stand in the graph."""
         return next(iter(self.tensors.values()))
 
-    def _parameter(self, value: Value) -> layers.Parameter:
+    def parameter(self, value: Value) -> layers.Parameter:
+        """The layer of a variable that functions read."""
         assert isinstance(value.producer, Parameter)
         variable, making = value.producer.variable, self.making
         name = making.name(value.name)
@@ -193,8 +196,28 @@ class Walk:
         self.parameters[value] = layer
         return layer
 
-    def _constant(self, value: Value) -> layers.Constant:
-        array = value.producer.array  # pyright: ignore[reportAttributeAccessIssue]
+    def computed(self, value: Value) -> layers.Parameter:
+        """The layer of a computed weight that functions read."""
+        making, user = self.making, next(iter(value.users))
+        regularizer, constraint = (
+            weights.own_of(value, value.name, kind, user, making) for kind in weights.KINDS
+        )
+        layer = layers.Parameter(
+            list(value.shape),
+            value.dtype,
+            weights.is_trained(value),
+            regularizer,
+            constraint,
+            name=making.name(value.name),
+        )
+        layer.build()
+        weights.compute(layer.weight, value, making)
+        return layer
+
+    def constant(self, value: Value) -> layers.Constant:
+        """The layer of a constant that functions read."""
+        array = value.array
+        assert array is not None
         layer = layers.Constant.of(array, self.making.name(value.name))
         if layer.weight is not None:
             self.making.record.constants.append(layer.weight)
@@ -225,6 +248,14 @@ CALLS: dict[type, Callable[[Walk, Node], Tensors]] = {
     MetricUpdate: Walk.update_metric,
 }
 """How a node is emitted, by the kind of its target."""
+
+
+WEIGHTS: dict[type, Callable[[Walk, Value], keras.layers.Layer]] = {
+    Parameter: Walk.parameter,
+    Computed: Walk.computed,
+    Constant: Walk.constant,
+}
+"""The layer that gives a Value which no node results in, by its producer."""
 
 
 def _is_assigned(parameter: Value) -> bool:

@@ -18,8 +18,9 @@ from kerasfx.emitting.making import Making
 from kerasfx.errors import GraphError, describe
 from kerasfx.handover import recorded
 from kerasfx.handover.computed import ComputedWeight, array_of
+from kerasfx.handover.copying import reachable
 from kerasfx.handover.placement import assign_array, hand_over
-from kerasfx.ir import LayerSpec, Node, Value
+from kerasfx.ir import Node, Value
 from kerasfx.ir.targets import weights_by_name
 from kerasfx.ir.weights import Computed
 from kerasfx.keras_api import internals
@@ -46,6 +47,9 @@ def config_of(node: Node, cls: type, making: Making) -> dict[str, Any]:
     Raises:
         GraphError: The config cannot say it, or the pass has said something else.
     """
+    if node.weights and issubclass(cls, keras.layers.Normalization):
+        why = "it computes with numbers that it makes of its weights when it is adapted or loaded"
+        raise _refusal(node, "they are not what the layer computes with", why, "leave it to functions")
     said = {**dict(_kept(node, cls, making)), **_trainable(node)}
     given = node.spec.config if node.spec else {}
     for key, value in said.items():
@@ -65,7 +69,7 @@ def _kept(node: Node, cls: type, making: Making) -> Iterator[tuple[str, object]]
     found: dict[str, object] = {}
     for name, value in node.weights.items():
         for kind in KINDS:
-            own = _own(node, name, value, kind, making)
+            own = own_of(value, name, kind, node, making)
             key = next((k for k in _keys(name, kind) if k in arguments), None)
             if key is None and own is not None:
                 hint = "leave the weight to functions, whose weights keep theirs"
@@ -83,8 +87,12 @@ def _keys(name: str, kind: str) -> Iterator[str]:
     yield f"{last.removesuffix('_kernel')}_{kind}"
 
 
-def _own(node: Node, name: str, value: Value, kind: str, making: Making) -> object:
-    """The regularizer or constraint that a weight has in the original."""
+def own_of(value: Value, name: str, kind: str, node: Node, making: Making) -> object:
+    """The regularizer or constraint that a weight, which `node` takes as `name`, has in the original.
+
+    Raises:
+        GraphError: It does not go along, because the weight is rearranged.
+    """
     if not isinstance(value.producer, Computed):
         variable = value.variable
         if variable is None:
@@ -133,7 +141,7 @@ def _trainable(node: Node) -> dict[str, bool]:
     Keras saves it for a whole layer: of a Dense whose bias alone is frozen, a file forgets that it is.
     """
     slots = (node.spec.slots if node.spec else None) or {}
-    by_name = {name: _is_trained(value) for name, value in node.weights.items()}
+    by_name = {name: is_trained(value) for name, value in node.weights.items()}
     if node.spec and node.spec.config.get("trainable") is False:
         return {"trainable": any(by_name.values())}
     moving = [name for name, trained in by_name.items() if trained and not slots[name].trainable]
@@ -153,7 +161,8 @@ def _trainable(node: Node) -> dict[str, bool]:
     return {"trainable": all(asked.values())} if asked else {}
 
 
-def _is_trained(value: Value) -> bool:
+def is_trained(value: Value) -> bool:
+    """Whether a weight is trained in the original, or is computed from one that is."""
     if isinstance(value.producer, Computed):
         return any(v.variable.trainable for v in value.producer.expression.parameters)
     return value.variable is not None and bool(value.variable.trainable)
@@ -172,26 +181,43 @@ def give(layer: keras.layers.Layer, node: Node, making: Making) -> None:
     slots: dict[str, keras.Variable] = weights_by_name(layer)
     for name, value in node.weights.items():
         _give(layer, slots[name], value, making)
+        if making.share and _is_held(slots[name], layer):
+            hint = 'weights="copy", or leave the weight to functions'
+            raise _refusal(node, f"'{name}' cannot be put in the place of the layer's own", "", hint)
     if node.weights:
         making.record.new_layers.append((layer, list(layer.variables)))
 
 
+def _is_held(own: keras.Variable, layer: keras.layers.Layer) -> bool:
+    """Whether a layer still has `own` somewhere, in a list for one, where a shared variable should be."""
+    if any(own is v for v in layer.variables):
+        return False
+    parts = internals.all_layers(layer)
+    held = (x for part in parts for x in internals.attributes_of_class(part).values())
+    return any(x is own for value in held for x in reachable(value))
+
+
 def _give(layer: keras.layers.Layer, own: keras.Variable, value: Value, making: Making) -> None:
-    variable, record = value.variable, making.record
+    variable = value.variable
     if variable is None:
-        assign_array(own, array_now(value))
-        own.trainable = _is_trained(value)
-        if isinstance(value.producer, Computed) and value.producer.expression.parameters:
-            record.computed.append(ComputedWeight.of(own, value.producer.expression))
-        else:
-            record.constants.append(own)
+        compute(own, value, making)
     elif making.share:
         internals.put_in_place(layer, own, variable)
-        record.variables.append((variable, variable))
+        making.record.variables.append((variable, variable))
     else:
         own.trainable = variable.trainable
         hand_over(own, variable)
-        record.variables.append((variable, own))
+        making.record.variables.append((variable, own))
+
+
+def compute(own: keras.Variable, value: Value, making: Making) -> None:
+    """Give a variable of the model what `value`, which is no variable of the original, is now."""
+    assign_array(own, array_now(value))
+    own.trainable = is_trained(value)
+    if isinstance(value.producer, Computed) and value.producer.expression.parameters:
+        making.record.computed.append(ComputedWeight.of(own, value.producer.expression))
+    else:
+        making.record.constants.append(own)
 
 
 def array_now(value: Value) -> np.ndarray:
@@ -219,8 +245,7 @@ def require_shareable(values: list[Value]) -> None:
 
 
 def _refusal(node: Node, what: str, why: str, hint: str) -> GraphError:
-    assert isinstance(node.target, LayerSpec)
-    kind = node.target.class_name.rpartition(".")[2]
+    kind = node.spec.class_name.rpartition(".")[2] if node.spec else node.function
     where = f"{node.path or 'the model'}" + (f", {node.source.in_full}" if node.source else "")
     message = f"Node '{node.name}' ({kind}) cannot have the weights that it was given: {what}."
     return GraphError(describe(message, where=where, why=why, hint=hint))

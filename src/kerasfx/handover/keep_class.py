@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any, cast
 
 import keras
@@ -134,6 +134,7 @@ class _Attributes:
         self.changed = {id(call.layer) for call in calls if "activation" in call.config}
         self.layers = {id(x): y for x, y in record.layers}
         self.variables = {id(v): w for v, w in record.variables}
+        self.new = {id(w): layer for layer, variables in record.new_layers for w in variables}
         self.computed = {id(v): c for c in record.computed for v in c.originals}
         made = {layer.name: layer for layer in prepared.layers}
         alone = {key: v.name for key, v in counted_alone(graph).items() if key not in self.computed}
@@ -185,9 +186,22 @@ class _Attributes:
             raise _RefusedError(f"{kind} was split: its activation is a layer of its own")
         if id(layer) in self.layers:
             return self.layers[id(layer)]
+        successor = next((self.new[id(w)] for w in self._partners(layer) if id(w) in self.new), None)
+        if successor is not None:
+            raise _RefusedError(
+                f"a pass has put {type(successor).__name__} '{successor.name}' where {kind} was"
+            )
         if self._is_in_graph(layer):
             raise _RefusedError(f"{kind} was opened: the prepared model has the layers inside it")
         return self._copied(layer)
+
+    def _partners(self, layer: keras.layers.Layer) -> Iterator[keras.Variable]:
+        """The variables of the prepared model that the own ones of `layer` have become, or gone into."""
+        for key in map(id, internals.own_state(layer)):
+            if key in self.variables:
+                yield self.variables[key]
+            if key in self.computed:
+                yield self.computed[key].variable
 
     def _is_in_graph(self, layer: keras.layers.Layer) -> bool:
         inside = internals.all_layers(layer)

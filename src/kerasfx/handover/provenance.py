@@ -28,6 +28,7 @@ class Provenance:
         constants: Variables of the prepared model that hold constants.
         layers: Pairs (layer of the original, layer of the prepared model), in order of execution.
         new_layers: Layers that a pass has put into the graph, with the variables that each was made with.
+        seeds: The states of the generators that such layers draw with.
         sizes: Shape of each input, by name, with the sizes that it was traced with.
         examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
         findings: What the user should know of how the layers were made.
@@ -41,6 +42,7 @@ class Provenance:
     constants: list[keras.Variable] = field(default_factory=list)
     layers: list[tuple[keras.layers.Layer, keras.layers.Layer]] = field(default_factory=list)
     new_layers: list[tuple[keras.layers.Layer, list[keras.Variable]]] = field(default_factory=list)
+    seeds: list[keras.Variable] = field(default_factory=list)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     examples: Any = None
     findings: list[Finding] = field(default_factory=list)
