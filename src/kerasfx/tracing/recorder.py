@@ -290,7 +290,7 @@ class Trace(Recorder, Protocol):
     clashes: Clashes
 
 
-Replacement = Callable[[Any, Function, tuple[Any, ...], dict[str, Any]], Any]
+Replacement = Callable[[Any, Function, Args, Kwargs], Any]
 """`replacement(trace, original, args, kwargs)`: what runs in the place of `original`."""
 
 Patch = tuple[object, str, Any]

@@ -6,12 +6,12 @@ The prepared model does not need einops. Nothing is registered there, so nothing
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
 
-from kerasfx.tracing.recorder import Recorder
+from kerasfx.tracing.recorder import Args, Function, Kwargs, Recorder
 from kerasfx.tracing.tensor import TracedTensor
 
 
@@ -22,7 +22,7 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
             yield module, "get_backend", _backend_of
 
 
-def _backend_of(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _backend_of(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     (tensor,) = args
     if not issubclass(type(tensor), TracedTensor):
         return original(tensor)
@@ -49,22 +49,23 @@ class _Recording:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)
 
-    def is_float_type(self, x: Any) -> bool:
+    def is_float_type(self, x: TracedTensor) -> bool:
         return _is_float(x)
 
-    def shape(self, x: Any) -> _Shape:
+    def shape(self, x: TracedTensor) -> _Shape:
         return _Shape(x.value.shape)
 
-    def reshape(self, x: Any, shape: Any) -> Any:
+    def reshape(self, x: TracedTensor, shape: Iterable[Any]) -> Any:
         return keras.ops.reshape(x, tuple(shape))
 
-    def transpose(self, x: Any, axes: Any) -> Any:
+    def transpose(self, x: TracedTensor, axes: Iterable[int]) -> Any:
         return keras.ops.transpose(x, tuple(axes))
 
-    def add_axes(self, x: Any, n_axes: int, pos2len: dict[int, Any]) -> Any:
+    def add_axes(self, x: TracedTensor, n_axes: int, pos2len: dict[int, Any]) -> Any:
+        wide: Any = x
         for axis in pos2len:
-            x = keras.ops.expand_dims(x, axis)
-        return keras.ops.broadcast_to(x, [pos2len.get(k, d) for k, d in enumerate(x.value.shape)])
+            wide = keras.ops.expand_dims(wide, axis)
+        return keras.ops.broadcast_to(wide, [pos2len.get(k, d) for k, d in enumerate(wide.value.shape)])
 
     def stack_on_zeroth_dimension(self, tensors: list[Any]) -> Any:
         return keras.ops.stack(tensors)
@@ -72,18 +73,18 @@ class _Recording:
     def concat(self, tensors: list[Any], axis: int) -> Any:
         return keras.ops.concatenate(tensors, axis=axis)
 
-    def reduce(self, x: Any, operation: str, axes: tuple[int, ...]) -> Any:
+    def reduce(self, x: TracedTensor, operation: str, axes: tuple[int, ...]) -> Any:
         # Integers are summed up in other dtypes by each backend.
         keeps_dtype = _is_float(x) or operation in ("min", "max")
         if keeps_dtype or (x.value.dtype == "bool" and operation in ("any", "all")):
             return getattr(keras.ops, operation)(x, axis=axes)
         return self._own.reduce(x, operation, axes)
 
-    def einsum(self, pattern: str, *tensors: Any) -> Any:
+    def einsum(self, pattern: str, *tensors: TracedTensor) -> Any:
         if all(_is_float(x) for x in tensors):
             return keras.ops.einsum(pattern, *tensors)
         return self._own.einsum(pattern, *tensors)
 
 
-def _is_float(x: Any) -> bool:
+def _is_float(x: TracedTensor) -> bool:
     return "float" in keras.backend.standardize_dtype(x.dtype)

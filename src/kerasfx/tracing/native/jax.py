@@ -24,10 +24,12 @@ from kerasfx.tracing.native.calls import call, name_of
 from kerasfx.tracing.native.jax_twins import TABLE
 from kerasfx.tracing.native.twins import arguments_of
 from kerasfx.tracing.recorder import (
+    Args,
     Arguments,
     Dialect,
     Function,
     Keywords,
+    Kwargs,
     Patch,
     Recorder,
     Twin,
@@ -121,7 +123,7 @@ STRONGER = {"float32": ("float16", "bfloat16"), "int32": ("int8", "int16", "uint
 """Dtypes that win against a weakly typed tensor of this dtype, and lose against any other."""
 
 
-def _refuse_weak(session: Recorder, structure: Any) -> None:
+def _refuse_weak(session: Recorder, structure: object) -> None:
     """Refuse to mix dtypes where JAX may look at more than the dtypes.
 
     `jnp.where(x > 0, 1.0, 0.0)` is a weakly typed float32: times a float16 it gives float16.
@@ -160,14 +162,14 @@ def _ufunc_class() -> Any:
     return jnp.ufunc
 
 
-def _with_signature(function: Any) -> Callable[..., Any]:
+def _with_signature(function: Function) -> Callable[..., Any]:
     """The call of a `jnp.ufunc`, whose own signature is `*args`."""
     if function.nin == 1:
         return lambda x: function(x)
     return lambda x1, x2: function(x1, x2)
 
 
-def _plain(session: Recorder, x: Any) -> Any:
+def _plain(session: Recorder, x: object) -> Any:
     """An argument as a saved model can hold it."""
     if isinstance(x, (type, np.dtype)):
         return _dtype_name(x)
@@ -176,7 +178,7 @@ def _plain(session: Recorder, x: Any) -> Any:
     return _raw_key(session, x) if _is_typed_key(x) else _number_of(x)
 
 
-def _dtype_name(x: Any) -> Any:
+def _dtype_name(x: object) -> Any:
     import jax
 
     try:
@@ -316,7 +318,7 @@ def _jit_patches() -> Iterator[Patch]:
         yield pjit, "_run_python_pjit", _run_unless_inlined
 
 
-def _infer_or_inline(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _infer_or_inline(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     function, _, call_args, call_kwargs = args
     if not session.in_user_code or not session.is_traced((call_args, call_kwargs)):
         return original(*args, **kwargs)
@@ -329,7 +331,7 @@ def _infer_or_inline(session: Recorder, original: Any, args: Any, kwargs: Any) -
     return _Inlined(function(*call_args, **call_kwargs)), []
 
 
-def _run_unless_inlined(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _run_unless_inlined(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not isinstance(args[0], _Inlined):
         return original(*args, **kwargs)
     jaxpr = SimpleNamespace(effects=(), consts=())
@@ -343,11 +345,11 @@ def _jitted_functions() -> dict[int, tuple[str, Any]]:
     return {id(f.__wrapped__): (name, f) for name, f in functions if hasattr(f, "_fun")}  # pyright: ignore
 
 
-def _is_of_jax(function: Any) -> bool:
+def _is_of_jax(function: Function) -> bool:
     return (getattr(function, "__module__", None) or "").partition(".")[0] == "jax"
 
 
-def _custom_gradient(kind: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _custom_gradient(kind: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     function, *rest = args
     if not session.in_user_code or not session.is_traced((rest, kwargs)):
         return original(*args, **kwargs)
@@ -357,7 +359,7 @@ def _custom_gradient(kind: str, session: Recorder, original: Any, args: Any, kwa
     raise session.unsupported(f"{_title(function)} has a gradient of its own (jax.{kind}).")
 
 
-def _ufunc(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _ufunc(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     function, *rest = args
     name = name_of(function)
     if name is None or not session.in_user_code or not session.is_traced((rest, kwargs)):
@@ -365,21 +367,21 @@ def _ufunc(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     return call(name, session, function, tuple(rest), kwargs)
 
 
-def _scalar_type(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _scalar_type(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     cls, *rest = args
     if not session.in_user_code or not rest or not isinstance(rest[0], TracedTensor):
         return original(*args, **kwargs)
     return _call("jax.numpy.asarray", rest[0], dtype=cls.dtype.name)
 
 
-def _item_of_constant(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _item_of_constant(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     array, key = args
     if not session.in_user_code or not session.is_traced(key):
         return original(*args, **kwargs)
     return session.traced(array)[key]
 
 
-def _broadcast_shapes(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _broadcast_shapes(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not any(isinstance(d, Dim) for d in leaves_of(args)):
         return original(*args, **kwargs)
     rank = max(map(len, args))
@@ -395,19 +397,19 @@ def _broadcast(a: Any, b: Any) -> Any:
     raise ValueError(f"Incompatible sizes for broadcasting: {a} and {b}")
 
 
-def _same(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _same(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     is_ours = session.in_user_code and session.is_traced(args[:1])
     return args[0] if is_ours else original(*args, **kwargs)
 
 
-def _dropped(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _dropped(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not session.in_user_code or not session.is_traced((args, kwargs)):
         return original(*args, **kwargs)
     session.note("dropped", "jax.debug.print is left out of the prepared model", source_line())
     return None
 
 
-def _checkpoint(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _checkpoint(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """What `call` checkpoints is recorded as it is: the values and gradients are the same."""
     made = original(*args, **kwargs)
     if not session.in_user_code or not args:
@@ -415,20 +417,20 @@ def _checkpoint(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any
     return lambda *a, **k: (args[0] if session.is_traced((a, k)) else made)(*a, **k)
 
 
-def _transform(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _transform(name: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     made = original(*args, **kwargs)
     if not session.in_user_code:
         return made
     return lambda *a, **k: _refuse_traced(f"A function made by {name}", session, made, a, k)
 
 
-def _refuse_traced(what: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_traced(what: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if session.in_user_code and session.is_traced((args, kwargs)):
         raise session.unsupported(f"{what} is called on a tensor, and takes functions that are not recorded.")
     return original(*args, **kwargs)
 
 
-def _title(function: Any) -> str:
+def _title(function: Function) -> str:
     return getattr(function, "__name__", None) or str(function)
 
 
@@ -458,7 +460,7 @@ class Jax(Dialect):
             return OWN_ATTRIBUTES[name](tensor)
         raise AttributeError(f"'Array' object has no attribute '{name}' while it is traced")
 
-    def operand(self, x: Any) -> Any:
+    def operand(self, x: object) -> object:
         """The other side of an operator. Unlike a Python number, a NumPy scalar has a dtype on JAX."""
         return _number_of(x)
 
@@ -488,7 +490,7 @@ class Jax(Dialect):
         """How to say `function` with `keras.ops`, or None."""
         return TABLE.twin(name, function)
 
-    def recorded(self, session: Recorder, result: Any) -> None:
+    def recorded(self, session: Recorder, result: object) -> None:
         """Remember the results of functions of JAX, which may be weakly typed."""
         for tensor in leaves_of(result):
             if isinstance(tensor, TracedTensor):

@@ -11,7 +11,7 @@ from typing import Any
 from keras import ops
 
 from kerasfx.tracing.native.calls import followed
-from kerasfx.tracing.recorder import Recorder
+from kerasfx.tracing.recorder import Args, Function, Kwargs, Recorder
 from kerasfx.tracing.tensor import TracedTensor
 
 _made_in_call: ContextVar[bool] = ContextVar("kerasfx_vmap_made_in_call", default=False)
@@ -35,12 +35,12 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         yield batching, "batch", _batch
 
 
-def _vmap(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _vmap(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     made = original(*args, **kwargs)
     if not session.in_user_code:
         return made
 
-    def mapped(*arguments: Any, **options: Any) -> Any:
+    def mapped(*arguments: Any, **options: object) -> Any:
         token = _made_in_call.set(True)
         try:
             return made(*arguments, **options)
@@ -50,7 +50,7 @@ def _vmap(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     return mapped
 
 
-def _wrap_init(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _wrap_init(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """Let a function of JAX, or a partial of one, that was handed to `vmap` be recorded."""
     function, *rest = args
     if session.in_user_code and getattr(kwargs.get("debug_info"), "traced_for", "") == "vmap":
@@ -58,12 +58,12 @@ def _wrap_init(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     return original(function, *rest, **kwargs)
 
 
-def _is_vmappable(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
+def _is_vmappable(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> bool:
     """JAX asks no more about an argument that knows by itself what its elements are."""
     return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
 
 
-def _axis_size(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _axis_size(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """The number of elements, which `vectorized_map` compares by itself."""
     _, _, values, axes, *_ = args
     if not session.in_user_code or not session.is_traced(values):
@@ -72,7 +72,7 @@ def _axis_size(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     return sizes[0] if sizes else original(*args, **kwargs)
 
 
-def _batch(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _batch(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """Stand in for the step that calls a flat function on all elements at once."""
     made = original(*args, **kwargs)
     function, axis, axes, axes_of_results, *_ = args

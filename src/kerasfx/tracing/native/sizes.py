@@ -91,44 +91,44 @@ class SizeVector(tuple[Any, ...]):
             return SizeVector(got)
         return KnownSize(got) if type(got) is int else got
 
-    def _with(self, function: Callable[..., Any], other: Any, reflected: bool = False) -> Any:
+    def _with(self, function: Callable[..., Any], other: object, reflected: bool = False) -> Any:
         others = list(other) if isinstance(other, (tuple, list, np.ndarray)) else [other] * len(self)
         if not all(is_size(x) for x in others) or len(others) != len(self):
             return NotImplemented
         pairs = zip(others, self, strict=True) if reflected else zip(self, others, strict=True)
         return SizeVector(function(a, b) for a, b in pairs)
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: object) -> Any:
         return self._with(operator.add, other)
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self, other: object) -> Any:
         return self._with(operator.add, other, reflected=True)
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: object) -> Any:
         return self._with(operator.sub, other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: object) -> Any:
         return self._with(operator.sub, other, reflected=True)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: object) -> Any:
         return self._with(operator.mul, other)
 
-    def __rmul__(self, other: Any) -> Any:
+    def __rmul__(self, other: object) -> Any:
         return self._with(operator.mul, other, reflected=True)
 
-    def __floordiv__(self, other: Any) -> Any:
+    def __floordiv__(self, other: object) -> Any:
         return self._with(operator.floordiv, other)
 
-    def __mod__(self, other: Any) -> Any:
+    def __mod__(self, other: object) -> Any:
         return self._with(operator.mod, other)
 
 
-def is_size(x: Any) -> bool:
+def is_size(x: object) -> bool:
     """Whether `x` is a size, free or known."""
     return isinstance(x, Dim) or (isinstance(x, (int, np.integer)) and not isinstance(x, bool))
 
 
-def are_sizes(structure: Any) -> bool:
+def are_sizes(structure: object) -> bool:
     """Whether every leaf of a structure is a size, one of them free."""
     leaves = list(leaves_of(structure))
     return all(map(is_size, leaves)) and any(isinstance(x, Dim) for x in leaves)

@@ -32,10 +32,12 @@ from kerasfx.tracing.native.tensorflow_twins import TABLE
 from kerasfx.tracing.native.twins import Table, arguments_of
 from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.recorder import (
+    Args,
     Arguments,
     Dialect,
     Function,
     Keywords,
+    Kwargs,
     Patch,
     Recorder,
     Twin,
@@ -138,22 +140,22 @@ def _dtype_of(x: Any) -> str:
     return keras.backend.standardize_dtype(x.dtype) if hasattr(x, "dtype") else type(x).__name__
 
 
-def _shape(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _shape(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     x = given["input"]
     return SizeVector(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _size(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _size(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     x = given["input"]
     return math.prod(x.value.shape) if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _rank(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _rank(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     x = given["input"]
     return x.ndim if isinstance(x, TracedTensor) else NotImplemented
 
 
-def _same_sizes(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _same_sizes(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     """Conversions of sizes to integers, which keep them sizes."""
     x, *_ = given.values()
     dtype = given.get("dtype")
@@ -163,7 +165,7 @@ def _same_sizes(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     return x if is_size(x) else SizeVector(x)
 
 
-def _concat(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _concat(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     values = given["values"]
     if not isinstance(values, (list, tuple)):
         return NotImplemented
@@ -187,27 +189,27 @@ def _tensor_class() -> type:
     return tf.Tensor
 
 
-def _expand_dims(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _expand_dims(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     size, axis = given["input"], given["axis"]
     return SizeVector([size]) if isinstance(size, Dim) and axis in (0, -1) else NotImplemented
 
 
-def _stack(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _stack(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     values = given["values"]
     is_list = isinstance(values, (list, tuple)) and all(map(is_size, values))
     return SizeVector(values) if is_list and are_sizes(values) else NotImplemented
 
 
-def _unstack(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _unstack(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     return list(given["value"]) if isinstance(given["value"], SizeVector) else NotImplemented
 
 
-def _gather(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _gather(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     sizes, i = given["params"], given["indices"]
     return sizes[i] if isinstance(sizes, SizeVector) and isinstance(i, int) else NotImplemented
 
 
-def _split(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _split(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     sections = given["num_or_size_splits"]
     if isinstance(sections, (list, tuple)):
         if not all(is_size(n) for n in sections) or any(n == -1 for n in sections if isinstance(n, int)):
@@ -218,7 +220,7 @@ def _split(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
     return session.record_op("keras.ops.split", (given["value"], sections), {"axis": given["axis"]})
 
 
-def _pad(session: Recorder, original: Any, given: dict[str, Any]) -> Any:
+def _pad(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     paddings, mode = given["paddings"], given["mode"].lower()
     if not isinstance(paddings, (list, tuple)) or not isinstance(given["constant_values"], (int, float)):
         return NotImplemented
@@ -266,7 +268,7 @@ def _patches_below_the_api() -> Iterator[Patch]:
     yield tf.GradientTape, "__enter__", _refuse_own_gradient
 
 
-def _dispatched(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _dispatched(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     function, function_args, function_kwargs = args
     name = name_of(function)
     if name is None or not session.in_user_code or not session.is_traced((function_args, function_kwargs)):
@@ -274,28 +276,28 @@ def _dispatched(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any
     return call(name, session, function, function_args, function_kwargs)
 
 
-def _refuse_unseen_draw(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_unseen_draw(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     raise session.unsupported(f"A draw ({original.__name__}) would be frozen: no recorded function makes it.")
 
 
-def _refuse_own_gradient(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_own_gradient(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     raise session.unsupported("The code has a gradient of its own, or computes one: a graph would lose it.")
 
 
-def _is_tensor(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
+def _is_tensor(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> bool:
     return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
 
 
-def _no_control_dependencies(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _no_control_dependencies(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     # What is recorded runs in the order of the graph, and checks are not recorded.
     return nullcontext() if session.in_user_code else original(*args, **kwargs)
 
 
-def _dropped(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _dropped(name: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """Check sizes now (the answer is guarded); leave other checks out, with a line in the report."""
     if not session.in_user_code or not any(isinstance(x, TracedTensor) for x in leaves_of((args, kwargs))):
         sizes = [x for x in args if is_size(x)]
@@ -309,14 +311,14 @@ def _dropped(name: str, session: Recorder, original: Any, args: Any, kwargs: Any
     return next(iter((*args, *kwargs.values()))) if name.endswith("assert_all_finite") else None
 
 
-def _inlined(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _inlined(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     function, *rest = args
     if not session.in_user_code:
         return original(*args, **kwargs)
     return function.python_function(*rest, **kwargs)
 
 
-def _operator(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _operator(name: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """An operator of a constant or variable, of which one side may be traced."""
     if not session.in_user_code:
         return original(*args, **kwargs)
@@ -327,11 +329,11 @@ def _operator(name: str, session: Recorder, original: Any, args: Any, kwargs: An
     return getattr(session.traced(own), name)(*others)
 
 
-def _read(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _read(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     return session.traced(args[0]) if session.in_user_code else original(*args, **kwargs)
 
 
-def _refuse_assign(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_assign(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     raise StateUpdateError(
@@ -381,7 +383,7 @@ class TensorFlow(Dialect):
             return "tf.add"
         return None
 
-    def argument(self, x: Any) -> Any:
+    def argument(self, x: object) -> object:
         """What is recorded for an argument of a function."""
         import tensorflow as tf
 

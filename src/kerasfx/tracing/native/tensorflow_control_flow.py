@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from keras import ops
 
 from kerasfx.tracing.control.bodies import NoTwinError, as_keras, require_none_of
+from kerasfx.tracing.recorder import Function
 
 WITHOUT_MEANING = frozenset(
     ("back_prop", "fallback_to_while_loop", "name", "parallel_iterations", "strict", "swap_memory", "warn")
@@ -25,12 +26,12 @@ def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
             yield owner, name, functools.partial(as_keras, f"tf.{name}", says, WITHOUT_MEANING)
 
 
-def _cond(pred: Any, true_fn: Any, false_fn: Any, **rest: Any) -> Any:
+def _cond(pred: object, true_fn: Function, false_fn: Function, **rest: object) -> Any:
     require_none_of(rest)
     return ops.cond(pred, true_fn, false_fn)
 
 
-def _case(pred_fn_pairs: Any, default: Any = None, **rest: Any) -> Any:
+def _case(pred_fn_pairs: Sequence[tuple[object, Function]], default: object = None, **rest: object) -> Any:
     require_none_of(rest)
     if default is None:
         raise NoTwinError("no default")
@@ -39,7 +40,7 @@ def _case(pred_fn_pairs: Any, default: Any = None, **rest: Any) -> Any:
     return ops.cond(pred, function, otherwise)
 
 
-def _switch_case(branch_index: Any, branch_fns: Any, **rest: Any) -> Any:
+def _switch_case(branch_index: Any, branch_fns: Sequence[Function], **rest: object) -> Any:
     require_none_of(rest)
     if not all(map(callable, branch_fns)):
         raise NoTwinError("numbered branches")
@@ -49,11 +50,11 @@ def _switch_case(branch_index: Any, branch_fns: Any, **rest: Any) -> Any:
 
 
 def _while_loop(
-    cond: Any,
-    body: Any,
+    cond: Function,
+    body: Function,
     loop_vars: Any,
-    maximum_iterations: Any = None,
-    **rest: Any,
+    maximum_iterations: object = None,
+    **rest: object,
 ) -> Any:
     require_none_of(rest)
     kind = type(loop_vars)
@@ -61,18 +62,20 @@ def _while_loop(
     return kind(*result) if hasattr(kind, "_fields") else kind(result)
 
 
-def _map_fn(fn: Any, elems: Any, **rest: Any) -> Any:
+def _map_fn(fn: Function, elems: object, **rest: object) -> Any:
     # What the function gives is found by tracing it.
     require_none_of({k: v for k, v in rest.items() if k not in ("dtype", "fn_output_signature")})
     return ops.map(fn, elems)
 
 
-def _vectorized_map(fn: Any, elems: Any, **rest: Any) -> Any:
+def _vectorized_map(fn: Function, elems: object, **rest: object) -> Any:
     require_none_of(rest)
     return ops.vectorized_map(fn, elems)
 
 
-def _scan(fn: Any, elems: Any, initializer: Any = None, reverse: bool = False, **rest: Any) -> Any:
+def _scan(
+    fn: Function, elems: object, initializer: object = None, reverse: bool = False, **rest: object
+) -> Any:
     require_none_of(rest)
     if initializer is None:
         raise NoTwinError("no initializer")
@@ -80,7 +83,7 @@ def _scan(fn: Any, elems: Any, initializer: Any = None, reverse: bool = False, *
     return result[1]
 
 
-def _foldl(fn: Any, elems: Any, initializer: Any = None, **rest: Any) -> Any:
+def _foldl(fn: Function, elems: object, initializer: object = None, **rest: object) -> Any:
     require_none_of(rest)
     if initializer is None:
         raise NoTwinError("no initializer")
@@ -88,10 +91,10 @@ def _foldl(fn: Any, elems: Any, initializer: Any = None, **rest: Any) -> Any:
     return result[0]
 
 
-def _with_result(fn: Any) -> Any:
+def _with_result(fn: Function) -> Any:
     """`fn(state, element)`, which gives the next state, as a step of `ops.scan`."""
 
-    def step(state: Any, element: Any) -> Any:
+    def step(state: object, element: object) -> Any:
         state = fn(state, element)
         return state, state
 

@@ -28,10 +28,12 @@ from kerasfx.tracing.native.torch_twins import TABLE, as_torch_spells, loses_pre
 from kerasfx.tracing.native.twins import arguments_of
 from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.recorder import (
+    Args,
     Arguments,
     Dialect,
     Function,
     Keywords,
+    Kwargs,
     Patch,
     Recorder,
     Twin,
@@ -119,7 +121,7 @@ class _Mode(torch.overrides.TorchFunctionMode):
                 self._made[id(leaf)] = weakref.ref(leaf)
         return result
 
-    def _called(self, function: Any, args: Any, kwargs: Any) -> Any:
+    def _called(self, function: Function, args: Args, kwargs: Kwargs) -> Any:
         session = self._session
         if _works_in_place(function):
             return _call_in_place(session, function, args, kwargs, self._is_made_here)
@@ -128,7 +130,7 @@ class _Mode(torch.overrides.TorchFunctionMode):
             return _unlisted(session, function, args, kwargs)
         return call(name, session, function, args, kwargs)
 
-    def _is_made_here(self, tensor: Any) -> bool:
+    def _is_made_here(self, tensor: object) -> bool:
         known = self._made.get(id(tensor))
         return known is not None and known() is tensor
 
@@ -139,7 +141,7 @@ def _names() -> dict[Any, str]:
     return {function: name for name, function in backend_functions.functions().values()}
 
 
-def name_of(function: Any) -> str | None:
+def name_of(function: object) -> str | None:
     """The name that a function is recorded under, or None."""
     return _names().get(function)
 
@@ -154,7 +156,7 @@ def _refuse_what_is_no_function(session: Recorder, name: str, kwargs: Keywords) 
             raise session.unsupported(f"{name} {what} ({option}=).")
 
 
-def _unlisted(session: Recorder, function: Any, args: Any, kwargs: Any) -> Any:
+def _unlisted(session: Recorder, function: Function, args: Args, kwargs: Kwargs) -> Any:
     """A function that is not recorded: one that gives no tensor, or an attribute or operator of a weight."""
     own = getattr(function, "__name__", "")
     attribute_name = getattr(getattr(function, "__self__", None), "__name__", "") if own == "__get__" else ""
@@ -178,7 +180,7 @@ def _unlisted(session: Recorder, function: Any, args: Any, kwargs: Any) -> Any:
 # Calls that are no op
 
 
-def _special_nn(session: Recorder, name: str, original: Any, args: Any, kwargs: Any) -> Any:
+def _special_nn(session: Recorder, name: str, original: Function, args: Arguments, kwargs: Keywords) -> Any:
     given = {k: v for k, (v, _) in (arguments_of(original, args, kwargs) or {}).items()}
     if given.get("max_norm") is not None:
         raise session.unsupported(f"{name} changes its weight (max_norm=).")
@@ -191,7 +193,7 @@ def _special_nn(session: Recorder, name: str, original: Any, args: Any, kwargs: 
     return NotImplemented
 
 
-def _to(session: Recorder, x: Any, *args: Any, **kwargs: Any) -> Any:
+def _to(session: Recorder, x: object, *args: Any, **kwargs: Any) -> Any:
     """`x.to(...)`: a cast; the device stays that of Keras."""
     wanted = kwargs.get("dtype")
     for given in (*args, *kwargs.values()):
@@ -211,13 +213,13 @@ def _require_own_device(session: Recorder, given: Any) -> None:
         raise session.unsupported(f"A tensor is moved to the device {given}.")
 
 
-def _as_tensor(session: Recorder, data: Any, dtype: Any = None, device: Any = None) -> Any:
+def _as_tensor(session: Recorder, data: object, dtype: object = None, device: object = None) -> Any:
     if not isinstance(data, TracedTensor):
         return NotImplemented
     return data if dtype is None else session.record_op("keras.ops.cast", (data, dtype), {})
 
 
-def _new_tensor(session: Recorder, data: Any, dtype: Any = None, **options: Any) -> Any:
+def _new_tensor(session: Recorder, data: object, dtype: object = None, **options: object) -> Any:
     """`torch.tensor(x)` copies a tensor and cuts its gradient."""
     if not isinstance(data, TracedTensor):
         return NotImplemented
@@ -225,25 +227,27 @@ def _new_tensor(session: Recorder, data: Any, dtype: Any = None, **options: Any)
     return _as_tensor(session, session.record_op("keras.ops.stop_gradient", (copy,), {}), dtype)
 
 
-def _one_hot(session: Recorder, tensor: Any, num_classes: Any = -1) -> Any:
+def _one_hot(session: Recorder, tensor: object, num_classes: object = -1) -> Any:
     if is_size(num_classes) and isinstance(num_classes, int) and num_classes < 0:
         raise session.unsupported("F.one_hot without num_classes has a size that depends on the data.")
     return NotImplemented
 
 
-def _where(session: Recorder, condition: Any, *others: Any, **kwargs: Any) -> Any:
+def _where(session: Recorder, condition: object, *others: object, **kwargs: object) -> Any:
     if not others and not kwargs:
         raise session.unsupported("torch.where(condition) has a size that depends on the data.")
     return NotImplemented
 
 
-def _repeat_interleave(session: Recorder, x: Any, repeats: Any = None, *args: Any, **kwargs: Any) -> Any:
+def _repeat_interleave(
+    session: Recorder, x: object, repeats: object = None, *args: object, **kwargs: object
+) -> Any:
     if not is_size(repeats) and kwargs.get("output_size") is None:
         raise session.unsupported("torch.repeat_interleave has a size that depends on the data.")
     return NotImplemented
 
 
-def _pieces(session: Recorder, name: str, original: Any, args: Any, kwargs: Any) -> Any:
+def _pieces(session: Recorder, name: str, original: Function, args: Arguments, kwargs: Keywords) -> Any:
     """A tuple of tensors, where `keras.ops` gives a list; their number is one of the trace."""
     x, sections, dim = _split_arguments(_short(name), *args, **kwargs)
     if _short(name) != "chunk" and is_size(sections) and isinstance(x.shape[dim], Dim):
@@ -255,7 +259,7 @@ def _pieces(session: Recorder, name: str, original: Any, args: Any, kwargs: Any)
     return tuple(session.record_op(said.name, said.args, said.kwargs))
 
 
-def _flat(session: Recorder, name: str, args: Any, kwargs: Any) -> list[Any]:
+def _flat(session: Recorder, name: str, args: Arguments, kwargs: Keywords) -> list[Any]:
     return [list(leaves_of(specs)) for specs in session.infer_op(name, args, kwargs)]
 
 
@@ -280,16 +284,20 @@ SPECIAL: dict[str, Callable[..., Any]] = {
 # Methods and attributes of tensors
 
 
-def _method(session: Recorder, name: str, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+def _method(
+    session: Recorder, name: str, own: Function, tensor: TracedTensor, *args: object, **kwargs: object
+) -> Any:
     return call(name, session, own, (tensor, *args), kwargs)
 
 
-def _call(session: Recorder, name: str, *args: Any, **kwargs: Any) -> Any:
+def _call(session: Recorder, name: str, *args: object, **kwargs: object) -> Any:
     """Record a function of PyTorch; inside its mode, a plain call would not be seen."""
     return call(f"torch.{name}", session, getattr(torch, name), args, kwargs)
 
 
-def _method_in_place(session: Recorder, own: Any, tensor: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+def _method_in_place(
+    session: Recorder, own: Function, tensor: TracedTensor, *args: object, **kwargs: object
+) -> Any:
     return _call_in_place(session, own, (tensor, *args), kwargs, lambda x: False)
 
 
@@ -301,13 +309,13 @@ def _cast_to(name: str) -> Callable[..., Any]:
     return lambda session, x, memory_format=None: session.record_op("keras.ops.cast", (x, name), {})
 
 
-def _type(session: Recorder, x: TracedTensor, dtype: Any = None, **options: Any) -> Any:
+def _type(session: Recorder, x: TracedTensor, dtype: object = None, **options: object) -> Any:
     if not isinstance(dtype, torch.dtype):
         raise session.unsupported("x.type() with or to the name of a class is not recorded.")
     return _to(session, x, dtype)
 
 
-def _contiguous(session: Recorder, x: TracedTensor, memory_format: Any = None) -> Any:
+def _contiguous(session: Recorder, x: TracedTensor, memory_format: object = None) -> Any:
     session.effects.unsure.add(x.value)
     return x
 
@@ -317,7 +325,7 @@ def _device_number() -> int:
     return -1 if device.type == "cpu" else device.index or 0
 
 
-def _own_device(session: Recorder, x: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+def _own_device(session: Recorder, x: TracedTensor, *args: object, **kwargs: object) -> Any:
     if internals.torch_device().type != "cpu":
         raise session.unsupported("A tensor is moved to the CPU.")
     return x
@@ -405,7 +413,7 @@ PYTHON_VALUES = frozenset(("item", "tolist", "numpy"))
 # In place
 
 
-def _works_in_place(function: Any) -> bool:
+def _works_in_place(function: Function) -> bool:
     name = getattr(function, "__name__", "")
     return (
         name == "__setitem__"
@@ -424,7 +432,7 @@ SHAPE_IN_PLACE = frozenset(
 
 
 def _call_in_place(
-    session: Recorder, function: Any, args: Any, kwargs: Any, is_made_here: Callable[[Any], bool]
+    session: Recorder, function: Function, args: Args, kwargs: Kwargs, is_made_here: Callable[[Any], bool]
 ) -> Any:
     """A function that changes its first argument."""
     target, *others = args or (kwargs.get("input"),)
@@ -449,7 +457,9 @@ def _call_in_place(
 IN_PLACE_DRAWS = words("uniform normal exponential random bernoulli cauchy geometric log_normal")
 
 
-def _value_in_place(session: Recorder, name: str, target: TracedTensor, others: Any, kwargs: Any) -> Any:
+def _value_in_place(
+    session: Recorder, name: str, target: TracedTensor, others: list[Any], kwargs: Kwargs
+) -> Any:
     """What `target` is afterwards."""
     if name == "__setitem__":
         return set_item(session, target, *others)
@@ -473,16 +483,16 @@ def _value_in_place(session: Recorder, name: str, target: TracedTensor, others: 
     return call(recorded, session, function, (target, *others), kwargs)
 
 
-def set_item(session: Recorder, target: TracedTensor, key: Any, value: Any) -> Any:
+def set_item(session: Recorder, target: TracedTensor, key: object, value: object) -> Any:
     """What `target` is after `target[key] = value`."""
     whole, own_key = value.taken_from if isinstance(value, TracedTensor) else (None, None)
     # `target[key] *= 2` changes a view, and assigns it then.
-    is_part = whole is target.value and own_key is key
-    if is_part:
-        memory.put_back(session, target, value)
+    part = value if isinstance(value, TracedTensor) and whole is target.value and own_key is key else None
+    if part is not None:
+        memory.put_back(session, target, part)
     result = session.record_op("torch.updated.set_item", (target, key, value), {})
-    if is_part:
-        memory.retire(session, value)
+    if part is not None:
+        memory.retire(session, part)
     return result
 
 
@@ -498,25 +508,25 @@ def _bindings() -> Bindings:
     return Bindings({id(torch), id(torch.Tensor)})
 
 
-def _isinstance(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
+def _isinstance(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> bool:
     x, classes = args
     if isinstance(x, classes) or type(x) is not TracedTensor or not session.in_user_code:
         return isinstance(x, classes)
     return any(c is torch.Tensor for c in leaves_of(classes))
 
 
-def _is_tensor(session: Recorder, original: Any, args: Any, kwargs: Any) -> bool:
+def _is_tensor(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> bool:
     return isinstance(args[0], TracedTensor) or original(*args, **kwargs)
 
 
-def _refuse_function(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_function(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     function, *rest = args
     if session.in_user_code and session.is_traced((rest, kwargs)):
         raise session.unsupported(f"{function.__name__} is a torch.autograd.Function with its own gradient.")
     return original(*args, **kwargs)
 
 
-def _call_module(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _call_module(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     module, *rest = args
     is_raw = not isinstance(module, keras.Layer) and session.is_traced((rest, kwargs))
     if session.in_user_code and is_raw and not _has_no_state(module):
@@ -524,13 +534,13 @@ def _call_module(session: Recorder, original: Any, args: Any, kwargs: Any) -> An
     return original(*args, **kwargs)
 
 
-def _refuse_seeding(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _refuse_seeding(name: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if session.in_user_code:
         raise session.unsupported(f"torch.{name} sets what later draws start from.")
     return original(*args, **kwargs)
 
 
-def _training(layer: Any) -> bool:
+def _training(layer: object) -> bool:
     """`layer.training`, which PyTorch's `train()` and `eval()` set and Keras's `training` does not."""
     session = current()
     if session is not None and session.in_user_code:
@@ -539,7 +549,7 @@ def _training(layer: Any) -> bool:
     return vars(layer).get("training", True)
 
 
-def _set_training(layer: Any, mode: bool) -> None:
+def _set_training(layer: object, mode: bool) -> None:
     vars(layer)["training"] = mode
 
 
@@ -554,13 +564,13 @@ STATEFUL_MODULES = words("Dropout RReLU RNN LSTM GRU MultiheadAttention Transfor
 """Parts of the names of modules that draw, or choose other code for inference."""
 
 
-def _own_method(name: str, session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _own_method(name: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not session.in_user_code:
         return original(*args, **kwargs)
     return _method(session, f"torch.Tensor.{name}", getattr(torch.Tensor, name), *args, **kwargs)
 
 
-def _get_item(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _get_item(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     keys = leaves_of(args[1])
     if session.in_user_code and any(isinstance(k, TracedTensor) and k.value.dtype == "bool" for k in keys):
         raise session.unsupported("x[mask] has a size that depends on the data.")
@@ -570,7 +580,7 @@ def _get_item(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
     return result
 
 
-def _reflected_division(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _reflected_division(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     x, number = args
     if not session.in_user_code or not isinstance(number, (int, float)):
         return original(*args, **kwargs)
@@ -578,12 +588,12 @@ def _reflected_division(session: Recorder, original: Any, args: Any, kwargs: Any
     return _call(session, "reciprocal", x) * number
 
 
-def _empty(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _empty(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     # Any value will do; zeros can be said with keras.ops.
     return torch.zeros(*args, **kwargs) if session.in_user_code else original(*args, **kwargs)
 
 
-def _converted(session: Recorder, original: Any, args: Any, kwargs: Any) -> Any:
+def _converted(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if session.in_user_code and args and isinstance(args[0], TracedTensor):
         return _as_tensor(session, *args, **kwargs)
     return original(*args, **kwargs)
@@ -625,7 +635,7 @@ class Torch(Dialect):
         if name in METHODS:
             return functools.partial(METHODS[name], session, tensor)
         recorded, own = backend_functions.functions().get(f"torch.Tensor.{name}", (None, None))
-        if recorded is not None:
+        if recorded is not None and own is not None:
             return functools.partial(_method, session, recorded, own, tensor)
         own = getattr(torch.Tensor, name, None)
         if own is None:
@@ -647,7 +657,7 @@ class Torch(Dialect):
         new = set_item(session, tensor, *args) if op == "set_item" else getattr(tensor, f"__{op}__")(*args)
         return memory.overwrite(session, tensor, new)
 
-    def argument(self, x: Any) -> Any:
+    def argument(self, x: Any) -> object:
         """What is recorded for an argument of a function."""
         return tuple(x) if isinstance(x, torch.Size) else x
 
@@ -676,7 +686,7 @@ class Torch(Dialect):
         """A call of a twin in which no Python number is rounded that PyTorch takes as it is, or None."""
         return None if loses_precision(call) else call
 
-    def finished(self, session: Recorder, results: Any) -> Any:
+    def finished(self, session: Recorder, results: object) -> Any:
         """Results recorded under `torch.no_grad()` pass no gradient on."""
         if torch.is_autocast_enabled(internals.torch_device().type):
             raise session.unsupported("torch.autocast changes the dtypes of a block.")

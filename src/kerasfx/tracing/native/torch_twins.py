@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, cast
 
 import ml_dtypes
 import numpy as np
@@ -24,6 +24,14 @@ from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.recorder import Keywords
 
 Said = PublicCall | None
+
+
+class Tensor(Protocol):
+    """What the rules ask of a tensor, traced or not."""
+
+    shape: tuple[Any, ...]
+    dtype: Any
+
 
 RULES: dict[str, Callable[..., Said]] = {}
 """The functions that a line of the table names by `@`."""
@@ -65,46 +73,46 @@ def _call(name: str, *args: object, **kwargs: object) -> PublicCall:
     return PublicCall(f"keras.ops.{name}", args, kwargs)
 
 
-def _dtype(dtype: Any) -> str:
+def _dtype(dtype: object) -> str:
     # `import torch` means this package's module to a type checker without PyTorch.
     default = importlib.import_module("torch").get_default_dtype
     return standardize_dtype(default() if dtype is None else dtype)
 
 
-def _sizes(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+def _sizes(sizes: tuple[object, ...]) -> tuple[Any, ...]:
     """`f(2, 3)` and `f((2, 3))` mean the same."""
     is_one = len(sizes) == 1 and isinstance(sizes[0], (tuple, list))
-    return tuple(sizes[0]) if is_one else sizes
+    return tuple(cast(Sequence[object], sizes[0])) if is_one else sizes
 
 
 # Arithmetic
 
 
 @_rule
-def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Said:
+def _div(input: Tensor, other: object, *, rounding_mode: str | None = None) -> Said:
     name = {None: "true_divide", "floor": "floor_divide"}.get(rounding_mode)
     return None if name is None else _call(name, input, other)
 
 
 @_rule
-def _pow(input: Any, exponent: Any) -> Said:
+def _pow(input: Tensor, exponent: object) -> Said:
     # PyTorch computes some powers by numbers in other ways than a power by a tensor.
     if _is(exponent, 2):
         return _call("square", input)
     return None if isinstance(exponent, (int, float)) else _call("power", input, exponent)
 
 
-def _is(x: Any, number: int) -> bool:
+def _is(x: object, number: int) -> bool:
     return isinstance(x, (int, float)) and x == number
 
 
 @_rule
-def _clamp(input: Any, min: Any = None, max: Any = None) -> Said:
+def _clamp(input: Tensor, min: object = None, max: object = None) -> Said:
     return None if min is None or max is None else _call("clip", input, min, max)
 
 
 @_rule
-def _einsum(equation: str, *operands: Any) -> Said:
+def _einsum(equation: str, *operands: object) -> Said:
     flat = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
     return _call("einsum", equation, *flat) if isinstance(equation, str) else None
 
@@ -115,12 +123,12 @@ _COMPUTED_OTHERWISE = {"mean": ("float64",), "prod": ("float16", "bfloat16")}
 """Dtypes that Keras computes in another one."""
 
 
-def _is_any(x: Any, *dtypes: str) -> bool:
+def _is_any(x: Tensor, *dtypes: str) -> bool:
     return standardize_dtype(x.dtype) in dtypes
 
 
 def _reduction(name: str) -> Callable[..., Said]:
-    def say(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Said:
+    def say(input: Tensor, dim: object = None, keepdim: bool = False, *, dtype: object = None) -> Said:
         dim = None if dim in ((), []) else dim
         keeps_all = dim is None and keepdim
         if dtype is not None or keeps_all or _is_any(input, *_COMPUTED_OTHERWISE.get(name, ())):
@@ -134,16 +142,16 @@ RULES |= {theirs: _reduction(theirs) for theirs in ("sum", "mean", "max", "min",
 
 
 @_rule
-def _greatest(input: Any, other: Any = None) -> Said:
+def _greatest(input: Tensor, other: object = None) -> Said:
     return _extreme("max", input, other)
 
 
 @_rule
-def _smallest(input: Any, other: Any = None) -> Said:
+def _smallest(input: Tensor, other: object = None) -> Said:
     return _extreme("min", input, other)
 
 
-def _extreme(name: str, input: Any, other: Any) -> Said:
+def _extreme(name: str, input: Tensor, other: object) -> Said:
     if other is None:
         return _call(name, input)
     return _call(f"{name}imum", input, other) if hasattr(other, "dtype") else None
@@ -151,7 +159,12 @@ def _extreme(name: str, input: Any, other: Any) -> Said:
 
 def _spread(name: str) -> Callable[..., Said]:
     def say(
-        input: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: int = 1
+        input: Tensor,
+        dim: object = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: int = 1,
     ) -> Said:
         return _call(name, input, axis=dim, keepdims=keepdim) if not (unbiased and correction) else None
 
@@ -165,25 +178,25 @@ RULES |= {"var": _spread("var"), "std": _spread("std")}
 
 
 @_rule
-def _reshape(input: Any, *shape: Any) -> Said:
+def _reshape(input: Tensor, *shape: object) -> Said:
     shape = _sizes(shape)
     return _call("reshape", input, shape) if all(map(is_size, shape)) else None
 
 
 @_rule
-def _reshape_as(input: Any, other: Any) -> Said:
+def _reshape_as(input: Tensor, other: Tensor) -> Said:
     return _call("reshape", input, tuple(other.shape))
 
 
 @_rule
-def _flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Said:
+def _flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Said:
     sizes = tuple(input.shape)
     first, last = start_dim % len(sizes), end_dim % len(sizes)
     return _call("reshape", input, (*sizes[:first], math.prod(sizes[first : last + 1]), *sizes[last + 1 :]))
 
 
 @_rule
-def _unflatten(input: Any, dim: int, sizes: Any) -> Said:
+def _unflatten(input: Tensor, dim: int, sizes: Sequence[object]) -> Said:
     own = tuple(input.shape)
     if any(isinstance(n, str) for n in leaves_of(sizes)):
         return None
@@ -192,17 +205,17 @@ def _unflatten(input: Any, dim: int, sizes: Any) -> Said:
 
 
 @_rule
-def _permute(input: Any, *dims: Any) -> Said:
+def _permute(input: Tensor, *dims: object) -> Said:
     return _call("transpose", input, axes=_sizes(dims))
 
 
 @_rule
-def _t(input: Any) -> Said:
+def _t(input: Tensor) -> Said:
     return _call("transpose", input) if len(input.shape) == 2 else None
 
 
 @_rule
-def _squeeze(input: Any, dim: Any = None) -> Said:
+def _squeeze(input: Tensor, dim: int | tuple[int, ...] | None = None) -> Said:
     dims = (dim,) if isinstance(dim, int) else dim
     if dims is None or any(not _is(input.shape[d], 1) for d in dims):
         return None  # PyTorch leaves other axes alone
@@ -210,7 +223,7 @@ def _squeeze(input: Any, dim: Any = None) -> Said:
 
 
 @_rule
-def _expand(input: Any, *size: Any) -> Said:
+def _expand(input: Tensor, *size: object) -> Said:
     size, own = _sizes(size), tuple(input.shape)
     new = len(size) - len(own)
     full = (own[k - new] if k >= new and _is(n, -1) else n for k, n in enumerate(size))
@@ -218,23 +231,23 @@ def _expand(input: Any, *size: Any) -> Said:
 
 
 @_rule
-def _expand_as(input: Any, other: Any) -> Said:
+def _expand_as(input: Tensor, other: Tensor) -> Said:
     return _call("broadcast_to", input, tuple(other.shape))
 
 
 @_rule
-def _tile(input: Any, *repeats: Any) -> Said:
+def _tile(input: Tensor, *repeats: object) -> Said:
     repeats = _sizes(repeats)
     return _call("tile", input, repeats) if all(map(is_size, repeats)) else None
 
 
 @_rule
-def _repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Said:
+def _repeat_interleave(input: Tensor, repeats: object, dim: int | None = None) -> Said:
     return _call("repeat", input, repeats, axis=dim) if is_size(repeats) else None
 
 
 @_rule
-def _split(input: Any, split_size_or_sections: Any, dim: int = 0) -> Said:
+def _split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> Said:
     sections, size = split_size_or_sections, input.shape[dim]
     if isinstance(sections, (list, tuple)):
         ends = np.cumsum(sections[:-1]).tolist() if not _has_free(sections) else None
@@ -246,23 +259,23 @@ def _split(input: Any, split_size_or_sections: Any, dim: int = 0) -> Said:
 
 
 @_rule
-def _chunk(input: Any, chunks: int, dim: int = 0) -> Said:
+def _chunk(input: Tensor, chunks: int, dim: int = 0) -> Said:
     size = input.shape[dim]
     return None if isinstance(size, Dim) else _split(input, -(-size // chunks), dim)
 
 
-def _has_free(structure: Any) -> bool:
+def _has_free(structure: object) -> bool:
     return any(isinstance(x, Dim) for x in leaves_of(structure))
 
 
 @_rule
-def _unbind(input: Any, dim: int = 0) -> Said:
+def _unbind(input: Tensor, dim: int = 0) -> Said:
     size = input.shape[dim]
     return None if isinstance(size, Dim) else _call("unstack", input, num=size, axis=dim)
 
 
 @_rule
-def _flip(input: Any, *dims: Any) -> Said:
+def _flip(input: Tensor, *dims: object) -> Said:
     return _call("flip", input, axis=_sizes(dims))
 
 
@@ -270,18 +283,18 @@ def _flip(input: Any, *dims: Any) -> Said:
 
 
 @_rule
-def _softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Said:
+def _softmax(input: Tensor, dim: object = None, _stacklevel: int = 3, dtype: object = None) -> Said:
     return _call("softmax", input, axis=dim) if isinstance(dim, int) and dtype is None else None
 
 
 @_rule
-def _log_softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Said:
+def _log_softmax(input: Tensor, dim: object = None, _stacklevel: int = 3, dtype: object = None) -> Said:
     is_plain = isinstance(dim, int) and dtype is None
     return _call("log_softmax", input, axis=dim) if is_plain and not _is_any(input, "float16") else None
 
 
 @_rule
-def _gelu(input: Any, *, approximate: str = "none") -> Said:
+def _gelu(input: Tensor, *, approximate: str = "none") -> Said:
     return _call("gelu", input, approximate=approximate == "tanh")
 
 
@@ -289,29 +302,31 @@ def _gelu(input: Any, *, approximate: str = "none") -> Said:
 
 
 @_rule
-def _zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Said:
+def _zeros(*size: object, dtype: object = None, device: object = None, requires_grad: bool = False) -> Said:
     return _call("zeros", _sizes(size), dtype=_dtype(dtype)) if not requires_grad else None
 
 
 @_rule
-def _ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Said:
+def _ones(*size: object, dtype: object = None, device: object = None, requires_grad: bool = False) -> Said:
     return _call("ones", _sizes(size), dtype=_dtype(dtype)) if not requires_grad else None
 
 
 @_rule
-def _full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Said:
+def _full(size: Iterable[object], fill_value: object, *, dtype: object = None, device: object = None) -> Said:
     if dtype is None and not isinstance(fill_value, float):
         return None
     return _call("full", tuple(size), fill_value, dtype=_dtype(dtype))
 
 
 @_rule
-def _eye(n: Any, m: Any = None, *, dtype: Any = None, device: Any = None) -> Said:
+def _eye(n: object, m: object = None, *, dtype: object = None, device: object = None) -> Said:
     return _call("eye", n, n if m is None else m, dtype=_dtype(dtype))
 
 
 @_rule
-def _arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Said:
+def _arange(
+    start: object, end: object = None, step: object = 1, *, dtype: object = None, device: object = None
+) -> Said:
     start, end = (0, start) if end is None else (start, end)
     if not all(map(is_size, (start, end, step))):
         return None
@@ -319,31 +334,31 @@ def _arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, de
 
 
 @_rule
-def _zeros_like(input: Any, *, dtype: Any = None, device: Any = None) -> Said:
+def _zeros_like(input: Tensor, *, dtype: object = None, device: object = None) -> Said:
     return _call("zeros_like", input, **_dtype_option(dtype))
 
 
 @_rule
-def _ones_like(input: Any, *, dtype: Any = None, device: Any = None) -> Said:
+def _ones_like(input: Tensor, *, dtype: object = None, device: object = None) -> Said:
     return _call("ones_like", input, **_dtype_option(dtype))
 
 
 @_rule
-def _full_like(input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Said:
+def _full_like(input: Tensor, fill_value: object, *, dtype: object = None, device: object = None) -> Said:
     return _call("full_like", input, fill_value, **_dtype_option(dtype))
 
 
-def _dtype_option(dtype: Any) -> dict[str, str]:
+def _dtype_option(dtype: object) -> dict[str, str]:
     return {} if dtype is None else {"dtype": _dtype(dtype)}
 
 
 @_rule
-def _new_zeros(input: Any, *size: Any, dtype: Any = None, device: Any = None) -> Said:
+def _new_zeros(input: Tensor, *size: object, dtype: object = None, device: object = None) -> Said:
     return _call("zeros", _sizes(size), dtype=_dtype(input.dtype if dtype is None else dtype))
 
 
 @_rule
-def _new_ones(input: Any, *size: Any, dtype: Any = None, device: Any = None) -> Said:
+def _new_ones(input: Tensor, *size: object, dtype: object = None, device: object = None) -> Said:
     return _call("ones", _sizes(size), dtype=_dtype(input.dtype if dtype is None else dtype))
 
 
