@@ -9,6 +9,8 @@ import pytest
 
 import kerasfx
 
+pytestmark = pytest.mark.once
+
 SOURCES = Path(kerasfx.__file__).parent
 ROOM = SOURCES / "keras_api"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(SOURCES.rglob("*.py"))}

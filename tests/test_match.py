@@ -8,6 +8,8 @@ import kerasfx
 from kerasfx.ir import Node, Parameter
 from kerasfx.passes import any_, constant, either, layer, op, parameter
 
+pytestmark = pytest.mark.once
+
 DENSE = op.add(op.matmul(any_("x"), parameter("kernel")), parameter("bias"))
 SWISH = op.multiply(any_("x"), op.sigmoid(any_("x")))
 

@@ -14,6 +14,8 @@ from kerasfx.ir import Graph, LayerSpec, Node, Slot, foreign_masks, values_in, w
 from kerasfx.ir.build import give_result_like
 from kerasfx.ir.weights import transpose
 
+pytestmark = [pytest.mark.any_keras, pytest.mark.any_backend]
+
 VERBS = (
     "insert_before insert_after replace replace_by_one_that_is_there "
     "replace_uses replace_input replace_output remove computed prune"

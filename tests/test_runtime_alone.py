@@ -14,6 +14,8 @@ import pytest
 
 import kerasfx
 
+pytestmark = pytest.mark.any_backend
+
 SOURCES = Path(kerasfx.__file__).parent
 RUNTIME = sorted((SOURCES / "runtime").rglob("*.py"))
 KERAS_API = sorted((SOURCES / "keras_api").rglob("*.py"))

@@ -10,6 +10,8 @@ from keras import ops
 import kerasfx
 from kerasfx.tracing.traced import Origin
 
+pytestmark = pytest.mark.any_backend
+
 
 class Opaque(keras.layers.Layer):
     def call(self, x):

@@ -6,6 +6,8 @@ from pathlib import Path
 import keras
 import pytest
 
+pytestmark = pytest.mark.any_keras
+
 PAGE = Path(__file__).parents[1] / "docs" / "writing_a_pass.md"
 BLOCKS = re.findall(r"^```(python|error)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 

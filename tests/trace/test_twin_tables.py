@@ -5,6 +5,8 @@ import pytest
 from kerasfx.tracing.native.twins import Rule, Table, read
 from kerasfx.tracing.public_calls import PublicCall
 
+pytestmark = pytest.mark.once
+
 
 def function(a, axis=None, exclusive=False, name=None):
     """A function of a backend."""
