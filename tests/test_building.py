@@ -9,7 +9,7 @@ from keras import layers, ops
 
 import kerasfx
 from kerasfx.errors import GraphError
-from kerasfx.ir import Graph, LayerCall, Node, Slot, weight
+from kerasfx.ir import Graph, LayerCall, LayerSpec, Node, Slot, weight
 from kerasfx.ir.dims import Dim
 from kerasfx.ir.weights import transpose
 
@@ -241,3 +241,13 @@ def test_keras_does_not_notice(graph, model):
     assert (model.hidden.losses, model.hidden._inbound_nodes) == (losses, nodes)
     number = int(name.rpartition("_")[2]) if name != "dense" else 0
     assert layers.Dense(1).name == f"dense_{number + 1}"
+
+
+def test_a_layer_that_says_by_hand_that_it_has_no_weights_is_found_out(graph):
+    old = of(graph, "relu")
+    new = graph.make("keras.layers.Dense", *old.args, units=4, like=old)
+    new.target, new.outputs.mask = LayerSpec("keras.layers.Dense", {"units": 4}, slots={}), None
+    graph.replace(old, new)
+    graph.check()
+    with pytest.raises(GraphError, match="it has kernel, bias; given are none"):
+        kerasfx.emit(graph)

@@ -177,8 +177,16 @@ def _what(node: Node, name: str) -> str:
 
 
 def give(layer: keras.layers.Layer, node: Node, making: Making) -> None:
-    """Give a layer that was built for `node` its weights, and note where they come from."""
+    """Give a layer that was built for `node` its weights, and note where they come from.
+
+    Raises:
+        GraphError: It has others than the node says, as one whose `slots` were written by hand may.
+    """
     slots: dict[str, keras.Variable] = weights_by_name(layer)
+    if slots.keys() != node.weights.keys():
+        has, given = (", ".join(names) or "none" for names in (slots, node.weights))
+        why = "weights that nobody set are random numbers"
+        raise _refusal(node, f"it has {has}; given are {given}", why, "make the node by graph.make")
     for name, value in node.weights.items():
         _give(layer, slots[name], value, making)
         if making.share and _is_held(slots[name], layer):
