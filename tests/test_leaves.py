@@ -10,8 +10,8 @@ from kerasfx.keras_api.builtins import (
     builtin_class,
     is_builtin,
 )
-from kerasfx.tracing.layers.leaves import (
-    LeafPolicy,
+from kerasfx.tracing.layers.policy import (
+    WholePolicy,
 )
 
 pytestmark = pytest.mark.any_backend
@@ -256,8 +256,8 @@ class TestBuiltin:
 
 
 def test_a_layer_that_could_not_be_opened_stays_whole():
-    layer, policy = keras.layers.Identity(), LeafPolicy(opened=(keras.layers.Identity,))
-    assert not policy.is_leaf(layer, "a")
+    layer, policy = keras.layers.Identity(), WholePolicy(opened=(keras.layers.Identity,))
+    assert not policy.stays_whole(layer, "a")
     policy.keep(layer, "no way")
-    assert policy.is_leaf(layer, "a")
+    assert policy.stays_whole(layer, "a")
     assert not policy.is_requested(layer, "a")

@@ -34,7 +34,7 @@ from kerasfx.inputs import call_spec
 from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.builtins import (
     is_builtin,
-    is_plain_leaf,
+    is_whole_by_itself,
 )
 from kerasfx.reporting import (
     Finding,
@@ -45,9 +45,9 @@ from kerasfx.reporting import (
 )
 from kerasfx.runtime import modes
 from kerasfx.tracing import Hints, run_trace
-from kerasfx.tracing.layers.leaves import (
-    LeafPolicy,
+from kerasfx.tracing.layers.policy import (
     Selector,
+    WholePolicy,
 )
 from kerasfx.tracing.traced import Origin, Traced
 
@@ -141,7 +141,7 @@ def prepare_model(
     spec = call_spec(original_model, input_layer)
     if keep_class:
         require_one_argument(original_model, spec)
-    traced = run_trace(original_model, spec, LeafPolicy.of(leaves, opened), hints, mode)
+    traced = run_trace(original_model, spec, WholePolicy.of(leaves, opened), hints, mode)
     if strict:
         _refuse_opaque(traced)
     changed = graph_passes.run(traced.graph, passes)
@@ -193,7 +193,7 @@ def explain(
     require_one_of(mode=(mode, modes.MODES))
     spec = call_spec(model, input_layer)
     try:
-        origin = run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode).origin
+        origin = run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode).origin
     except TraceError as error:
         return Report(model.name, findings=[Finding("opaque", "", str(error))])
     return Report(model.name, origin.opened, findings=[*origin.findings, *dropped_methods(model)])
@@ -203,7 +203,7 @@ def is_flat(model: Any) -> bool:
     """Whether `model` is a Functional model of layers that Keras and kerasfx alone can load."""
     is_functional = type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
     return is_functional and all(
-        is_builtin(type(op)) and is_plain_leaf(op) and not foreign.is_given_any(op)
+        is_builtin(type(op)) and is_whole_by_itself(op) and not foreign.is_given_any(op)
         for op in internals.operations_but_masks(model)
     )
 

@@ -14,7 +14,7 @@ from kerasfx.handover import copying, recorded
 from kerasfx.handover.recorded import Shape
 from kerasfx.ir import LayerCall, LayerSpec, Node, Value, leaves_of, map_values
 from kerasfx.keras_api import foreign, internals
-from kerasfx.keras_api.builtins import builtin_class, how_to_save, is_plain_leaf
+from kerasfx.keras_api.builtins import builtin_class, how_to_save, is_whole_by_itself
 from kerasfx.reporting import Finding
 from kerasfx.runtime.layers import class_named
 
@@ -101,7 +101,7 @@ class LayerMaker:
         for how, make in copying.ways_to_make(original, self.making.name(node.name), source, config):
             try:
                 copy = make()
-                if not is_plain_leaf(original):
+                if not is_whole_by_itself(original):
                     copying.build_alike(original, copy)
                 outputs = self._call(copy, node, args, kwargs)
                 pairs = copying.hand_over_state(original, copy)

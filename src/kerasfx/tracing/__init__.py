@@ -13,7 +13,7 @@ import keras
 
 from kerasfx.inputs import call_spec
 from kerasfx.runtime import modes
-from kerasfx.tracing.layers.leaves import LeafPolicy, Selector
+from kerasfx.tracing.layers.policy import Selector, WholePolicy
 from kerasfx.tracing.search import run_trace
 from kerasfx.tracing.sizes.examples import Hints
 from kerasfx.tracing.traced import Traced
@@ -49,4 +49,4 @@ def trace(
         TraceError: The model itself does something that a graph cannot represent.
     """
     spec = call_spec(model, input_layer)
-    return run_trace(model, spec, LeafPolicy.of(leaves, opened), hints, mode)
+    return run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode)

@@ -16,7 +16,7 @@ from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
 from kerasfx.tracing.layers import reading
 from kerasfx.tracing.layers.calls import says_training
-from kerasfx.tracing.layers.leaves import LeafPolicy
+from kerasfx.tracing.layers.policy import WholePolicy
 from kerasfx.tracing.model_inputs import arguments_of_call
 from kerasfx.tracing.model_outputs import masks_of, output_values
 from kerasfx.tracing.other_calls import require_batch_of_states
@@ -43,7 +43,7 @@ class Request:
 
     model: keras.Layer
     call: CallSpec
-    policy: LeafPolicy
+    policy: WholePolicy
     hints: Hints
     mode: str
 
@@ -96,7 +96,7 @@ def _sharing_weights(graph: Graph) -> list[keras.Layer]:
     return list({id(x): x for x in clashes}.values())
 
 
-def _trace_once(request: Request, policy: LeafPolicy, sizes: ExampleSizes, clashes: Clashes) -> Session:
+def _trace_once(request: Request, policy: WholePolicy, sizes: ExampleSizes, clashes: Clashes) -> Session:
     model = request.model
     session = Session(model, policy, sizes.hints, clashes, request.mode)
     session.call_spec = request.call

@@ -21,7 +21,7 @@ from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
 from kerasfx.tracing.attempt import Request, trace_with
-from kerasfx.tracing.layers.leaves import LeafPolicy, require_matches
+from kerasfx.tracing.layers.policy import WholePolicy, require_matches
 from kerasfx.tracing.other_calls import WAY_OUT, may_be_about_the_batch, other_calls
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Clashes, Hints, attempts, fixed, longer
@@ -33,7 +33,11 @@ from kerasfx.tracing.where import Paths
 
 
 def run_trace(
-    model: keras.Layer, spec: CallSpec, policy: LeafPolicy, hints: Hints | None = None, mode: str = modes.BOTH
+    model: keras.Layer,
+    spec: CallSpec,
+    policy: WholePolicy,
+    hints: Hints | None = None,
+    mode: str = modes.BOTH,
 ) -> Traced:
     """Trace `model`, called as `spec` says, with `hints` as example sizes, for a mode or both.
 
@@ -81,7 +85,7 @@ def _require_known_names(spec: CallSpec, hints: Hints) -> None:
             )
 
 
-def _require_matches(policy: LeafPolicy, paths: Paths, cause: Exception | None = None) -> None:
+def _require_matches(policy: WholePolicy, paths: Paths, cause: Exception | None = None) -> None:
     try:
         require_matches(policy, paths.below_root())
     except UnknownSelectorError as error:

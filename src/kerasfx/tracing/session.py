@@ -37,8 +37,8 @@ from kerasfx.tracing.building import KerasInference
 from kerasfx.tracing.control.decisions import Decisions
 from kerasfx.tracing.control.training_flag import TrainingFlag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
-from kerasfx.tracing.layers.leaves import (
-    LeafPolicy,
+from kerasfx.tracing.layers.policy import (
+    WholePolicy,
 )
 from kerasfx.tracing.layers.reading import Read
 from kerasfx.tracing.native import calls
@@ -74,7 +74,7 @@ class Session:
     def __init__(
         self,
         root: keras.Layer,
-        policy: LeafPolicy,
+        policy: WholePolicy,
         hinted: Iterable[str] = (),
         clashes: Clashes | None = None,
         mode: str = BOTH,

@@ -1,4 +1,4 @@
-"""How the call of a layer is recorded: as one node, or by running its `call` in a frame of its own."""
+"""How a layer is called while tracing: it is opened in a frame of its own, or else stays whole."""
 
 from __future__ import annotations
 
@@ -11,46 +11,32 @@ import keras
 
 from kerasfx.errors import (
     KerasFxError,
-    OutputNotTensorError,
     TensorAsPythonValueError,
     TrainingBranchError,
     UnsupportedOperationError,
     describe,
 )
 from kerasfx.ir import (
-    FOLLOWS,
-    LayerCall,
-    LayerSpec,
-    Node,
-    Training,
-    identifier,
     leaves_of,
-    map_leaves,
 )
-from kerasfx.ir.build import specs_like
-from kerasfx.keras_api import foreign, internals
+from kerasfx.keras_api import internals
 from kerasfx.keras_api.builtins import (
-    applies_activation_last,
     builtin_class,
-    custom_parts,
-    how_to_save,
-    is_plain_leaf,
+    is_whole_by_itself,
 )
 from kerasfx.runtime.modes import BOTH
 from kerasfx.tracing import inference
-from kerasfx.tracing.arguments import layer_argument
 from kerasfx.tracing.control.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
 from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
 from kerasfx.tracing.layers.reading import identity_test_of_training, values_branched_on
+from kerasfx.tracing.layers.whole import record_whole, regularized
 from kerasfx.tracing.native import memory
-from kerasfx.tracing.native.calls import followed, following_attributes
+from kerasfx.tracing.native.calls import following_attributes
 from kerasfx.tracing.recorder import Args, Function, Kwargs
 from kerasfx.tracing.session import Session
-from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.state.leftovers import forget
 from kerasfx.tracing.state.randomness import refusing_draws
-from kerasfx.tracing.state.unused import regularizers_that_count
 from kerasfx.tracing.tensor import TracedTensor, mask_value
 from kerasfx.tracing.where import failing_line, fault_of_ours, source_line
 
@@ -68,9 +54,11 @@ def call_layer(
     parent = session.frames[-1].path if session.frames else ""
     path = session.paths.of_layer(layer, parent) if session.frames else ""
     is_kept = id(layer) in session.policy.kept
-    is_leaf = session.policy.is_leaf(layer, path) if session.frames else is_kept or is_plain_leaf(layer)
-    is_leaf = is_leaf and not session.in_body
-    frame = _frame(session, layer, path, is_leaf, args, kwargs)
+    is_whole = (
+        session.policy.stays_whole(layer, path) if session.frames else is_kept or is_whole_by_itself(layer)
+    )
+    is_whole = is_whole and not session.in_body
+    frame = _frame(session, layer, path, is_whole, args, kwargs)
     found = internals.training_of_context()
     _settle_training(session, layer, args, kwargs)
     try:
@@ -78,13 +66,13 @@ def call_layer(
             if internals.is_recomputed(layer):
                 session.note("dropped", f"RematScope: {NOT_RECOMPUTED}")
             outputs = original(layer, *args, **kwargs)
-            if is_leaf:
+            if is_whole:
                 _note_masks(session, frame, outputs)
             _note_call_of_model(session, frame)
             return outputs
     except Exception as error:
         _attach_note(session, frame, error)
-        may_fork = isinstance(error, TrainingBranchError) and not is_leaf
+        may_fork = isinstance(error, TrainingBranchError) and not is_whole
         if not may_fork and not _may_keep(session, frame, error):
             raise
         failure = error
@@ -95,7 +83,7 @@ def call_layer(
             with session.decisions.forking(layer):
                 again = partial(call_layer, session, original, layer, args, kwargs)
                 outputs = trace_both_modes(session, again)
-            return _regularized(session, frame, outputs)
+            return regularized(session, frame, outputs)
         except Exception as error:
             failure = error
             _take_back(session, frame)
@@ -167,18 +155,18 @@ def _note_call_of_model(session: Session, frame: Frame) -> None:
 
 
 def run_call(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> Any:
-    """Stand in for `Operation.__call__` of a layer: record a leaf, run the `call` of any other."""
+    """Stand in for `Operation.__call__` of a layer: record it whole, or run its `call`."""
     frame = session.frame
     if frame.layer is not layer:
         return layer.call(*args, **kwargs)
-    if frame.is_leaf:
-        return _record_leaf(session, frame, kwargs)
+    if frame.is_whole:
+        return record_whole(session, frame, kwargs)
     if len(session.frames) == 1:
         args = tuple(map(_as_argument_of_model, args))
         kwargs = {k: _as_argument_of_model(v) for k, v in kwargs.items()}
     outputs = _run(session, frame, inference.call_of(layer), args, kwargs)
     # Of a layer that is traced for each mode, the chosen result is regularized.
-    return outputs if layer is session.decisions.forked_layer else _regularized(session, frame, outputs)
+    return outputs if layer is session.decisions.forked_layer else regularized(session, frame, outputs)
 
 
 def run_inside(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> Any:
@@ -209,12 +197,12 @@ def _frame(
     session: Session,
     layer: keras.Layer,
     path: str,
-    is_leaf: bool,
+    is_whole: bool,
     args: Args,
     kwargs: Kwargs,
 ) -> Frame:
     start, effects = len(session.graph.nodes), session.effects.copy()
-    return Frame(layer, path, is_leaf, start, effects, tuple(session.findings), args, kwargs)
+    return Frame(layer, path, is_whole, start, effects, tuple(session.findings), args, kwargs)
 
 
 def _require_readable(session: Session, frame: Frame) -> None:
@@ -266,7 +254,7 @@ def _may_keep(session: Session, frame: Frame, error: Exception) -> bool:
     made = {v for node in session.graph.nodes[frame.start :] for v in node.results}
     changes_outside = set(session.effects.overwritten) - set(frame.effects.overwritten) - made
     # Kept whole, a layer would change a tensor in place that the nodes around it take as it was.
-    return not (frame.is_leaf or is_root or is_forked or is_final or session.in_body or changes_outside)
+    return not (frame.is_whole or is_root or is_forked or is_final or session.in_body or changes_outside)
 
 
 def _cannot_train(session: Session, error: Exception) -> bool:
@@ -330,128 +318,8 @@ def _reason(failure: Exception) -> str:
     return f"kerasfx itself failed on it, which is a fault to report: {kind}: {what} ({line}: {line.text})"
 
 
-def _record_leaf(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:
-    layer = frame.layer
-    user_args, user_kwargs = _leaf_arguments(session, frame, populated)
-    args, kwargs = map_leaves(partial(layer_argument, session), (user_args, user_kwargs))
-    with session.pause():
-        plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
-        masks = map_leaves(partial(layer_argument, session), _without_flag(plain))
-        _require_tensors(session, layer, args, {**masks, **_without_flag(kwargs)})
-        all_kwargs = {**masks, **_without_flag(kwargs)}
-        try:
-            specs = inference.infer_layer(layer, args, all_kwargs)
-        except Exception:
-            infer = partial(inference.specs_of_layer, layer, args, all_kwargs)
-            session.clashes.note_refused(_refusal(layer, args, kwargs, infer))
-            raise
-    activation = _split_activation(session, frame)
-    config: dict[str, Any] = {"activation": "linear"} if activation else {}
-    config |= regularizers_that_count(layer, session.is_tracked(layer))
-    if activation and layer.activity_regularizer is not None:
-        config["activity_regularizer"] = None  # it is about what the activation gives
-    target = LayerCall(layer, _why_kept(session, frame), config)
-    node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
-    node.training = _rule(layer)
-    for tensor in leaves_of((user_args, user_kwargs)):
-        if isinstance(tensor, TracedTensor):
-            node.implicit_masks[tensor.value] = mask_value(tensor)
-    frame.node = node
-    outputs = session.finish(node, specs)
-    if activation is None:
-        return outputs
-    with session.user_code():
-        outputs = followed(activation)(outputs)
-    return _regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
-
-
-def _refusal(layer: keras.Layer, args: Args, kwargs: Kwargs, infer: Function) -> Refusal:
-    """What met in the call: its operands, the weights, and the sizes that the layer was made with."""
-    wanted = [(args[0].shape[0], *layer.target_shape)] if isinstance(layer, keras.layers.Reshape) else []
-    return Refusal(((*args, *wanted), kwargs), infer, [tuple(v.shape) for v in layer.variables])
-
-
-def _require_tensors(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> None:
-    """Refuse to keep a custom layer whole that returns numbers: a flat model would hand tensors on."""
-    if builtin_class(type(layer)) is not None:
-        return
-    values = inference.python_values_of(layer, args, kwargs)
-    if values:
-        raise OutputNotTensorError(
-            describe(
-                f"{type(layer).__name__} stays whole and returns {values[0]!r}, which is no tensor.",
-                where=session.locate(source_line()),
-                why="a layer of a Functional model gives tensors alone",
-                hint="let its `call` return tensors alone, or keep the layer around it whole",
-            )
-        )
-
-
-def _rule(layer: keras.Layer) -> Training:
-    """Which `training` the call of a leaf gets, from what the context holds inside of it."""
-    found = internals.training_of_context()
-    if is_flag(found):
-        return found.rule
-    hides_layers = not internals.takes_training(layer) and internals.sublayers(layer)
-    return Training(fixed=bool(found)) if hides_layers else FOLLOWS
-
-
-def _split_activation(session: Session, frame: Frame) -> Any:
-    """The activation that becomes nodes of its own, because it is a function of other code."""
-    layer = frame.layer
-    is_free = builtin_class(type(layer)) is not None and not session.policy.is_kept(layer, frame.path)
-    return foreign.activation_of(layer) if is_free and applies_activation_last(layer) else None
-
-
-def _leaf_arguments(session: Session, frame: Frame, populated: dict[str, Any]) -> tuple[Any, Any]:
-    """What the user passed; plus `training` where an enclosing call fixed it."""
-    kwargs = {
-        k: v
-        for k, v in frame.kwargs.items()
-        # Keras puts the implicit mask in the place of a mask that is None.
-        if not is_flag(v) and not (v is None and k.endswith("mask"))
-    }
-    args = tuple(a for a in frame.args if not is_flag(a))
-    given = populated.get("training", kwargs.get("training"))
-    if internals.takes_training(frame.layer) and not is_flag(given):
-        if not any(map(is_flag, frame.args)):
-            kwargs["training"] = bool(given)
-    elif "training" in kwargs and not internals.takes_training(frame.layer):
-        del kwargs["training"]
-    return args, kwargs
-
-
-def _why_kept(session: Session, frame: Frame) -> str | None:
-    layer = frame.layer
-    if session.policy.is_requested(layer, frame.path):
-        session.note("kept", f"{type(layer).__name__} stays whole on request")
-        return None
-    reason = session.policy.kept.get(id(layer))
-    if builtin_class(type(layer)) is not None:
-        part = _foreign_part(session, frame)
-        if part is None:
-            return None
-        reason = f"{part}, and it could not be opened: {reason}" if reason else part
-    reason = reason or "it is a custom layer"
-    session.note("opaque", f"{type(layer).__name__} is kept whole: {reason}", hint=how_to_save(layer))
-    return reason
-
-
-def _foreign_part(session: Session, frame: Frame) -> str | None:
-    """What keeps a built-in layer from being loaded without the user's code, or None."""
-    parts = custom_parts(frame.layer)
-    if parts:
-        names = ", ".join(sorted({type(p).__name__ for p in parts}))
-        return f"it holds layers that need code of other modules: {names}"
-    activation = foreign.activation_of(frame.layer)
-    if activation is not None and not _split_activation(session, frame):
-        return f"a file does not give its activation {foreign.shown(activation)} back"
-    functions = foreign.functions_of(frame.layer)
-    return f"it holds {foreign.shown(functions[0])}, a function of other code" if functions else None
-
-
 def _note_masks(session: Session, frame: Frame, outputs: object) -> None:
-    """Remember the masks that a leaf attached to its results."""
+    """Remember the masks that a layer kept whole attached to its results."""
     for tensor in leaves_of(outputs):
         if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
             tensor.value.mask = mask_value(tensor)
@@ -463,31 +331,6 @@ def _checked_outputs(session: Session, outputs: object) -> Any:
         if isinstance(leaf, TracedTensor):
             memory.require_current(session, leaf.value)
     return outputs
-
-
-def _regularized(session: Session, frame: Frame, outputs: object) -> Any:
-    """`outputs` through layers that only bear the activity regularizer of an opened one."""
-    regularizer = frame.layer.activity_regularizer
-    if regularizer is None:
-        return outputs
-    config = {"activity_regularizer": regularizer}
-    return map_leaves(lambda x: _through_identity(session, x, config, frame.path), outputs)
-
-
-def _through_identity(session: Session, x: object, config: dict[str, Any], path: str) -> Any:
-    if not isinstance(x, TracedTensor):
-        return x
-    config = {**config, "dtype": x.value.dtype}
-    target = LayerSpec("keras.layers.Identity", config, slots={})
-    node = Node(f"{identifier(path)}_activity_regularizer", target, (x.value,), {}, path)
-    result = session.finish(node, specs_like(x.value))
-    result.value.mask = x.value.mask
-    internals.set_mask(result, internals.mask_of(x))
-    return result
-
-
-def _without_flag(structure: object) -> Any:
-    return map_leaves(lambda x: False if is_flag(x) else x, structure)
 
 
 def _is_below(path: str, parent: str) -> bool:

@@ -19,7 +19,7 @@ class Frame:
     Attributes:
         layer: The layer.
         path: Its path.
-        is_leaf: Whether it stays whole.
+        is_whole: Whether it stays whole.
         start: How many nodes the graph had before the call.
         effects, findings: Those of the session before the call.
         args, kwargs: What it is called with.
@@ -28,7 +28,7 @@ class Frame:
 
     layer: keras.Layer
     path: str
-    is_leaf: bool
+    is_whole: bool
     start: int
     effects: Effects
     findings: tuple[Finding, ...]

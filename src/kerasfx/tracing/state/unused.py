@@ -72,7 +72,7 @@ def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None,
 
 
 def regularizers_that_count(layer: keras.Layer, is_tracked: bool) -> dict[str, Any]:
-    """The regularizers of a leaf, by their names in its config, where Keras counts others than it says.
+    """The regularizers of a layer kept whole, by name in its config, where Keras counts others than it says.
 
     Keras counts those that the variables have, if the layer is tracked. One that is set later on a layer
     that is built is in its config all the same, and one that is set on a variable is not.

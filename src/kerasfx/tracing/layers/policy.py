@@ -1,4 +1,4 @@
-"""What stays a leaf: which layers are one node and which are opened."""
+"""Which layers stay whole, as one node, and which are opened."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import keras
 
 from kerasfx.errors import UnknownSelectorError, describe
-from kerasfx.keras_api.builtins import is_plain_leaf
+from kerasfx.keras_api.builtins import is_whole_by_itself
 
 Selector = type | str | Callable[[Any], bool]
 """A layer class, a pattern of paths such as `"encoder.*.rotary"`, or a predicate of a layer."""
 
 
-class LeafPolicy:
+class WholePolicy:
     """Decides which layers stay whole.
 
     Args:
@@ -31,7 +31,7 @@ class LeafPolicy:
         self.forced_open: set[int] = set()
 
     @classmethod
-    def of(cls, leaves: Sequence[Selector], opened: Sequence[Selector]) -> LeafPolicy:
+    def of(cls, leaves: Sequence[Selector], opened: Sequence[Selector]) -> WholePolicy:
         """The policy for the arguments of `prepare_model`; a lone selector is a list of one."""
         return cls(*map(_listed, (leaves, opened)))
 
@@ -40,21 +40,21 @@ class LeafPolicy:
         yield from (("leaves", x) for x in self._leaves)
         yield from (("opened", x) for x in self._opened)
 
-    def afresh(self) -> LeafPolicy:
+    def afresh(self) -> WholePolicy:
         """The policy as the user gave it, without what a trace has found out."""
-        return LeafPolicy(self._leaves, self._opened)
+        return WholePolicy(self._leaves, self._opened)
 
     def keep(self, layer: keras.Layer, reason: str) -> None:
         """Keep `layer` whole from now on, because of `reason`."""
         self.kept[id(layer)] = reason
 
-    def is_leaf(self, layer: keras.Layer, path: str) -> bool:
+    def stays_whole(self, layer: keras.Layer, path: str) -> bool:
         """Whether `layer` at `path` is one node."""
         if self.is_kept(layer, path):
             return True
         if id(layer) in self.forced_open or _selected(layer, path, self._opened):
             return False
-        return is_plain_leaf(layer)
+        return is_whole_by_itself(layer)
 
     def is_kept(self, layer: keras.Layer, path: str) -> bool:
         """Whether `layer` has to stay whole, by request or because it could not be opened."""
@@ -69,7 +69,7 @@ def _listed(selectors: Any) -> tuple[Selector, ...]:
     return tuple(selectors) if isinstance(selectors, (list, tuple, set)) else (selectors,)
 
 
-def require_matches(policy: LeafPolicy, layers: Sequence[tuple[str, Any]]) -> None:
+def require_matches(policy: WholePolicy, layers: Sequence[tuple[str, Any]]) -> None:
     """Refuse a selector that matches none of the layers, given with their paths.
 
     Raises:
