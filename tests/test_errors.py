@@ -561,9 +561,34 @@ def reverse_nodes(graph):
     return True
 
 
+def test_a_function_is_no_model_and_is_told_how_to_become_one():
+    with pytest.raises(
+        errors.UnsupportedModelError, match=r"put it into the `call` of a keras\.layers\.Layer"
+    ):
+        kerasfx.prepare_model(lambda x: x * 2.0, keras.Input((4,)))
+
+    class Doubled(keras.layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    assert kerasfx.prepare_model(Doubled(), keras.Input((4,))).output_shape == (None, 4)
+
+
+def test_a_refused_call_is_shown_with_all_that_it_was_called_with():
+    class Wrong(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.concatenate([x, keras.ops.ones((2, 3))], axis=-1)
+
+    with pytest.raises(errors.OperationInferenceError) as caught:
+        kerasfx.prepare_model(Wrong(), keras.Input((None, 4), name="x"))
+    shown = "keras.ops.concatenate([float32(x.shape[0], x.shape[1], 4), float32(2, 3)], axis=-1) is refused"
+    notes = getattr(caught.value, "__notes__", [])
+    assert shown in "\n".join([str(caught.value), *notes])
+
+
 def test_frozen_weight_is_not_returned(monkeypatch):
     """Equal outputs are not enough: the check with perturbed weights names the first difference."""
-    monkeypatch.setattr("kerasfx.passes.PASSES", (freeze_parameters,))
+    monkeypatch.setattr("kerasfx.passes.DEFAULT", [freeze_parameters])
     model = Outer(Scale())
     with pytest.raises(errors.NotEquivalentError) as caught:
         kerasfx.prepare_model(model, keras.Input((4,)))
@@ -578,7 +603,7 @@ def test_frozen_weight_is_not_returned(monkeypatch):
 
 
 def test_without_verify_the_oracle_still_finds_it(monkeypatch):
-    monkeypatch.setattr("kerasfx.passes.PASSES", (freeze_parameters,))
+    monkeypatch.setattr("kerasfx.passes.DEFAULT", [freeze_parameters])
     inputs = keras.Input((4,))
     model = keras.Model(inputs, Scale(name="scaled")(inputs))
     prepared = kerasfx.prepare_model(model, verify=False)
@@ -587,7 +612,7 @@ def test_without_verify_the_oracle_still_finds_it(monkeypatch):
 
 
 def test_broken_graph_shows_the_neighbourhood(monkeypatch):
-    monkeypatch.setattr("kerasfx.passes.PASSES", (reverse_nodes,))
+    monkeypatch.setattr("kerasfx.passes.DEFAULT", [reverse_nodes])
     with pytest.raises(errors.GraphError) as caught:
         kerasfx.prepare_model(Outer(keras.layers.ReLU()), keras.Input((4,)))
     text = str(caught.value)

@@ -19,8 +19,16 @@ class GraphError(KerasFxError):
     """A graph does not hold the invariants of `kerasfx.ir.Graph`.
 
     It is raised by `Graph.check()` after an edit, and by a verb of `Graph` that cannot be carried out, which
-    then leaves the graph as it was; it shows the neighbourhood of the fault. In a graph that nobody
-    edited it is a bug of kerasfx.
+    then leaves the graph as it was; it shows the neighbourhood of the fault. Where a pass of yours broke the
+    graph, a note names it. In a graph that nobody edited it is a bug of kerasfx.
+
+    >>> import keras, kerasfx
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> graph = kerasfx.trace(model).graph
+    >>> graph.remove(graph.nodes[0])
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.GraphError: ...
     """
 
 
@@ -105,6 +113,9 @@ class UnknownSelectorError(KerasFxError, ValueError):
 
 class UnsupportedModelError(KerasFxError, TypeError):
     """What was passed as a model is no Keras model or layer.
+
+    With `keep_class=True` also what is no model, or one whose `call` takes several arguments.
+    A function is no model: it does not say which weights it uses. Put it into the `call` of a layer.
 
     >>> import keras, kerasfx
     >>> kerasfx.prepare_model(keras.layers.Dense)
@@ -199,21 +210,50 @@ class SizeGuardError(KerasFxError, ValueError):
 
 
 class TrainingBranchError(TraceError, TypeError):
-    """Python code branches on `training`, so that the two modes run different code.
+    """Python code branches on `training`, and what the two modes give cannot become one graph.
 
-    Pass `training` on to the layers (`self.dropout(x, training=training)`), or keep the layer whole.
+    A layer that branches is traced once for each mode, and the two are put together; this is raised where
+    that fails. Pass `training` on to the layers (`self.dropout(x, training=training)`), keep the layer whole,
+    or prepare one mode alone: `prepare_model(..., mode="inference")`.
     """
 
 
 class UnsupportedOperationError(TraceError, TypeError):
-    """An operation for which kerasfx knows no public function: control flow with callables, for one."""
+    """A layer does something that no node of a graph can say exactly; the message says what and where.
+
+    Such as a function of a backend of which nobody has said what it is, one that is called with arguments
+    that a saved model could not hold, random numbers that are not drawn by Keras, or layers whose order or
+    mode the graph cannot keep.
+
+    >>> import keras, kerasfx, numpy as np
+    >>> class Noisy(keras.layers.Layer):
+    ...     def call(self, x):
+    ...         return x + np.random.normal(size=(4,)).astype("float32")
+    >>> kerasfx.prepare_model(Noisy(), keras.Input((4,)))
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.UnsupportedOperationError: ...
+
+    Numbers that are drawn where the model runs are part of it:
+
+    >>> class Noisy(keras.layers.Layer):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.seed = keras.random.SeedGenerator(1)
+    ...     def call(self, x):
+    ...         return x + keras.random.normal((4,), seed=self.seed)
+    >>> kerasfx.prepare_model(Noisy(), keras.Input((4,))).output_shape
+    (None, 4)
+    """
 
 
 class StateUpdateError(TraceError, TypeError):
-    """A metric is read inside `call`, or one whose class is not Keras's is updated there.
+    """`call` changes a state that the prepared model would not have, or not in the same order.
 
-    The prepared model could neither be loaded without that class, nor keep the order of reads and updates.
-    Update the metric in `train_step`, or keep the layer whole: `leaves=[...]`.
+    That is a metric that is read inside `call`, or is updated there and not of a class of Keras; a
+    `tf.Variable` that is no weight of the model; or on PyTorch a tensor that is changed in place and comes
+    from outside of the call. Keep what changes in `self.add_weight(...)` and change it with `assign`, update
+    metrics in `train_step`, or keep the layer whole: `leaves=[...]`.
     """
 
 
@@ -380,8 +420,8 @@ class UntestedKerasWarning(UserWarning):
 class UnknownFunctionError(UnsafeFileError):
     """A saved model names a function that kerasfx does not call.
 
-    A `.keras` file may only name functions of `keras.ops` and `keras.random`, and those of the backends that
-    kerasfx lists: pure functions of tensors.
+    A `.keras` file may name the public functions of `keras.ops`, `keras.random` and `keras.activations`, and
+    those functions of the running backend that kerasfx lists: pure functions of tensors.
     """
 
 

@@ -211,11 +211,15 @@ def is_flat(model: Any) -> bool:
 def _require_model(model: Any) -> None:
     if isinstance(model, internals.Layer):
         return
-    is_class = isinstance(model, type) and issubclass(model, internals.Layer)
+    hint = ""
+    if isinstance(model, type) and issubclass(model, internals.Layer):
+        hint = f"make an instance: {model.__name__}(...)"
+    elif callable(model):
+        hint = "put it into the `call` of a keras.layers.Layer, which holds the weights that it uses"
     raise UnsupportedModelError(
         describe(
             f"prepare_model takes a Keras model or layer, not {model!r} of type {type(model).__name__}.",
-            hint=f"make an instance: {model.__name__}(...)" if is_class else "",
+            hint=hint,
         )
     )
 

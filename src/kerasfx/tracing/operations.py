@@ -6,9 +6,12 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx.errors import OperationInferenceError, TraceError, UnsafeFileError, describe
-from kerasfx.ir import Node, Value, identifier, leaves_of, map_leaves, values_in
+from kerasfx.ir import Node, Value, identifier, map_leaves, values_in
+from kerasfx.ir.dims import Dim
+from kerasfx.ir.structure import shown
 from kerasfx.keras_api import internals
 from kerasfx.runtime import codec, functions, safety
 from kerasfx.tracing import inference, public_calls
@@ -116,16 +119,29 @@ def refused(trace: Trace, name: str, call: Refusal, error: Exception) -> Operati
     """The error for a function that does not take its arguments."""
     trace.clashes.note_refused(call)
     arguments = call.operands
-    shown = ", ".join(f"{v.dtype}{v.shown_shape}" for v in leaves_of(arguments) if isinstance(v, Value))
     return OperationInferenceError(
         describe(
-            f"{name}({shown}) is refused: {error}",
+            f"{name}({_typed(*arguments)}) is refused: {error}",
             where=trace.locate(source_line()),
             hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
             "free there stands for any, and is tried with example sizes (set them with hints=)",
         ),
         always=all(_is_draw(v) for v in values_in(arguments)),
     )
+
+
+def _typed(args: Arguments, kwargs: Keywords) -> str:
+    """The arguments of a call: tensors and arrays by dtype and shape, the rest as it was written."""
+
+    def special(x: object) -> str | None:
+        if isinstance(x, np.ndarray) and x.size > 1:
+            return f"{x.dtype}{x.shape}"
+        if isinstance(x, Dim):
+            return str(x)
+        return f"{x.dtype}{x.shown_shape}" if isinstance(x, Value) else None
+
+    named = [f"{name}={shown(x, special)}" for name, x in kwargs.items()]
+    return ", ".join([*(shown(x, special) for x in args), *named])
 
 
 def _is_draw(value: Value) -> bool:
