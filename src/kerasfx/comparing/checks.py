@@ -103,7 +103,8 @@ def compare_models(
 def _losses_checks(subjects: Subjects, outcomes: list[Outcome], options: Options) -> list[Check]:
     if not _asks_losses(subjects, options):
         return []
-    return [_check("losses", outcomes, _losses_difference, subjects.tolerance)]
+    difference = functools.partial(_losses_difference, pairing=subjects.pairing)
+    return [_check("losses", outcomes, difference, subjects.tolerance)]
 
 
 def _asks_losses(subjects: Subjects, options: Options) -> bool:
@@ -236,7 +237,8 @@ def may_train_when_bare(a: keras.Layer, b: keras.Layer) -> bool:
 
 def _all_differences(subjects: Subjects, outcome: Outcome, losses: bool = True) -> list[Difference]:
     updates = functools.partial(_updates_difference, pairing=subjects.pairing)
-    asked = (_outputs_difference, updates, *([_losses_difference] if losses else []))
+    of_losses = functools.partial(_losses_difference, pairing=subjects.pairing)
+    asked = (_outputs_difference, updates, *([of_losses] if losses else []))
     return [difference(outcome, subjects.tolerance) for difference in asked]
 
 
@@ -253,11 +255,13 @@ def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing
     )
 
 
-def _losses_difference(outcome: Outcome, tolerance: Tolerance) -> Difference:
+def _losses_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing) -> Difference:
     """Compares the losses in ascending order: where in a model they arise is its own affair."""
     if outcome.a.error or outcome.b.error:
         return _completed(outcome) or measure.EQUAL
     ours, theirs = (np.sort([_scalar(x) for x in side.losses]) for side in (outcome.a, outcome.b))
+    if pairing.joins_losses:
+        return tensor_difference("sum of the losses", ours.sum(), theirs.sum(), tolerance)
     if len(ours) != len(theirs):
         sums = f"their sum {ours.sum():.4g} became {theirs.sum():.4g}"
         return unlike(f"{len(ours)} losses became {len(theirs)}, {sums}")

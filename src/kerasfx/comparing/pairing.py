@@ -53,6 +53,12 @@ class Pairing:
     notes: tuple[str, ...] = ()
 
     @property
+    def joins_losses(self) -> bool:
+        """Whether regularizers of several weights have become one, of the weight that these were put into."""
+        alike = [weight for weight in self.computed if weight.trains_alike]
+        return any(sum(v.regularizer is not None for v in weight.originals) > 1 for weight in alike)
+
+    @property
     def lost_regularizers(self) -> list[str]:
         """What is said of each weight whose regularizer no weight of the prepared model can have."""
         computed = [weight for weight in self.computed if not weight.trains_alike]
