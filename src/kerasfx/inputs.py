@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import keras
 import numpy as np
@@ -16,6 +16,20 @@ from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
 
 
+class ArrayLike(Protocol):
+    """A tensor of Keras or of a backend, or a NumPy array."""
+
+    @property
+    def shape(self) -> Any:
+        """Its sizes."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Its dtype, in the words of who made it."""
+        ...
+
+
 class Inputs:
     """The arguments of a `call` that takes several: `kerasfx.Inputs(x, context=c, inverse=True)`.
 
@@ -23,7 +37,7 @@ class Inputs:
     prepared model, which is called with a dict of them keyed by argument name; Python values are fixed.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: object, **kwargs: object):
         self.args = args
         self.kwargs = kwargs
 
@@ -69,7 +83,7 @@ class CallSpec:
         """The same call of other inputs, one made by `change` for each."""
         made: dict[int, InputSpec] = {}
 
-        def swap(x: Any) -> Any:
+        def swap(x: object) -> Any:
             return made.setdefault(id(x), change(x)) if isinstance(x, InputSpec) else x
 
         args, kwargs, struct = map_leaves(swap, (self.args, self.kwargs, self.struct))
@@ -81,7 +95,7 @@ class CallSpec:
         return map_leaves(lambda x: x.example, self.struct) if given else None
 
 
-def call_spec(model: Any, input_layer: Any) -> CallSpec:
+def call_spec(model: keras.layers.Layer, input_layer: object) -> CallSpec:
     """Find out how `model` is called.
 
     Raises:
@@ -98,7 +112,7 @@ def call_spec(model: Any, input_layer: Any) -> CallSpec:
     return CallSpec((taken,), {}, struct)
 
 
-def _as_taken(model: Any, struct: Any) -> tuple[Any, Any]:
+def _as_taken(model: keras.layers.Layer, struct: object) -> tuple[Any, Any]:
     """The inputs as given, and as the model takes them: a list for a dict by order, and vice versa.
 
     A Functional model says what it takes, another one if it was built.
@@ -114,11 +128,11 @@ def _as_taken(model: Any, struct: Any) -> tuple[Any, Any]:
     return struct, struct
 
 
-def _named(spec: Any, name: str) -> Any:
+def _named(spec: object, name: str) -> Any:
     return replace(spec, name=name) if isinstance(spec, InputSpec) else spec
 
 
-def _from_arguments(model: Any, inputs: Inputs) -> CallSpec:
+def _from_arguments(model: keras.layers.Layer, inputs: Inputs) -> CallSpec:
     try:
         bound = inspect.signature(model.call).bind(*inputs.args, **inputs.kwargs)
     except TypeError as error:
@@ -149,7 +163,7 @@ def _argument_names(bound: inspect.BoundArguments) -> list[str]:
     return names
 
 
-def _argument(x: Any, name: str) -> Any:
+def _argument(x: object, name: str) -> Any:
     if not _holds_tensors(x):
         return x
     specs = _specs(x, name)
@@ -157,15 +171,15 @@ def _argument(x: Any, name: str) -> Any:
     return replace(specs, name=name) if isinstance(specs, InputSpec) else specs
 
 
-def _holds_tensors(x: Any) -> bool:
+def _holds_tensors(x: object) -> bool:
     return _is_shape(x) or any(_is_tensor(leaf) for leaf in leaves_of(x))
 
 
-def _has_spec(x: Any) -> bool:
+def _has_spec(x: object) -> bool:
     return any(isinstance(leaf, InputSpec) for leaf in leaves_of(x))
 
 
-def _from_model(model: Any) -> CallSpec:
+def _from_model(model: keras.layers.Layer) -> CallSpec:
     struct = internals.input_structure(model)
     if struct is None and isinstance(model, keras.Sequential) and model.built:
         struct = internals.input_of_sequential(model)
@@ -177,13 +191,13 @@ def _from_model(model: Any) -> CallSpec:
     return _from_build_shapes(model)
 
 
-def _may_be_built_by_data(model: Any, tensor: Any) -> bool:
+def _may_be_built_by_data(model: keras.layers.Layer, tensor: keras.KerasTensor) -> bool:
     """Whether the batch of a Sequential model may be only that of the data it was first called with."""
     is_stateful = any(getattr(layer, "stateful", False) for layer in internals.all_layers(model))
     return _given_name(tensor) is None and not is_stateful
 
 
-def _from_build_shapes(model: Any) -> CallSpec:
+def _from_build_shapes(model: keras.layers.Layer) -> CallSpec:
     shapes = internals.known_input_shapes(model) if model.built else None
     if not shapes or any(s is None for s in shapes.values()):
         raise InputRequiredError(_required_message(model))
@@ -203,7 +217,7 @@ def _from_build_shapes(model: Any) -> CallSpec:
     return CallSpec((), arguments, dict(arguments), (finding,))
 
 
-def _require_one_argument(model: Any) -> None:
+def _require_one_argument(model: keras.layers.Layer) -> None:
     """Keras keeps the shape of the first argument alone if `build` does not name the others."""
     try:
         inspect.signature(model.call).bind(None)
@@ -213,7 +227,7 @@ def _require_one_argument(model: Any) -> None:
 
 
 def _required_message(
-    model: Any, why: str = "it is no Functional or Sequential model and was not built yet"
+    model: keras.layers.Layer, why: str = "it is no Functional or Sequential model and was not built yet"
 ) -> str:
     return describe(
         f"The inputs of {type(model).__name__} '{model.name}' are not known.",
@@ -225,7 +239,7 @@ def _required_message(
     )
 
 
-def _check_against(model: Any, struct: Any) -> None:
+def _check_against(model: keras.layers.Layer, struct: object) -> None:
     """Refuse inputs that a Functional or Sequential model cannot take, before any work."""
     known = internals.input_structure(model)
     if known is None:
@@ -246,7 +260,7 @@ def _check_against(model: Any, struct: Any) -> None:
         _check_one(model, ours, theirs)
 
 
-def _flat(structure: Any) -> Iterator[Any]:
+def _flat(structure: object) -> Iterator[Any]:
     """The leaves in the order of keys, as Keras flattens."""
     if isinstance(structure, dict):
         structure = [structure[k] for k in sorted(structure)]
@@ -257,7 +271,7 @@ def _flat(structure: Any) -> Iterator[Any]:
         yield structure
 
 
-def _check_one(model: Any, ours: InputSpec, theirs: Any) -> None:
+def _check_one(model: keras.layers.Layer, ours: InputSpec, theirs: keras.KerasTensor) -> None:
     fits = len(ours.shape) == len(theirs.shape) and all(
         a == b or b is None for a, b in zip(ours.shape[1:], theirs.shape[1:], strict=True)
     )
@@ -278,16 +292,16 @@ def _check_one(model: Any, ours: InputSpec, theirs: Any) -> None:
         )
 
 
-def _shown(struct: Any) -> Any:
+def _shown(struct: object) -> Any:
     return map_leaves(lambda t: (t.name, t.shape, t.dtype), struct)
 
 
-def _default_name(model: Any) -> str:
+def _default_name(model: keras.layers.Layer) -> str:
     parameters = list(inspect.signature(model.call).parameters)
     return parameters[0] if parameters and parameters[0] not in ("args", "self") else "input"
 
 
-def _specs(x: Any, name: str, dtype: str | None = None) -> Any:
+def _specs(x: object, name: str, dtype: str | None = None) -> Any:
     """Turn a structure of inputs, arrays or shapes into one of `InputSpec`."""
     if _is_shape(x):
         return InputSpec((None, *x[1:]), dtype or keras.config.floatx(), name)
@@ -301,7 +315,7 @@ def _specs(x: Any, name: str, dtype: str | None = None) -> Any:
     return _one(x, name)
 
 
-def _one(x: Any, name: str) -> Any:
+def _one(x: object, name: str) -> Any:
     if isinstance(x, keras.layers.InputLayer):
         x = x.output
     if isinstance(x, keras.KerasTensor):
@@ -319,32 +333,32 @@ def _one(x: Any, name: str) -> Any:
     )
 
 
-def _dtype_of(array: Any) -> str:
+def _dtype_of(array: ArrayLike) -> str:
     is_text = isinstance(array, (np.ndarray, np.generic)) and array.dtype.kind in "OSU"
     return "string" if is_text else internals.standardize_dtype(array.dtype)
 
 
-def _given_name(tensor: Any) -> str | None:
+def _given_name(tensor: keras.KerasTensor) -> str | None:
     """The name of a `keras.Input`, unless Keras made it up."""
     automatic = ("keras_tensor", "input_layer")
     return None if tensor.name.startswith(automatic) else identifier(tensor.name)
 
 
-def _is_tensor(x: Any) -> bool:
+def _is_tensor(x: object) -> TypeGuard[ArrayLike]:
     return isinstance(
         x, (keras.KerasTensor, keras.layers.InputLayer, np.ndarray, np.generic)
     ) or keras.ops.is_tensor(x)
 
 
-def _is_list_of_values(x: Any) -> bool:
+def _is_list_of_values(x: object) -> bool:
     """Whether `x` is an array written as lists of numbers or strings; whole numbers alone are a shape."""
     is_list = isinstance(x, (tuple, list)) and len(x) > 0
     return is_list and all(isinstance(leaf, (float, str, bool)) for leaf in leaves_of(x))
 
 
-def _dtype_of_values(x: Any) -> str | None:
+def _dtype_of_values(x: object) -> str | None:
     return keras.config.floatx() if isinstance(next(leaves_of(x)), float) else None
 
 
-def _is_shape(x: Any) -> bool:
+def _is_shape(x: object) -> TypeGuard[Sequence[int | None]]:
     return isinstance(x, (tuple, list)) and len(x) > 0 and all(d is None or type(d) is int for d in x)

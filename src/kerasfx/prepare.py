@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -53,8 +52,8 @@ from kerasfx.tracing.traced import Origin, Traced
 
 
 def prepare_model(
-    original_model: Any,
-    input_layer: Any = None,
+    original_model: keras.layers.Layer,
+    input_layer: object = None,
     *,
     leaves: Sequence[Selector] = (),
     opened: Sequence[Selector] = (),
@@ -165,8 +164,8 @@ def prepare_model(
 
 
 def explain(
-    model: Any,
-    input_layer: Any = None,
+    model: keras.layers.Layer,
+    input_layer: object = None,
     *,
     leaves: Sequence[Selector] = (),
     opened: Sequence[Selector] = (),
@@ -199,7 +198,7 @@ def explain(
     return Report(model.name, origin.opened, findings=[*origin.findings, *dropped_methods(model)])
 
 
-def is_flat(model: Any) -> bool:
+def is_flat(model: keras.layers.Layer) -> bool:
     """Whether `model` is a Functional model of layers that Keras and kerasfx alone can load."""
     is_functional = type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
     return is_functional and all(
@@ -208,7 +207,7 @@ def is_flat(model: Any) -> bool:
     )
 
 
-def _require_model(model: Any) -> None:
+def _require_model(model: object) -> None:
     if isinstance(model, internals.Layer):
         return
     hint = ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from textwrap import indent
-from typing import Any
+
+import keras
 
 from kerasfx.ir import SourceLine
 
@@ -108,17 +109,17 @@ class Report:
         return ["  layers:", *items]
 
 
-def attach(model: Any, report: Report) -> None:
+def attach(model: keras.layers.Layer, report: Report) -> None:
     """Remember `report` with `model`."""
     object.__setattr__(model, "_kerasfx_report", report)
 
 
-def was_prepared(model: Any) -> bool:
+def was_prepared(model: keras.layers.Layer) -> bool:
     """Whether `prepare_model` or `emit` made `model` of another in this process."""
     return hasattr(model, "_kerasfx_report")
 
 
-def report(prepared: Any) -> Report:
+def report(prepared: object) -> Report:
     """The report of a model that `prepare_model` or `emit` made in this process.
 
     Raises:

@@ -28,6 +28,8 @@ RTOL = 1e-6
 """A constant of float32 is this near to the number that its author meant."""
 
 Predicate = Callable[[Any], bool]
+Args = tuple[object, ...]
+Kwargs = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +164,9 @@ class Functions:
         return lambda *args, **kwargs: _call_of(path, inspect.signature(function), args, kwargs)
 
 
-def _call_of(path: str, signature: inspect.Signature, args: Any, kwargs: Any) -> Pattern:
+def _call_of(
+    path: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Pattern:
     wanted = _bound(signature, args, kwargs)
 
     def tries(x: object, found: Match, no: Refuse) -> Iterator[Match]:
@@ -202,7 +206,7 @@ def layer(cls: type, *args: object, **config: object) -> Pattern:
     return Pattern(tries)
 
 
-def _bound(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
+def _bound(signature: inspect.Signature, args: Args, kwargs: Kwargs) -> dict[str, Any]:
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
