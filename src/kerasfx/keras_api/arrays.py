@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 
-def to_numpy(tensor: Any) -> np.ndarray:
+def to_numpy(tensor: object) -> np.ndarray:
     """The values of a tensor, variable or array, in its own dtype.
 
     TensorFlow gives NumPy a scalar of bfloat16 or float8 that NumPy takes for no array; a vector it takes.

@@ -48,34 +48,34 @@ def builtin_class(cls: type) -> type | None:
     return None
 
 
-def is_container(layer: Any) -> bool:
+def is_container(layer: keras.Layer) -> bool:
     """Whether `layer` is a model: it only arranges other layers."""
     return isinstance(layer, keras.Model)
 
 
-def applies_activation_last(layer: Any) -> bool:
+def applies_activation_last(layer: keras.Layer) -> bool:
     """Whether the result of `layer` is its activation applied to what it would give without one."""
     return isinstance(layer, ACTIVATION_LAST)
 
 
-def custom_parts(layer: Any) -> list[Any]:
+def custom_parts(layer: keras.Layer) -> list[Any]:
     """The layers inside a built-in layer (a wrapper, an RNN) that need code of the user's."""
     inside = all_layers(layer)[1:]
     return [x for x in inside if _is_custom(x) or _is_regularized(x) or foreign.activation_of(x)]
 
 
-def _is_regularized(layer: Any) -> bool:
+def _is_regularized(layer: keras.Layer) -> bool:
     """Whether code of other modules gives a loss for what `layer`, inside another one, returns."""
     return not foreign.is_of_keras(layer.activity_regularizer, "regularizer")
 
 
-def _is_custom(layer: Any) -> bool:
+def _is_custom(layer: keras.Layer) -> bool:
     """Whether the class of `layer` is of other code; models of layers are Keras's own."""
     cls = type(layer)
     return builtin_class(cls) is None and not module_of(cls).startswith("keras.src.models.")
 
 
-def how_to_save(layer: Any) -> str:
+def how_to_save(layer: keras.Layer) -> str:
     """What the user has to do before a model with `layer` in it can be saved; "" for nothing."""
     for part in reversed(all_layers(layer)):
         try:

@@ -126,7 +126,7 @@ def torch_device() -> Any:
     return torch.device(backend_module("core").get_device())
 
 
-def module_of(x: Any) -> str:
+def module_of(x: object) -> str:
     """The module of a class or function; "" for code that was executed without one."""
     name = getattr(x, "__module__", None)
     return name if isinstance(name, str) else ""
@@ -152,12 +152,12 @@ def is_autocast(variable: keras.Variable) -> bool:
     return variable._autocast
 
 
-def is_raw_variable(x: Any) -> bool:
+def is_raw_variable(x: object) -> bool:
     """Whether `x` is a variable of the backend itself, whose value may change without Keras knowing."""
     return hasattr(x, "assign") or bool(getattr(x, "requires_grad", False))
 
 
-def raw_value(variable: Any) -> Any:
+def raw_value(variable: keras.Variable) -> Any:
     """The variable of the backend inside a Keras variable."""
     return getattr(variable, "_value", None)
 
@@ -172,7 +172,7 @@ def holding(held: list[tuple[Any, Any]]) -> Iterator[None]:
 
 
 def _replace_value() -> None:
-    def get(variable: Any) -> Any:
+    def get(variable: keras.Variable) -> Any:
         held = getattr(_thread, "held", {})
         if id(variable) in held:
             return held[id(variable)]
@@ -180,12 +180,12 @@ def _replace_value() -> None:
             raise AttributeError("_value")
         return vars(variable)["_value"]
 
-    def set_(variable: Any, raw: Any) -> None:
+    def set_(variable: keras.Variable, raw: Any) -> None:
         held = getattr(_thread, "held", {})
         if id(variable) in held:
             held[id(variable)] = raw
         else:
-            vars(variable)["_value"] = raw
+            variable.__dict__["_value"] = raw
 
     replace(keras.Variable, "_value", property(get, set_))
 
@@ -195,12 +195,12 @@ def in_stateless_scope() -> bool:
     return stateless_scope.in_stateless_scope()
 
 
-def layout_of(variable: Any) -> Any:
+def layout_of(variable: keras.Variable) -> Any:
     """How a distribution splits a variable among devices, or None."""
     return getattr(variable, "_layout", None)
 
 
-def set_layout(variable: Any, layout: Any) -> None:
+def set_layout(variable: keras.Variable, layout: Any) -> None:
     """Let `variable` put every value that it gets from now on among devices like that."""
     variable._layout = layout
 
@@ -215,7 +215,7 @@ def backend_module(name: str) -> ModuleType:
     return getattr(backend, name)
 
 
-def mask_of(tensor: Any) -> Any:
+def mask_of(tensor: object) -> Any:
     """The Keras mask attached to a tensor, or None."""
     getter = getattr(backend, "get_keras_mask", None)
     return getter(tensor) if getter else getattr(tensor, "_keras_mask", None)
@@ -242,7 +242,7 @@ def fresh_names() -> Iterator[None]:
         yield
 
 
-def call_context(training: Any) -> AbstractContextManager[None]:
+def call_context(training: object) -> AbstractContextManager[None]:
     """Run a block as if inside a layer that was called with `training`.
 
     With a context already open, the layers called inside neither clear `losses` nor reset the context.
@@ -268,7 +268,7 @@ def no_call_context() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _call_context_is(context: Any) -> Iterator[None]:
+def _call_context_is(context: object) -> Iterator[None]:
     saved = global_state.get_global_attribute("current_call_ctx")
     with undone(lambda: global_state.set_global_attribute("current_call_ctx", saved)):
         global_state.set_global_attribute("current_call_ctx", context)
@@ -312,7 +312,7 @@ def generators_are_seeded(layers: list[Any]) -> Iterator[None]:
         yield
 
 
-def is_recomputed(layer: Any) -> bool:
+def is_recomputed(layer: keras.Layer) -> bool:
     """Whether `layer` was made in a `RematScope`."""
     return getattr(layer, "_remat_mode", None) is not None
 
@@ -343,19 +343,19 @@ _thread = threading.local()
 def _replace_remat() -> None:
     original = getattr(backend.core, "remat", None)
 
-    def stand_in(function: Any) -> Any:
+    def stand_in(function: Callable[..., Any]) -> Any:
         return function if getattr(_thread, "keeps_all", False) else original(function)  # pyright: ignore
 
     if original is not None:  # not in every Keras
         replace(backend.core, "remat", stand_in)
 
 
-def say_seeded(generator: Any) -> None:
+def say_seeded(generator: keras.random.SeedGenerator) -> None:
     """Let PyTorch's dropout draw by `generator`, which was made without calling its constructor."""
     generator._initial_seed = 0
 
 
-def takes_training(layer: Any) -> bool:
+def takes_training(layer: keras.Layer) -> bool:
     """Whether the `call` of `layer` has a `training` argument."""
     return bool(getattr(layer, "_call_has_training_arg", False))
 
@@ -365,7 +365,7 @@ def parameters_of_call(layer: keras.Layer) -> list[str]:
     return list(layer._call_signature.parameters)
 
 
-def default_of_training(layer: Any) -> Any:
+def default_of_training(layer: keras.Layer) -> Any:
     """What the `call` of `layer` takes for `training` where nobody says anything; None for no default."""
     parameter = layer._call_signature.parameters.get("training")
     if parameter is None or parameter.default is parameter.empty:
@@ -373,18 +373,18 @@ def default_of_training(layer: Any) -> Any:
     return parameter.default
 
 
-def requires_training(layer: Any) -> bool:
+def requires_training(layer: keras.Layer) -> bool:
     """Whether the `call` of `layer` has an argument `training` without a default."""
     parameter = layer._call_signature.parameters.get("training")
     return parameter is not None and parameter.default is parameter.empty
 
 
-def trains_by_default(layer: Any) -> bool:
+def trains_by_default(layer: keras.Layer) -> bool:
     """Whether the `call` of `layer` trains where nobody says whether to."""
     return bool(default_of_training(layer))
 
 
-def nodes_of(model: Any) -> list[Any]:
+def nodes_of(model: keras.Model) -> list[Any]:
     """The calls that a functional model makes, in the order in which it makes them."""
     depths = sorted(model._nodes_by_depth, reverse=True)
     nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
@@ -407,7 +407,7 @@ def input_of_sequential(model: keras.Sequential) -> keras.KerasTensor | None:
     return inside.inputs[0] if inside else None
 
 
-def take_no_training(model: Any) -> None:
+def take_no_training(model: keras.Model) -> None:
     """Let Keras treat `model` as if its `call` had no `training` argument: `fit` does not pass it then."""
     model._call_has_training_arg = False
     model._call_has_context_arg = {**model._call_has_context_arg, "training": False}
@@ -419,59 +419,59 @@ def training_of_context() -> Any:
     return None if context is None else context.get_value("training")
 
 
-def set_training_of_context(training: Any) -> None:
+def set_training_of_context(training: object) -> None:
     """Let the layers called from now on in this call context find `training` there."""
     context: Any = global_state.get_global_attribute("current_call_ctx")
     context.set_value("training", training)
 
 
-def takes_mask(layer: Any) -> bool:
+def takes_mask(layer: keras.Layer) -> bool:
     """Whether the `call` of `layer` has a `mask` argument."""
     return bool(getattr(layer, "_call_has_mask_arg", False))
 
 
-def all_layers(layer: Any) -> list[Any]:
+def all_layers(layer: keras.Layer) -> list[Any]:
     """`layer` and every layer below it that Keras tracks, each once."""
     return list(layer._flatten_layers())
 
 
-def constructor_arguments(layer: Any) -> dict[str, Any] | None:
+def constructor_arguments(layer: keras.Layer) -> dict[str, Any] | None:
     """Copies of the arguments that `layer` was made with, as Keras keeps them; None if it does not."""
     config = getattr(layer, "_auto_config", None)
     return None if config is None else keras.saving.deserialize_keras_object(config.serialize())
 
 
-def own_state(layer: Any) -> list[Any]:
+def own_state(layer: keras.Layer) -> list[Any]:
     """The variables that belong to `layer` itself, in the order in which its code made them."""
     return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds(layer)]
 
 
-def seeds(layer: Any) -> list[Any]:
+def seeds(layer: keras.Layer) -> list[Any]:
     """The states of the seed generators that belong to `layer` itself."""
     return [g.state for g in getattr(layer, "_seed_generators", [])]
 
 
-def state_but_seeds(layer: Any) -> list[Any]:
+def state_but_seeds(layer: keras.Layer) -> list[Any]:
     """The variables of `layer` itself that it does not train and does not draw with."""
     return list(layer._non_trainable_variables)
 
 
-def attributes(layer: Any) -> dict[str, Any]:
+def attributes(layer: keras.Layer) -> dict[str, Any]:
     """The attributes of a layer by name; those that are layers, which PyTorch keeps apart, come first."""
     return {**vars(layer).get("_modules", {}), **vars(layer)}
 
 
-def sublayers(layer: Any) -> list[Any]:
+def sublayers(layer: keras.Layer) -> list[Any]:
     """The layers that `layer` tracks directly."""
     return list(layer._layers)
 
 
-def metrics_of_layers(model: Any) -> list[Any]:
+def metrics_of_layers(model: keras.Model) -> list[Any]:
     """The metrics that `model` and its layers hold, without those that `compile` was given."""
     return [metric for layer in all_layers(model) for metric in layer._metrics]
 
 
-def operations_but_masks(model: Any) -> list[Any]:
+def operations_but_masks(model: keras.Model) -> list[Any]:
     """The operations of a functional model, without those that only compute implicit masks."""
     reached: dict[int, Any] = {}
     seen: set[int] = set()
@@ -577,20 +577,20 @@ def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
         yield
 
 
-def forget_losses(model: Any) -> None:
+def forget_losses(model: keras.Model) -> None:
     """Let no layer of `model` know of losses, nor of their `id`s, from an earlier call."""
     for layer in all_layers(model):
         set_losses(layer, [], set())
 
 
-def set_losses(layer: Any, losses: list[Any], ids: set[int]) -> None:
+def set_losses(layer: keras.Layer, losses: list[Any], ids: set[int]) -> None:
     """Let `layer` know of these losses and `id`s of losses, and of no others."""
     layer._losses[:] = losses
     layer._loss_ids.clear()
     layer._loss_ids.update(ids)
 
 
-def known_input_shapes(model: Any) -> Any:
+def known_input_shapes(model: keras.Model) -> Any:
     """The shapes a built layer was built with (as `get_build_config` saves them), or None."""
     config = model.get_build_config() or {}
     if "shapes_dict" in config:
@@ -604,16 +604,16 @@ def standardize_dtype(dtype: Any) -> str:
     return keras.backend.standardize_dtype(dtype)
 
 
-def set_mask(tensor: Any, mask: Any) -> None:
+def set_mask(tensor: object, mask: object) -> None:
     """Attach a Keras mask to a tensor."""
     setter = getattr(backend, "set_keras_mask", None)
     if setter:
         setter(tensor, mask)
     else:
-        tensor._keras_mask = mask
+        setattr(tensor, "_keras_mask", mask)  # noqa: B010  (an attribute made by Keras)
 
 
-def alias_of(layer: Any, cls: type, name: str) -> Any:
+def alias_of(layer: keras.Layer, cls: type, name: str) -> Any:
     """Another layer object of class `cls` with the state of `layer` and a name of its own."""
     alias = object.__new__(cls)
     alias.__dict__.update(layer.__dict__)
@@ -622,7 +622,7 @@ def alias_of(layer: Any, cls: type, name: str) -> Any:
     return alias
 
 
-def deep_copy(layer: Any, name: str, stand_ins: dict[int, Any] | None = None) -> Any:
+def deep_copy(layer: keras.Layer, name: str, stand_ins: dict[int, Any] | None = None) -> Any:
     """A copy of `layer` as it is, without its symbolic calls in other models.
 
     `copy.deepcopy` alone goes through the configs of layers, and refuses modules, which seeds refer to.
@@ -642,12 +642,12 @@ def deep_copy(layer: Any, name: str, stand_ins: dict[int, Any] | None = None) ->
     return result
 
 
-def is_table(x: Any) -> bool:
+def is_table(x: object) -> bool:
     """Whether `x` is a table of TensorFlow that cannot change once it is made."""
     return type(x).__name__ == "StaticHashTable" and type(x).__module__.startswith("tensorflow.")
 
 
-def is_value(x: Any) -> bool:
+def is_value(x: object) -> bool:
     """Whether `x` is a number, a word, an array or a tensor, or a table: nothing that holds on to others."""
     if x is None or isinstance(x, (bool, int, float, complex, str, bytes, np.ndarray, np.generic)):
         return True
@@ -656,7 +656,7 @@ def is_value(x: Any) -> bool:
     return is_table(x) or (keras.ops.is_tensor(x) and not is_raw_variable(x))
 
 
-def _is_left_over(x: Any) -> bool:
+def _is_left_over(x: object) -> bool:
     """Whether `x` is a tensor of a graph of TensorFlow or a trace of JAX that is over."""
     return hasattr(x, "graph") or hasattr(x, "_trace")
 
@@ -668,7 +668,7 @@ def value_of_its_own(x: Any) -> Any:
     return x.detach().clone() if hasattr(x, "detach") else x
 
 
-def attributes_of_class(layer: Any) -> dict[str, Any]:
+def attributes_of_class(layer: keras.Layer) -> dict[str, Any]:
     """The attributes of a layer or model that its class sets, without those that every layer has."""
     if isinstance(layer, keras.Model):
         return own_attributes(layer)
@@ -685,12 +685,12 @@ def _attributes_of_all_layers() -> frozenset[str]:
     return frozenset(vars(blank)) - {"supports_masking", "autocast"}
 
 
-def has_own_build(layer: Any) -> bool:
+def has_own_build(layer: keras.Layer) -> bool:
     """Whether the class of `layer` defines `build`; without it Keras runs `call` to build."""
     return not getattr(layer.build, "_is_default", False)
 
 
-def has_graph(layer: Any) -> bool:
+def has_graph(layer: keras.Layer) -> bool:
     """Whether `layer` is a Functional or Sequential model."""
     return isinstance(layer, (Functional, keras.Sequential))
 
@@ -700,7 +700,7 @@ def copy_of_generator(generator: keras.random.SeedGenerator) -> Any:
     return copy.deepcopy(generator, {id(module): module for module in sys.modules.values()})
 
 
-def own_attributes(model: Any) -> dict[str, Any]:
+def own_attributes(model: keras.Model) -> dict[str, Any]:
     """The attributes that the code of a model's class has set, without those of Keras."""
     with fresh_names():
         blank = [keras.Model(), keras.Sequential([keras.Input((1,))])]
@@ -717,7 +717,7 @@ _SET_LATER = {"history", "_torch_params", "torch_params"}
 """Attributes that Keras sets when a model is trained, or on PyTorch when its variables are counted."""
 
 
-def track_besides_graph(model: Any, values: list[Any]) -> None:
+def track_besides_graph(model: keras.Model, values: list[Any]) -> None:
     """Let a functional model own layers, metrics and generators that are not in its graph.
 
     Keras 3.14 keeps the layers of such a model in a list of its own, to which setting an attribute adds none.
@@ -727,7 +727,7 @@ def track_besides_graph(model: Any, values: list[Any]) -> None:
     model._layers.extend(x for x in values if isinstance(x, Layer) and id(x) not in known)
 
 
-def exchange_weight(layer: Any, variable: Any) -> None:
+def exchange_weight(layer: keras.Layer, variable: keras.Variable) -> None:
     """Let `variable`, which may belong to another layer as well, be `layer.weight`."""
     if variable is layer.weight:
         return
@@ -757,7 +757,7 @@ def save_as(cls: type, registered: type) -> None:
         object_registration.GLOBAL_CUSTOM_NAMES[cls] = object_registration.GLOBAL_CUSTOM_NAMES[registered]
 
 
-def look_at_methods_again(model: Any) -> None:
+def look_at_methods_again(model: keras.Model) -> None:
     """Let `model`, whose class has changed, see what its methods take."""
     model._compute_loss_has_training_arg = "training" in inspect.signature(model.compute_loss).parameters
 
@@ -792,25 +792,25 @@ def _copied_with(originals: list[Any], known: dict[int, Any]) -> Any:
     return memo[id(originals[0])]
 
 
-def compile_arguments(model: Any) -> dict[str, Any] | None:
+def compile_arguments(model: keras.Model) -> dict[str, Any] | None:
     """The arguments of `compile`, as they were given; None if the model has a `compile` of its own."""
     if type(model).compile is not keras.Model.compile:
         return None
     return model._compile_config.config
 
 
-def learning_rate_schedule(optimizer: Any) -> Any:
+def learning_rate_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
     """The learning rate of an optimizer if it is a schedule or another function of the step, or None."""
     rate = optimizer._learning_rate
     return None if is_variable(rate) else rate
 
 
-def trained_by(optimizer: Any) -> list[Any]:
+def trained_by(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     """The variables of the model that an optimizer was built for."""
     return list(optimizer._trainable_variables)
 
 
-def optimizer_slots(optimizer: Any) -> dict[str, list[Any]]:
+def optimizer_slots(optimizer: keras.optimizers.Optimizer) -> dict[str, list[Any]]:
     """The lists in which an optimizer keeps state for each variable that it trains, by attribute."""
     count = len(optimizer._trainable_variables)
     own = {id(optimizer._variables), id(optimizer._trainable_variables)}
@@ -819,19 +819,19 @@ def optimizer_slots(optimizer: Any) -> dict[str, list[Any]]:
 
 
 @contextmanager
-def output_spec_is(layer: Any, spec: Any) -> Iterator[None]:
+def output_spec_is(layer: keras.Layer, spec: object) -> Iterator[None]:
     """Let `layer` answer `spec` when Keras asks it in this thread what its results are."""
     name, thread, original = "compute_output_spec", threading.get_ident(), layer.compute_output_spec
     before = vars(layer).get(name, MISSING)
 
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
+    def stand_in(*args: object, **kwargs: object) -> Any:
         return spec if threading.get_ident() == thread else original(*args, **kwargs)
 
     def put_back() -> None:
         if before is not MISSING:
-            vars(layer)[name] = before
+            layer.__dict__[name] = before
         else:
-            vars(layer).pop(name, None)
+            layer.__dict__.pop(name, None)
 
     with undone(put_back):
         object.__setattr__(layer, name, stand_in)

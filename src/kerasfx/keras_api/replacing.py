@@ -31,7 +31,7 @@ installed: list[tuple[Any, str, Any]] = []
 _numbers = itertools.count()
 
 
-def replace(owner: Any, name: str, value: Any) -> None:
+def replace(owner: object, name: str, value: object) -> None:
     """Set an attribute of a module or class, from within an installer of `Replaced`."""
     installed.append((owner, name, vars(owner).get(name, MISSING)))
     setattr(owner, name, value)

@@ -21,7 +21,7 @@ class NotEncodableError(TypeError):
     """An argument is no number, string, array, slice or structure of them."""
 
 
-def encode_structure(structure: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
+def encode_structure(structure: object, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
     """A structure as JSON that tells tuples from lists; `leaf` turns its leaves into JSON."""
     if isinstance(structure, tuple):
         return {"$tuple": [encode_structure(s, leaf) for s in structure]}
@@ -146,11 +146,11 @@ def _decode_leaf(x: dict[str, Any]) -> Any:
 TORCH_TYPES = ("dtype", "device", "memory_format", "layout")
 
 
-def _is_torch(x: Any) -> bool:
+def _is_torch(x: object) -> bool:
     return type(x).__module__ == "torch" and type(x).__name__ in TORCH_TYPES
 
 
-def without_torch(x: Any) -> Any:
+def without_torch(x: object) -> Any:
     """A dtype of PyTorch by its name, which every backend knows; anything else as it is."""
     return standardize_dtype(x) if _is_torch(x) and type(x).__name__ == "dtype" else x
 
@@ -167,7 +167,7 @@ def _decode_torch(kind: str, name: str) -> Any:
     return found
 
 
-def size_of(tensor: Any, axis: int) -> Any:
+def size_of(tensor: object, axis: int) -> Any:
     """A size of a tensor at run time."""
     return keras.ops.shape(tensor)[axis]  # pyright: ignore[reportOptionalSubscript]
 

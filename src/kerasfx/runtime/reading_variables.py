@@ -19,14 +19,14 @@ def variables_are_places() -> bool:
     return keras.backend.backend() != "jax" and not internals.in_stateless_scope()
 
 
-def read_assigned(new_value: Any, weight: Any) -> Any:
+def read_assigned(new_value: object, weight: object) -> Any:
     """What is read of a weight that was assigned: the new value, with the gradient of the backend."""
     return _read_from_place(new_value, weight) if variables_are_places() else ops.copy(new_value)
 
 
 @ops.custom_gradient
-def _read_from_place(new_value: Any, weight: Any) -> Any:
-    def gradient(*arguments: Any, upstream: Any = None) -> tuple[Any, Any]:
+def _read_from_place(new_value: object, weight: object) -> Any:
+    def gradient(*arguments: object, upstream: object = None) -> tuple[Any, Any]:
         # Keras passes the upstream gradient by name on PyTorch and alone on TensorFlow.
         upstream = arguments[0] if upstream is None else upstream
         return ops.zeros_like(upstream), upstream
