@@ -86,7 +86,7 @@ def how_to_save(layer: keras.Layer) -> str:
     return ""
 
 
-def is_whole_by_itself(layer: Any) -> bool:
+def is_whole_by_itself(layer: keras.Layer) -> bool:
     """Whether `layer` stays whole unless someone asks otherwise: Keras alone can load it, and it is no model.
 
     A layer stays whole as well if just its activation, which it applies last, is of other code.
