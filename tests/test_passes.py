@@ -169,6 +169,8 @@ def test_one_that_gives_no_answer_is_refused(net):
 def test_what_is_no_function_is_refused_before_any_work(net):
     with pytest.raises(PassError, match="not 'fold' of type str"):
         kerasfx.prepare_model(net, inputs(), passes=["fold"])
+    with pytest.raises(PassError, match=r"takes a list of functions(.|\n)*do: +passes=\[my_pass\]"):
+        kerasfx.prepare_model(net, inputs(), passes=lambda graph: False)
 
 
 def test_an_object_that_can_be_called_is_a_pass(net):

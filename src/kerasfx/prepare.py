@@ -126,8 +126,7 @@ def prepare_model(
         compile=(compile, (None, "like_original")),
         verify=(verify, (True, False, modes.INFERENCE)),
     )
-    for each in passes:
-        graph_passes.require_pass(each)
+    graph_passes.require_passes(passes)
     dropped = () if keep_class else dropped_methods(original_model)
     if compile:
         require_compiled(original_model, dropped)

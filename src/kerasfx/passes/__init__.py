@@ -65,9 +65,10 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
         PassError: One is no function, or does not say whether it changed the graph. What a pass raises
             itself, and the GraphError for a graph that it broke, has a note that names the pass.
     """
+    chosen = DEFAULT if passes is None else passes
+    require_passes(chosen)
     changed = []
-    for each in DEFAULT if passes is None else passes:
-        require_pass(each)
+    for each in chosen:
         try:
             if _said(each, each(graph)):
                 changed.append(name_of(each))
@@ -103,17 +104,23 @@ def rewrite(graph: Graph, pattern: Pattern, build: Callable[[Graph, Match], Node
     return changed
 
 
-def require_pass(each: object) -> None:
-    """Refuse what is no pass.
+def require_passes(passes: object) -> None:
+    """Refuse what is no list of passes.
 
     Raises:
-        PassError: It cannot be called.
+        PassError: It is no list or tuple, or one of its entries cannot be called.
     """
-    if not callable(each):
-        what = f"A pass is a function of a graph, not {each!r} of type {type(each).__name__}."
-        raise PassError(
-            describe(what, hint="passes=[my_pass], where `def my_pass(graph): ... return changed`")
-        )
+    if not isinstance(passes, (list, tuple)):
+        raise _no_pass(f"passes= takes a list of functions, not {passes!r} of type {type(passes).__name__}.")
+    for each in passes:
+        if not callable(each):
+            raise _no_pass(f"A pass is a function of a graph, not {each!r} of type {type(each).__name__}.")
+
+
+def _no_pass(what: str) -> PassError:
+    return PassError(
+        describe(what, hint="passes=[my_pass], where `def my_pass(graph): ... return changed`")
+    )
 
 
 def name_of(each: Pass) -> str:
