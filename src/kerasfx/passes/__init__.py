@@ -118,9 +118,7 @@ def require_passes(passes: object) -> None:
 
 
 def _no_pass(what: str) -> PassError:
-    return PassError(
-        describe(what, hint="passes=[my_pass], where `def my_pass(graph): ... return changed`")
-    )
+    return PassError(describe(what, hint="passes=[my_pass], where `def my_pass(graph): ... return changed`"))
 
 
 def name_of(each: Pass) -> str:
