@@ -108,6 +108,7 @@ OWN_ATTRIBUTES: dict[str, Callable[[TracedTensor], Any]] = {
     "at": _At,
     "size": lambda x: math.prod(x.shape),
     "flatten": lambda x: functools.partial(_call, "jax.numpy.ravel", x),
+    # Those that may be weak are refused where it matters.
     "weak_type": lambda x: False,
     "itemsize": lambda x: x.dtype.itemsize,
     "block_until_ready": lambda x: lambda: x,
@@ -142,6 +143,7 @@ def _refuse_weak(session: Recorder, structure: object) -> None:
 def _may_be_weak(session: Recorder, value: Value) -> bool:
     """Whether `value` comes from functions of JAX and from no tensor of its own dtype."""
     node = value.node
+    # An input, a layer or a cast gives a dtype of its own, which counts.
     if node is None or node.function in (None, "keras.ops.cast"):
         return False
     inputs = [v for v in values_in((node.args, node.kwargs)) if v.dtype == value.dtype]
@@ -183,6 +185,7 @@ def _dtype_name(x: object) -> Any:
 
     try:
         return jax.dtypes.canonicalize_dtype(x).name
+    # A class that is no dtype.
     except TypeError:
         return x
 
@@ -190,6 +193,7 @@ def _dtype_name(x: object) -> Any:
 def _number_of(x: Any) -> Any:
     """A number that was made an array keeps to the dtype of the other side, as the number does."""
     is_number = isinstance(x, _array_class()) and getattr(x, "weak_type", False) and x.ndim == 0
+    # A tracer of JAX has no number yet.
     return x.item() if is_number and not isinstance(x, (TracedTensor, _tracer_class())) else x
 
 
@@ -245,6 +249,7 @@ def _ndim_of(session: Recorder, given: dict[str, Any]) -> Any:
 def _converted(session: Recorder, given: dict[str, Any]) -> Any:
     x, *_ = given.values()
     wanted = given.get("dtype", given.get("new_dtype"))
+    # Without another dtype a size stays a size.
     if isinstance(x, Dim) and wanted is None:
         return x
     if not isinstance(x, TracedTensor) or given.get("ndmin"):
@@ -322,10 +327,12 @@ def _infer_or_inline(session: Recorder, original: Function, args: Args, kwargs: 
     function, _, call_args, call_kwargs = args
     if not session.in_user_code or not session.is_traced((call_args, call_kwargs)):
         return original(*args, **kwargs)
+    # By what `jit` was applied to, since JAX hands that over and not the jitted function.
     known = _jitted_functions().get(id(function))
     if known:
         name, jitted = known
         return _Inlined(call(name, session, jitted, call_args, call_kwargs)), []
+    # Not one that is listed: JAX itself refuses the traced tensor, and the layer stays whole.
     if _is_of_jax(function):
         return original(*args, **kwargs)
     return _Inlined(function(*call_args, **call_kwargs)), []
@@ -334,6 +341,8 @@ def _infer_or_inline(session: Recorder, original: Function, args: Args, kwargs: 
 def _run_unless_inlined(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     if not isinstance(args[0], _Inlined):
         return original(*args, **kwargs)
+    # In the order in which JAX takes it apart; without an executable it keeps no fast path for the next
+    # call, which would not come by here.
     jaxpr = SimpleNamespace(effects=(), consts=())
     return args[0].outputs, [], None, [], jaxpr, None, None, []
 
@@ -353,6 +362,7 @@ def _custom_gradient(kind: str, session: Recorder, original: Function, args: Arg
     function, *rest = args
     if not session.in_user_code or not session.is_traced((rest, kwargs)):
         return original(*args, **kwargs)
+    # One of JAX itself is recorded by its name, and keeps its gradient.
     name = name_of(function)
     if name:
         return call(name, session, function, tuple(rest), kwargs)
@@ -368,6 +378,7 @@ def _ufunc(session: Recorder, original: Function, args: Args, kwargs: Kwargs) ->
 
 
 def _scalar_type(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    # `jnp.float32(x)` is a conversion.
     cls, *rest = args
     if not session.in_user_code or not rest or not isinstance(rest[0], TracedTensor):
         return original(*args, **kwargs)
@@ -375,6 +386,7 @@ def _scalar_type(session: Recorder, original: Function, args: Args, kwargs: Kwar
 
 
 def _item_of_constant(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    # `table[ids]`, where only the index is traced.
     array, key = args
     if not session.in_user_code or not session.is_traced(key):
         return original(*args, **kwargs)
@@ -390,6 +402,7 @@ def _broadcast_shapes(session: Recorder, original: Function, args: Args, kwargs:
 
 
 def _broadcast(a: Any, b: Any) -> Any:
+    # The type first: `a == 1` may be a question about a free size.
     if isinstance(a, int) and a == 1:
         return b
     if (isinstance(b, int) and b == 1) or a == b:
@@ -398,6 +411,7 @@ def _broadcast(a: Any, b: Any) -> Any:
 
 
 def _same(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    # Where a tensor lies is left to Keras.
     is_ours = session.in_user_code and session.is_traced(args[:1])
     return args[0] if is_ours else original(*args, **kwargs)
 
@@ -421,6 +435,7 @@ def _transform(name: str, session: Recorder, original: Function, args: Args, kwa
     made = original(*args, **kwargs)
     if not session.in_user_code:
         return made
+    # Refused when it gets a tensor of the model; of numbers it may compute whatever it likes.
     return lambda *a, **k: _refuse_traced(f"A function made by {name}", session, made, a, k)
 
 
@@ -480,6 +495,7 @@ class Jax(Dialect):
             a is not b
             for a, b in zip(leaves_of((args, kwargs)), leaves_of((plain_args, plain_kwargs)), strict=True)
         ):
+            # From the start: inference and the twin have to see these arguments.
             return call(name, session, original, plain_args, plain_kwargs)
         if isinstance(original, _ufunc_class()):
             return call(name, session, _with_signature(original), args, kwargs)
@@ -494,6 +510,7 @@ class Jax(Dialect):
         """Remember the results of functions of JAX, which may be weakly typed."""
         for tensor in leaves_of(result):
             if isinstance(tensor, TracedTensor):
+                # With the Value, whose id is its own as long as it lives.
                 session.may_be_weak[id(tensor.value)] = tensor.value
 
     def patches(self) -> Iterator[Patch]:
@@ -517,5 +534,6 @@ class Jax(Dialect):
             yield jax, name, functools.partial(_transform, f"jax.{name}")
         for name in sorted(TAKE_FUNCTIONS):
             yield jax.lax, name, functools.partial(_refuse_traced, f"jax.lax.{name}")
+        # Behind the refusals, so that they stand in front of these: what `keras.ops` can say is recorded.
         yield from jax_control_flow.patches()
         yield from jax_vmap.patches()

@@ -101,6 +101,7 @@ def _over_first_axes(
     elements = tuple(_moved(x, k, 0) for x, k in given if k is not None)
 
     def body(rows: Any) -> Any:
+        # A function that runs inside was perhaps made elsewhere: its own arguments tell.
         token = _made_in_call.set(False)
         try:
             remaining = iter(rows)

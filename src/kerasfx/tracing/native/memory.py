@@ -65,8 +65,10 @@ def overwrite(session: Recorder, tensor: TracedTensor, new: TracedTensor) -> Tra
     shared = _sharing_memory(old)
     if any(v.is_known for v in shared):
         raise _error(session, f"{old.name}, a view of a weight or constant, is changed in place.")
+    # In the original the change reaches the loss, which is read when the step is done.
     if shared & {loss.value for loss in session.effects.losses}:
         raise _error(session, f"{old.name}, which is part of an added loss, is changed in place.")
+    # The tensor itself goes on as the new Value: other names for its memory are stale, it is not.
     for value in shared - {old}:
         session.effects.stale[value] = (*session.effects.stale.get(value, ()), (old, source_line()))
     session.effects.overwritten[old] = new.value
@@ -122,6 +124,7 @@ def put_back(session: Recorder, tensor: TracedTensor, part: TracedTensor) -> Non
     effects, changed = session.effects, [part.first_value]
     while changed[-1] in effects.overwritten:
         changed.append(effects.overwritten[changed[-1]])
+    # Only if nothing but the part has made it stale: a change by a third name still counts.
     if all(cause in changed for cause, _ in effects.stale.get(tensor.value, ())):
         effects.stale.pop(tensor.value, None)
 
@@ -140,6 +143,7 @@ def _sharing_memory(value: Value) -> set[Value]:
         if value in found:
             continue
         found.add(value)
+        # Both ways: two views of one tensor share memory with each other as well.
         calls = [value.producer, *value.users]
         waiting += [
             v for node in calls if isinstance(node, Node) and not _is_fresh(node) for v in _touched(node)

@@ -84,6 +84,7 @@ class SizeVector(tuple[Any, ...]):
         return TensorShape((len(self),))
 
     def __getitem__(self, key: Any) -> Any:
+        # An index that is a tensor takes from the vector as the tensor that it is at run time.
         if not isinstance(key, slice) and not is_size(key):
             return as_tensor(list(self))[key]
         got = super().__getitem__(key)

@@ -159,6 +159,7 @@ def _same_sizes(session: Recorder, original: Function, given: dict[str, Any]) ->
     """Conversions of sizes to integers, which keep them sizes."""
     x, *_ = given.values()
     dtype = given.get("dtype")
+    # In any other dtype a number may come out otherwise, so that it is a tensor then.
     is_integer = dtype is None or keras.backend.standardize_dtype(dtype) in ("int32", "int64")
     if not (are_sizes(x) and is_integer):
         return NotImplemented
@@ -214,6 +215,7 @@ def _split(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     if isinstance(sections, (list, tuple)):
         if not all(is_size(n) for n in sections) or any(n == -1 for n in sections if isinstance(n, int)):
             return NotImplemented
+        # TensorFlow says how long the pieces are, Keras where to cut.
         sections = list(accumulate(sections))[:-1]
     elif not isinstance(sections, int):
         return NotImplemented
@@ -224,6 +226,7 @@ def _pad(session: Recorder, original: Function, given: dict[str, Any]) -> Any:
     paddings, mode = given["paddings"], given["mode"].lower()
     if not isinstance(paddings, (list, tuple)) or not isinstance(given["constant_values"], (int, float)):
         return NotImplemented
+    # Keras refuses the option in any other mode.
     options = {"constant_values": given["constant_values"]} if mode == "constant" else {}
     pairs = [tuple(p) for p in paddings]
     return session.record_op("keras.ops.pad", (given["tensor"], pairs), {"mode": mode, **options})
@@ -271,6 +274,7 @@ def _patches_below_the_api() -> Iterator[Patch]:
 def _dispatched(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     function, function_args, function_kwargs = args
     name = name_of(function)
+    # A dispatcher is given the function inside of the decorators, which `name_of` knows, too.
     if name is None or not session.in_user_code or not session.is_traced((function_args, function_kwargs)):
         return original(*args, **kwargs)
     return call(name, session, function, function_args, function_kwargs)
@@ -300,6 +304,7 @@ def _no_control_dependencies(session: Recorder, original: Function, args: Args, 
 def _dropped(name: str, session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     """Check sizes now (the answer is guarded); leave other checks out, with a line in the report."""
     if not session.in_user_code or not any(isinstance(x, TracedTensor) for x in leaves_of((args, kwargs))):
+        # The comparison is guarded where it holds; where it does not, TensorFlow says so.
         sizes = [x for x in args if is_size(x)]
         if name in CHECKS and are_sizes(sizes) and CHECKS[name](*sizes[:2]):
             return None
@@ -315,6 +320,7 @@ def _inlined(session: Recorder, original: Function, args: Args, kwargs: Kwargs) 
     function, *rest = args
     if not session.in_user_code:
         return original(*args, **kwargs)
+    # A `tf.function` would trace into a graph of TensorFlow's own, which is one opaque call.
     return function.python_function(*rest, **kwargs)
 
 
@@ -323,6 +329,7 @@ def _operator(name: str, session: Recorder, original: Function, args: Args, kwar
     if not session.in_user_code:
         return original(*args, **kwargs)
     own, *others = args
+    # Reading a variable is recorded whatever is on the other side: its value is no constant.
     is_variable = hasattr(own, "assign")
     if not is_variable and not session.is_traced(others):
         return original(*args, **kwargs)
@@ -377,6 +384,7 @@ class TensorFlow(Dialect):
     def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
         """The function for an operator that does not mean `keras.ops.<op>`, or None."""
         dtypes = [_dtype_of(x) for x in args]
+        # Of integers TensorFlow makes float64, and Keras its own default.
         if op == "true_divide" and not any("float" in d or "complex" in d for d in dtypes):
             return "tf.truediv"
         if op == "add" and not _is_sum(*map(_sizes_of, args)):
@@ -400,6 +408,7 @@ class TensorFlow(Dialect):
         result = SPECIAL[name](session, original, values) if name in SPECIAL and values else NotImplemented
         if result is not NotImplemented:
             return result
+        # None is what was not given, as the axis of a sum.
         sizes = {k: v for k, v in values.items() if k != "name" and v is not None}
         if name in SIZE_FUNCTIONS and are_sizes(list(sizes.values())):
             return SIZE_FUNCTIONS[name](*sizes.values())
@@ -419,6 +428,7 @@ class TensorFlow(Dialect):
         [y] = others
         if _is_sum(_sizes_of(x), _sizes_of(y)):
             return call
+        # The other way round the sum is the same, and `bias_add` looks at the other side.
         return PublicCall(call.name, (y, x), call.kwargs) if _is_sum(_sizes_of(y), _sizes_of(x)) else None
 
     def patches(self) -> Iterator[Patch]:
@@ -434,6 +444,7 @@ class TensorFlow(Dialect):
             for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "Assert"))):
                 yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
         yield type(tf.function(lambda: None)), "__call__", _inlined
+        # Each method is replaced on the class that has it; `object`, the last, has what all classes share.
         variable_classes = type(tf.Variable(tf.zeros(()))).__mro__[:-1]
         operators = {name: functools.partial(_operator, name) for name in sorted(OPERATOR_NAMES)}
         methods = {**operators, **dict.fromkeys(("value", "read_value"), _read)}

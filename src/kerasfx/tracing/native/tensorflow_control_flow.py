@@ -77,6 +77,7 @@ def _scan(
     fn: Function, elems: object, initializer: object = None, reverse: bool = False, **rest: object
 ) -> Any:
     require_none_of(rest)
+    # TensorFlow would begin with the first element, which need not be of the kind of a state.
     if initializer is None:
         raise NoTwinError("no initializer")
     result: Any = ops.scan(_with_result(fn), initializer, elems, reverse=reverse)

@@ -118,6 +118,7 @@ class _Mode(torch.overrides.TorchFunctionMode):
         result = self._called(func, args, kwargs)
         for leaf in leaves_of(result):
             if isinstance(leaf, torch.Tensor):
+                # With a reference that does not keep it: its id may be another tensor's later.
                 self._made[id(leaf)] = weakref.ref(leaf)
         return result
 
@@ -203,6 +204,7 @@ def _to(session: Recorder, x: object, *args: Any, **kwargs: Any) -> Any:
             wanted = given.dtype
         elif isinstance(given, (str, torch.device)):
             _require_own_device(session, given)
+    # `x.to(dtype, non_blocking, copy)`.
     copies = kwargs.get("copy", False) or (len(args) > 2 and args[2] is True)
     result = x if wanted is None else session.record_op("keras.ops.cast", (x, wanted), {})
     return session.record_op("keras.ops.copy", (x,), {}) if copies and result is x else result
@@ -260,6 +262,7 @@ def _pieces(session: Recorder, name: str, original: Function, args: Arguments, k
 
 
 def _flat(session: Recorder, name: str, args: Arguments, kwargs: Keywords) -> list[Any]:
+    # Leaf by leaf: one gives a tuple and the other a list.
     return [list(leaves_of(specs)) for specs in session.infer_op(name, args, kwargs)]
 
 
@@ -298,6 +301,7 @@ def _call(session: Recorder, name: str, *args: object, **kwargs: object) -> Any:
 def _method_in_place(
     session: Recorder, own: Function, tensor: TracedTensor, *args: object, **kwargs: object
 ) -> Any:
+    # It is a tensor of the trace, of which nobody asks where it was made.
     return _call_in_place(session, own, (tensor, *args), kwargs, lambda x: False)
 
 
@@ -316,6 +320,7 @@ def _type(session: Recorder, x: TracedTensor, dtype: object = None, **options: o
 
 
 def _contiguous(session: Recorder, x: TracedTensor, memory_format: object = None) -> Any:
+    # The tensor itself or a copy: that depends on how it lies in memory, which the trace does not know.
     session.effects.unsure.add(x.value)
     return x
 
@@ -440,6 +445,7 @@ def _call_in_place(
     if isinstance(target, TracedTensor):
         new = _value_in_place(session, name, target, others, kwargs)
         return memory.overwrite(session, target, new)
+    # What `call` made itself it may fill as well, but with no draw: that would be frozen.
     is_local = is_made_here(target) and name.rstrip("_") not in IN_PLACE_DRAWS
     if is_local and not session.is_traced((args, kwargs)):
         return function(*args, **kwargs)
@@ -475,6 +481,7 @@ def _value_in_place(
     if own == "copy":
         source = session.as_tensor(others[0])
         source = session.record_op("keras.ops.broadcast_to", (source, target.shape), {})
+        # Broadcasting gives a view, and `copy_` none.
         return session.record_op("keras.ops.copy", (source,), {})
     function = getattr(torch.Tensor, own, None) or getattr(torch.nn.functional, own, None)
     recorded = name_of(function)
@@ -486,7 +493,8 @@ def _value_in_place(
 def set_item(session: Recorder, target: TracedTensor, key: object, value: object) -> Any:
     """What `target` is after `target[key] = value`."""
     whole, own_key = value.taken_from if isinstance(value, TracedTensor) else (None, None)
-    # `target[key] *= 2` changes a view, and assigns it then.
+    # `target[key] *= 2` changes a view, and assigns it then. Python evaluates the key of such a line once, so
+    # that it is the same object.
     part = value if isinstance(value, TracedTensor) and whole is target.value and own_key is key else None
     if part is not None:
         memory.put_back(session, target, part)
@@ -494,9 +502,6 @@ def set_item(session: Recorder, target: TracedTensor, key: object, value: object
     if part is not None:
         memory.retire(session, part)
     return result
-
-
-# Gradients
 
 
 # Places that PyTorch's mode does not see
@@ -512,6 +517,7 @@ def _isinstance(session: Recorder, original: Function, args: Args, kwargs: Kwarg
     x, classes = args
     if isinstance(x, classes) or type(x) is not TracedTensor or not session.in_user_code:
         return isinstance(x, classes)
+    # The class itself: a traced tensor is no `Parameter`, and of no other subclass.
     return any(c is torch.Tensor for c in leaves_of(classes))
 
 
@@ -576,6 +582,7 @@ def _get_item(session: Recorder, original: Function, args: Args, kwargs: Kwargs)
         raise session.unsupported("x[mask] has a size that depends on the data.")
     result = original(*args, **kwargs)
     if session.in_user_code and isinstance(result, TracedTensor):
+        # For `x[key] += y`, which Python ends with `x[key] = ...` (see `set_item`).
         result.taken_from = args[0].value, args[1]
     return result
 
@@ -688,6 +695,7 @@ class Torch(Dialect):
 
     def finished(self, session: Recorder, results: object) -> Any:
         """Results recorded under `torch.no_grad()` pass no gradient on."""
+        # Looked at with each result, since entering a block is no call that a mode sees.
         if torch.is_autocast_enabled(internals.torch_device().type):
             raise session.unsupported("torch.autocast changes the dtypes of a block.")
         if torch.is_grad_enabled():
@@ -695,6 +703,7 @@ class Torch(Dialect):
 
         def cut(x: Any) -> Any:
             is_cut = not isinstance(x, TracedTensor) or "float" not in x.value.dtype
+            # What is cut already ends here, or recording the cut would ask for the next one.
             is_cut = is_cut or getattr(x.value.producer, "target", None) == "keras.ops.stop_gradient"
             return x if is_cut else session.record_op("keras.ops.stop_gradient", (x,), {})
 
@@ -704,9 +713,11 @@ class Torch(Dialect):
     def context(self, session: Recorder) -> Iterator[None]:
         """While a model is traced: calls are seen, compiled functions run as they are, nothing is drawn."""
         with contextlib.ExitStack() as stack:
+            # Compiled functions hide their calls. What nobody has imported cannot have compiled one.
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(internals.backend_random_state())
+            # Only what `call` itself cuts is to be cut, not what a caller under `no_grad` would.
             stack.enter_context(torch.enable_grad())
             stack.enter_context(_Mode(session))
             yield
@@ -718,6 +729,7 @@ class Torch(Dialect):
         yield torch.nn.Module, "__call__", _call_module
         for name in PATCHED_METHODS:
             yield torch.Tensor, name, functools.partial(call, f"torch.Tensor.{name}")
+        # Tensors of Keras have these two; those of PyTorch take other arguments.
         for name in ("reshape", "squeeze"):
             yield TracedTensor, name, functools.partial(_own_method, name)
         yield TracedTensor, "__getitem__", _get_item
@@ -729,6 +741,7 @@ class Torch(Dialect):
         yield torch, "empty", _empty
         for name in ("as_tensor", "asarray"):
             yield torch, name, _converted
+        # Each module once, however many of its names are bound to them.
         asking = {b.module_name: b.module for b in _bindings() if not is_library(b.module_name)}
         for module in asking.values():
             yield module, "isinstance", _isinstance

@@ -108,12 +108,14 @@ def _is(x: object, number: int) -> bool:
 
 @_rule
 def _clamp(input: Tensor, min: object = None, max: object = None) -> Said:
+    # Keras wants both limits.
     return None if min is None or max is None else _call("clip", input, min, max)
 
 
 @_rule
 def _einsum(equation: str, *operands: object) -> Said:
     flat = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    # PyTorch also takes lists of axes in the place of an equation.
     return _call("einsum", equation, *flat) if isinstance(equation, str) else None
 
 
@@ -129,6 +131,7 @@ def _is_any(x: Tensor, *dtypes: str) -> bool:
 
 def _reduction(name: str) -> Callable[..., Said]:
     def say(input: Tensor, dim: object = None, keepdim: bool = False, *, dtype: object = None) -> Said:
+        # `dim=()` means all axes to PyTorch, and none to Keras.
         dim = None if dim in ((), []) else dim
         keeps_all = dim is None and keepdim
         if dtype is not None or keeps_all or _is_any(input, *_COMPUTED_OTHERWISE.get(name, ())):
@@ -154,6 +157,7 @@ def _smallest(input: Tensor, other: object = None) -> Said:
 def _extreme(name: str, input: Tensor, other: object) -> Said:
     if other is None:
         return _call(name, input)
+    # A number is an axis, along which PyTorch gives the indices as well.
     return _call(f"{name}imum", input, other) if hasattr(other, "dtype") else None
 
 
@@ -166,6 +170,7 @@ def _spread(name: str) -> Callable[..., Said]:
         *,
         correction: int = 1,
     ) -> Said:
+        # Keras divides by n alone.
         return _call(name, input, axis=dim, keepdims=keepdim) if not (unbiased and correction) else None
 
     return say
@@ -226,6 +231,7 @@ def _squeeze(input: Tensor, dim: int | tuple[int, ...] | None = None) -> Said:
 def _expand(input: Tensor, *size: object) -> Said:
     size, own = _sizes(size), tuple(input.shape)
     new = len(size) - len(own)
+    # -1 keeps a size.
     full = (own[k - new] if k >= new and _is(n, -1) else n for k, n in enumerate(size))
     return _call("broadcast_to", input, tuple(full))
 
@@ -255,12 +261,14 @@ def _split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> Said:
     if isinstance(size, Dim) or isinstance(sections, Dim):
         return None
     ends = list(range(sections, size, sections))
+    # Keras wants somewhere to cut; one piece is left to PyTorch.
     return _call("split", input, ends, axis=dim) if ends else None
 
 
 @_rule
 def _chunk(input: Tensor, chunks: int, dim: int = 0) -> Said:
     size = input.shape[dim]
+    # Rounded up, as PyTorch does: the last piece may be shorter.
     return None if isinstance(size, Dim) else _split(input, -(-size // chunks), dim)
 
 
@@ -284,6 +292,7 @@ def _flip(input: Tensor, *dims: object) -> Said:
 
 @_rule
 def _softmax(input: Tensor, dim: object = None, _stacklevel: int = 3, dtype: object = None) -> Said:
+    # Without an axis PyTorch chooses one by the rank.
     return _call("softmax", input, axis=dim) if isinstance(dim, int) and dtype is None else None
 
 
@@ -313,6 +322,7 @@ def _ones(*size: object, dtype: object = None, device: object = None, requires_g
 
 @_rule
 def _full(size: Iterable[object], fill_value: object, *, dtype: object = None, device: object = None) -> Said:
+    # Of an integer PyTorch makes integers, Keras floats.
     if dtype is None and not isinstance(fill_value, float):
         return None
     return _call("full", tuple(size), fill_value, dtype=_dtype(dtype))

@@ -1,7 +1,7 @@
 """Says a call of a backend's function as that of the `keras.ops` function that means the same.
 
 The prepared model then runs and loads on every backend. A twin is only proposed here: the caller takes it
-if shapes and dtypes of the results agree, and `tests/trace/test_*_twins.py` compares the numbers of each.
+if shapes and dtypes of the results agree, and `tests/trace/test_*twins.py` compares the numbers of each.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Twin:
         return _spelled(self.name, values)
 
     def _takes(self, given: Mapping[str, tuple[Any, bool]]) -> bool:
+        # TensorFlow's functions take a name for the op, which says nothing about the result.
         known = {*self.parameters, *self.seen_in_result, "name"}
         return all(own in known or is_default for own, (_, is_default) in given.items())
 
@@ -70,6 +71,7 @@ def arguments_of(
         bound = signature.bind(*args, **kwargs)
     except (TypeError, ValueError):
         return None
+    # Before the defaults are filled in: a default that was written out may be an object of its own.
     explicit = set(bound.arguments)
     bound.apply_defaults()
     return {
@@ -117,6 +119,7 @@ class Rule:
         """The call of the twin, or None where the arguments have no place in it."""
         try:
             bound = inspect.signature(self.say).bind(*args, **kwargs)
+        # The binding alone is tried: a TypeError in a rule itself would be a fault of ours.
         except TypeError:
             return None
         return self.say(*bound.args, **bound.kwargs)
@@ -136,6 +139,7 @@ class Table:
 
     def twin(self, name: str, function: Function) -> Twin | Rule | None:
         """How to say the function of that name, or None."""
+        # The table first: it may say that a namesake means something else.
         if name in self.twins:
             return self.twins[name]
         space, _, own = name.rpartition(".")
@@ -231,6 +235,7 @@ def same_named(function: Function, name: str) -> Twin | None:
     try:
         own = list(inspect.signature(function).parameters.values())
         theirs = list(inspect.signature(resolve(name)).parameters.values())
+    # No such function in `keras.ops`, or none of which Python knows the signature.
     except (TypeError, ValueError, LookupError):
         return None
     names = {p.name for p in own}, {p.name for p in theirs}
