@@ -61,6 +61,7 @@ def _stand_in(
     given = arguments_of(original, args, kwargs)
     if not session.in_user_code or given is None:
         return original(*args, **kwargs)
+    # By name: a recorder has the parameters of its function in `keras.ops`.
     return recorder(session, **{name: value for name, (value, _) in given.items()})
 
 
@@ -104,6 +105,7 @@ def as_keras(
     given = arguments_of(original, args, kwargs)
     if not session.in_user_code or given is None:
         return original(*args, **kwargs)
+    # Only what the caller chose has to have a place in `keras.ops`.
     values = {k: v for k, (v, is_default) in given.items() if not (is_default or k in without_meaning)}
     try:
         return says(**values)
@@ -120,6 +122,7 @@ def as_keras(
 
 def cond(session: Recorder, pred: Any, true_fn: Any, false_fn: Any, name: str = "keras.ops.cond") -> Any:
     """Record `cond`; a predicate that is known now takes its branch."""
+    # Only one branch would ever run, and layers in it may stay layers.
     if not session.is_traced(pred):
         return true_fn() if pred else false_fn()
     bodies = body_of(session, true_fn, ()), body_of(session, false_fn, ())
@@ -133,6 +136,7 @@ UNLIKE = "the branches give results of unlike shapes"
 def _require_alike(session: Recorder, name: str, one: Body, other: Body) -> None:
     """TensorFlow gives unlike results of branches an unknown shape; they do not fit what comes after."""
     results = list(values_in(one.graph.outputs)), list(values_in(other.graph.outputs))
+    # If one gives more than the other, the backend says so when the call is inferred.
     for a, b in zip(*results, strict=False):
         if any([hint(d, i) for d in a.shape] != [hint(d, i) for d in b.shape] for i in (0, 1)):
             refusal = Refusal(((a, b), {}), functools.partial(_infer_alike, a, b))
@@ -151,8 +155,10 @@ def _switch(session: Recorder, index: Any, branches: Any, operands: Any) -> Any:
 
 def while_loop(session: Recorder, cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any) -> Any:
     """Record `while_loop`."""
+    # A Python number is a tensor as well from the second step on.
     loop_vars = map_leaves(session.as_tensor, loop_vars)
     arguments = tuple(loop_vars) if isinstance(loop_vars, (tuple, list)) else (loop_vars,)
+    # Before the bodies are recorded: the Values of a tensor that one of them changes cannot be read then.
     loop_vars = map_leaves(session.value_of, loop_vars)
     bodies = body_of(session, cond, arguments), body_of(session, body, arguments, may_change=True)
     options = {"maximum_iterations": maximum_iterations}
@@ -161,11 +167,13 @@ def while_loop(session: Recorder, cond: Any, body: Any, loop_vars: Any, maximum_
 
 def _fori_loop(session: Recorder, lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Any:
     if type(lower) is type(upper) is int and upper - lower <= UNROLLED:
+        # Constants: nothing is to be recorded for them.
         with session.pause():
             counters = [keras.ops.convert_to_tensor(i, "int32") for i in range(lower, upper)]
         return functools.reduce(lambda state, i: body_fun(i, state), counters, init_val)
     init_val = map_leaves(session.as_tensor, init_val)
     counter = keras.KerasTensor((), "int32")
+    # Before the body, as in `while_loop`.
     start = map_leaves(session.value_of, init_val)
     body = body_of(session, body_fun, (counter, init_val), may_change=True)
     return session.record_op("keras.ops.fori_loop", (lower, upper, body, start), {})
@@ -263,6 +271,7 @@ def body_of(session: Recorder, function: Function, arguments: Any, *, may_change
     changes_arguments = not changed.isdisjoint(flat)
     if changes_arguments and (not may_change or memory.any_shared(values_in(outputs))):
         raise _unsupported(session, "A body changes in place what may be read elsewhere.")
+    # What the body changed is its own affair, but for its arguments, which are given up below.
     session.effects.forget_changes_since(before)
     body = _closed(session, flat, graph.take(start), outputs)
     if changes_arguments:
@@ -277,6 +286,7 @@ def _require_no_effect(session: Recorder, before: Effects, own: set[Value], chan
     inside = any(v in own for guard in asked for v in values_in(guard.sizes()))
     effects = session.effects.copy()
     effects.forget_changes_since(before)
+    # Questions about sizes were looked at above; whatever else differs is an effect.
     if inside or changed - own or replace(effects, guards=before.guards) != before:
         raise _unsupported(session, "A body draws random numbers, asks about its sizes or changes state.")
 
@@ -301,6 +311,7 @@ def _closed(session: Recorder, parameters: list[Value], nodes: list[Node], outpu
             raise _unsupported(session, f"A body does something that is no function: {node.name}.")
     own = {*parameters, *(v for node in nodes for v in node.results)}
     used = [v for n in nodes for v in n.inputs] + list(values_in(outputs))
+    # Each once and in order: a saved body knows them by their numbers.
     captured = tuple(dict.fromkeys(v for v in used if v not in own))
     graph = Graph(session.graph.name, session.graph.inference)
     inner = {v: _inner(graph, v) for v in captured}

@@ -72,14 +72,17 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
     asked: dict[bool, set[Training]] = {}
     refused: dict[bool, Exception] = {}
     middle = start
+    # Inference first: its nodes stay where they are, and those of training are held against them.
     for mode in (False, True):
         session.effects, middle = before.copy(), len(graph.nodes)
+        # Each mode begins with what the layer found, not with what the other has left.
         internals.set_training_of_context(found)
         try:
             with session.decisions.deciding(mode) as asked[mode]:
                 results = run()
             sides[mode] = _Side(results, session.effects, internals.training_of_context())
         except Exception as error:
+            # One mode may raise, if the original raises there as well; with both nothing is left to prepare.
             if refused or not raises_in_the_original(error):
                 raise
             graph.truncate(middle)
@@ -89,6 +92,7 @@ def trace_both_modes(session: Session, run: Callable[[], Any]) -> Any:
         return _refusing(session, start, sides, refused, rule)
     results = _merged(session, start, middle, before, sides[False], sides[True], rule)
     internals.set_training_of_context(_left(session, sides, rule))
+    # Last, since choices are recorded while results are merged.
     _follow(graph, start, rule)
     return results
 
@@ -115,6 +119,7 @@ def _rule(session: Session, in_inference: set[Training], in_training: set[Traini
 
 def _bare(in_inference: set[Training], in_training: set[Training], name: str) -> bool | None:
     """The trace that does what nobody's saying anything does; None if neither does."""
+    # A trace gave one answer to all questions. In a bare call each has its own, which may be unlike.
     if not any(getattr(rule, name) for rule in in_inference):
         return False
     return True if all(getattr(rule, name) for rule in in_training) else None
@@ -125,6 +130,7 @@ def _left(session: Session, sides: dict[bool, _Side], rule: Training) -> Any:
     first, second = sides[False].left, sides[True].left
     truths = [mode if _follows(side.left) else bool(side.left) for mode, side in sides.items()]
     if truths == [False, True]:
+        # In a bare call it is the trace for training that runs, so that its flag says what is left.
         if rule.bare and _follows(second):
             return second
         return first if _follows(first) else session.decisions.training
@@ -157,6 +163,7 @@ def _merged(
     graph = session.graph
     made = {v for node in graph.nodes[start:] for v in node.results}
     overwritten = {**first.effects.overwritten, **second.effects.overwritten}
+    # Tensors that were there before and changed on one side: from now on they are a choice as well.
     from_outside = set(overwritten) - set(before.overwritten) - made
     same = Merge(session, start, middle, rule).run()
     session.effects = second.effects
@@ -178,6 +185,7 @@ def _refusing(
     """The results of one mode, which are not to be had in the other, where the original raises."""
     [(mode, side)], [error] = sides.items(), refused.values()
     is_ours = isinstance(error, KerasFxError)
+    # Further lines of ours are advice to someone whose model was refused.
     what = str(error).splitlines()[0] if is_ours else f"{type(error).__name__}: {error}"
     path = path_of_fork(session)
     can = "be trained" if mode is False else "be used for inference"
@@ -209,6 +217,7 @@ def _merge_effects(
 ) -> None:
     """Let the session go on with the effects of both modes."""
     in_training = session.effects
+    # A node of training that was merged is gone; what spoke of its Values speaks of their partners.
     draws = {k: same.get(v, v) for k, v in in_training.last_draw.items()}
     session.effects = before.copy()
     session.effects.guards = [*in_inference.guards, *(g.of(same) for g in in_training.guards)]
@@ -221,10 +230,12 @@ def _merge_effects(
     for name in ("assigned", "reads"):
         now, first, second = (getattr(effects, name) for effects in (before, in_inference, in_training))
         for key in {**first, **second}:
+            # For a mode without the assignment: what was assigned before, or else the weight itself.
             unchanged = now.get(key, parameters[key])
             both = (first.get(key, unchanged), second.get(key, unchanged))
             getattr(session.effects, name)[key] = _choose_value(session, *both, same)
     for name in ("losses", "metric_calls"):
+        # What was there before the layer was called is in both.
         count = len(getattr(before, name))
         first, second = (getattr(effects, name)[count:] for effects in (in_inference, in_training))
         getattr(session.effects, name).extend(_of_both(first, [x.of(same) for x in second], rule))
@@ -252,6 +263,7 @@ def _same_python_value(inference: object, training: object, same: dict[Value, Va
     """Whether both modes return the same number, size, word or other thing that is no tensor."""
     if isinstance(inference, Dim) and isinstance(training, Dim):
         return inference.same_as(map_values(lambda v: same.get(v, v), training))
+    # 1, 1.0 and True are equal, and not the same to the code that gets them.
     if type(inference) is not type(training) or isinstance(
         inference, (TracedTensor, np.ndarray, keras.Variable)
     ):
@@ -269,6 +281,7 @@ def _choose_tensor(session: Session, inference: object, training: object, same: 
     mask, other = (internals.mask_of(x) for x in (inference, training))
     if _masked(mask, same) is not _masked(other, same):
         raise _unlike(session, "they return different masks")
+    # The very tensor, with whatever Keras has attached to it.
     if same.get(b, b) is a:
         return inference
     chosen = session.tensor_of(_choose_value(session, a, b, same))

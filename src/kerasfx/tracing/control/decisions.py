@@ -43,9 +43,11 @@ class Decisions:
     def deciding(self, training: bool) -> Iterator[set[Training]]:
         """Answer Python code that asks whether the model trains; gives the rules asked for in the block."""
         saved, self.asked = self.asked, set()
+        # Not saved, as it is never nested: while there is an answer no flag asks for two traces.
         self.answer = training
         try:
             yield self.asked
         finally:
             self.answer = None
+            # All that was asked, also by layers inside: the model then branches on `training`.
             self.asked = self.asked | saved

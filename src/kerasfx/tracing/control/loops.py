@@ -31,6 +31,7 @@ def patches() -> Iterator[tuple[Any, str, Function]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     yield keras.layers.TimeDistributed, "call", functools.partial(_stand_in, _time_distributed)
     yield keras.layers.RNN, "call", _with_open_cells
+    # In the package, where Keras looks up these at each call.
     yield internals.backend, "rnn", functools.partial(_stand_in, _rnn)
     for name in FUSED:
         yield internals.backend, name, functools.partial(_stand_in, _not_fused)
@@ -141,6 +142,7 @@ class _Loop:
         return states[-1][0] if keras.tree.is_nested(states[0]) else states[0]
 
     def _where(self, mask: object, x: Any, otherwise: object) -> Any:
+        # JAX's own loop widens a mask by one axis, whatever the rank.
         rank = 2 if self.is_scan else len(x.shape)
         return ops.where(ops.expand_dims(mask, tuple(range(1, rank))), x, otherwise)
 
@@ -163,6 +165,7 @@ def _rnn(
     _open_cells(session)
     rows = inputs if time_major else keras.tree.map_structure(_time_first, inputs)
     steps = keras.tree.flatten(rows)[0].shape[0]
+    # Identity first: `==` may be a question about a free size, which would be guarded.
     is_plain = constants is None and not time_major and (input_length is steps or input_length == steps)
     if not is_plain or (unroll and isinstance(steps, Dim)):
         raise _unsupported(session, "A loop over a cell is asked for in a way that is not recorded.")
@@ -176,6 +179,7 @@ def _rnn(
     if unroll and masks is not None and zero_output_for_mask and keras.backend.backend() != "jax":
         # Keras turns the steps around and not the mask of all outputs.
         last, outputs = _zeroed(masks[0 if go_backwards else -1], last), _zeroed(masks, outputs)
+    # JAX's own loop gives all outputs, wanted or not.
     if not (return_all_outputs or loop.is_scan):
         outputs = ops.expand_dims(last, 0)
     return last, _time_first(outputs), keras.tree.pack_sequence_as(initial_states, flat_states)
@@ -203,6 +207,7 @@ def _row(x: Any, index: int) -> Any:
 def _unrolled(loop: _Loop, rows: Any, masks: Any) -> tuple[Any, list[Any]]:
     flat, before, outputs = keras.tree.flatten(loop.states), None, []
     for i in range(keras.tree.flatten(rows)[0].shape[0]):
+        # Only where a masked first step needs it: it costs a call of the cell.
         if before is None and masks is not None and loop.repeats_output:
             before = _zero_output(loop, rows)
         before, flat = loop.step(flat, before, _row(rows, i), _row(masks, i))
@@ -219,6 +224,7 @@ def _scanned(session: Session, loop: _Loop, rows: Any, masks: Any) -> tuple[Any,
         output, flat = loop.step(flat, before, x, mask)
         return [*flat, output], [*flat, output]
 
+    # Its layers are opened as in the body itself, though only a shape is wanted of them.
     with session.inside_body():
         start = [*keras.tree.flatten(loop.states), _zero_output(loop, rows)]
     carry, results = cast("Any", ops.scan(body, start, rows if masks is None else (rows, masks)))
@@ -244,6 +250,7 @@ def _alike_on_all_backends(session: Session, unroll: bool) -> Iterator[None]:
 
 
 def _done(effects: Effects) -> tuple[Any, ...]:
+    # Not what was asked about sizes: the answers are the same however often it is asked.
     return effects.last_draw, effects.assigned, effects.losses, effects.metric_calls
 
 

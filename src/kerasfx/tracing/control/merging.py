@@ -66,6 +66,7 @@ class Merge:
         for node in first:
             waiting[_key(node)].append(node)
         merged: dict[Node, Node] = {}
+        # The nodes of training come back one by one, unless they turn out to be there already.
         self.graph.truncate(self.middle)
         for node in second:
             _rename(node, self.same)
@@ -73,6 +74,7 @@ class Merge:
             if twin is not None:
                 merged[node] = twin
                 self.same.update(zip(node.results, twin.results, strict=True))
+                # A bare call runs the side of training, so its rule is the one to keep.
                 if self.rule.bare:
                     twin.training = node.training
         self._put_in_order(first, second, merged)
@@ -86,8 +88,10 @@ class Merge:
 
     def _twin(self, node: Node, twins: list[Node], partner: Node | None, taken: set[Node]) -> Node | None:
         """The node of inference that does what `node` does, or can be made to."""
+        # Each is taken once, or two equal draws of training would become one.
         free = [x for x in twins if x not in taken]
         if free:
+            # Any that computes the same will do; the one that the alignment found keeps the order of both.
             return partner if partner in free else free[0]
         if partner is None or partner in taken or not self._join(partner, node):
             return None
@@ -96,6 +100,7 @@ class Merge:
     def _join(self, a: Node, b: Node) -> bool:
         """Let `a` take a choice where its arguments are not those of `b`, if there can be one."""
         pairs = dict.fromkeys(zip(_values(a), _values(b), strict=True))
+        # Masks that come with arguments are no arguments themselves, and chosen between all the same.
         masks = {(x, y): (_mask_at(a, x), _mask_at(b, y)) for x, y in pairs}
         of_results = [(x.mask, y.mask) for x, y in zip(a.results, b.results, strict=True)]
         every = [*pairs, *masks.values(), *of_results, *zip(a.results, b.results, strict=True)]
@@ -110,6 +115,7 @@ class Merge:
         swap = {x: self._choice(x, y) for x, y in pairs}
         for value, (x, y) in zip(a.results, of_results, strict=True):
             self.graph.set_mask(value, self._choice(x, y))
+            # Sizes are said by the arguments, which are choices by now.
             value.shape = map_values(lambda v: swap.get(v, v), value.shape)
         return True
 
@@ -129,6 +135,7 @@ class Merge:
     def _put_in_order(self, first: list[Node], second: list[Node], merged: dict[Node, Node]) -> None:
         """Let both traces keep their order, and every node follow those that it needs."""
         taken = self.graph.take(self.start)
+        # In the order of training, with what inference alone does in front of the next call of both.
         wish, rest = [], iter(first)
         for node in second:
             if node not in merged:
@@ -152,6 +159,7 @@ def _sorted(nodes: Iterable[Node]) -> list[Node]:
     """`nodes` in their order, but each behind those whose results it takes."""
     pending, placed = set(nodes), dict[Node, None]()
     for wanted in nodes:
+        # No recursion: a chain may be deeper than Python's stack.
         stack = [wanted]
         while stack:
             node = stack[-1]
@@ -167,6 +175,7 @@ def _sorted(nodes: Iterable[Node]) -> list[Node]:
 def _partners(first: list[Node], second: list[Node]) -> dict[Node, Node]:
     """Node of `second` -> the node of `first` that makes the same call, in the same order in both."""
     signatures = [list(map(_signature, nodes)) for nodes in (first, second)]
+    # `autojunk` ignores what occurs often, as the calls of a deep model do.
     matcher = SequenceMatcher(None, *signatures, autojunk=False)
     found: dict[Node, Node] = {}
     for i, k, size in matcher.get_matching_blocks():
@@ -246,12 +255,14 @@ def _frozen(x: object) -> Any:
     if isinstance(x, slice):
         return "slice", _frozen((x.start, x.stop, x.step))
     if isinstance(x, (np.ndarray, np.generic)):
+        # By its bytes: `==` of arrays is another array, and a NaN equals nothing.
         return type(x).__name__, str(x.dtype), x.shape, x.tobytes()
     if isinstance(x, Dim):
         return "dim", x.op, _frozen(x.args)
     if isinstance(x, Body):
         return "body", json.dumps(encode(x, x.captured.index)), _frozen(x.captured)
     is_plain = x is None or isinstance(x, (bool, int, float, complex, str))
+    # With the type, since 1, 1.0 and True are equal.
     return (type(x).__name__, x) if is_plain else id(x)
 
 
@@ -270,6 +281,7 @@ def _confine(graph: Graph, node: Node, training: bool, rule: Training) -> None:
             )
         )
     if node.layer is not None and not training and _trains_differently(node.layer):
+        # Keras's own Functional class runs both sides in both modes: in training, this one must not act.
         graph.set_arguments(node, node.args, {**node.kwargs, "training": False})
 
 

@@ -50,6 +50,7 @@ class TrainingFlag:
 
     def handed_to_model(self) -> TrainingFlag:
         """The same flag as an argument of `call` of the model: who gets it from there got it by hand."""
+        # Without `alone`, which is about what is found in the context.
         return TrainingFlag(self._session, from_context=False, bare=self.rule.bare)
 
     def left_to_next(self) -> TrainingFlag:
@@ -67,6 +68,7 @@ class TrainingFlag:
         Raises:
             TrainingBranchError: It is traced for both; the layer is traced again then, for each mode.
         """
+        # A layer before was told it, so the answer is known; only JAX's `fit` and `predict` do not find it.
         if self.rule.fixed is not None:
             self._session.note("warning", _TOLD_BEFORE, source_line(), "layer(x, training=training)")
             return self.rule.fixed

@@ -121,6 +121,7 @@ def _parts(node: Node) -> list[tuple[Any, Any]]:
     """For each axis of a part the size that it is taken of (None: a new axis), and the slice."""
     x, key = node.args[0], _argument(node, 1, "key")
     keys = list(key) if isinstance(key, tuple) else [key]
+    # `type(k) is int`, since True as an index is a mask.
     if any(not (k is None or k is Ellipsis or type(k) is int or isinstance(k, (slice, Dim))) for k in keys):
         return []
     taken = sum(1 for k in keys if k is not None and k is not Ellipsis)
@@ -140,6 +141,7 @@ def _reshape(node: Node) -> list[Any]:
     shape = list(shape) if isinstance(shape, (list, tuple)) else [shape]
     if any(isinstance(d, Value) for d in shape):  # TensorFlow takes tensors for sizes
         return []
+    # The type first: `d == -1` may be a question about a free size.
     unknown = [k for k, d in enumerate(shape) if type(d) is int and d == -1]
     if unknown:
         others = math.prod(d for k, d in enumerate(shape) if k not in unknown)

@@ -113,6 +113,7 @@ class Clashes:
         self._note_cut(operands)
         shapes = [x.shape for x in leaves_of(operands) if hasattr(x, "shape")]
         for mine, theirs in permutations(shapes, 2):
+            # From the end, where broadcasting begins; a 1 clashes with nothing.
             for free, known in zip(reversed(mine), reversed(theirs), strict=False):
                 if isinstance(free, Dim) and isinstance(known, int) and known != 1 and free.op == "axis":
                     self.met.update((found, known) for found in input_axes(free))
@@ -123,6 +124,7 @@ class Clashes:
         question = self.asked
         if question is not None and question.symbol in ("==", "!="):
             sides = ((question.dim,), (question.other,))
+            # In front: this ended the attempt, where a layer that refused another call may have stayed whole.
             self.refusals.insert(0, Refusal((sides, {}), partial(_require_other_answer, question), sides))
 
     def _note_cut(self, operands: Any) -> None:
@@ -163,6 +165,7 @@ def _sources(dim: Dim) -> Iterator[tuple[Axis, int]]:
     yield from ((axis, 1) for axis in own)
     for value in () if own else inputs_behind(dim):
         for k, length in enumerate(value.shape):
+            # In as many parts for both sets of example sizes, as a length behind strides is.
             if k and isinstance(length, Dim) and all(d and not n % d for n, d in _pairs_of(length, dim)):
                 times = {n // d for n, d in _pairs_of(length, dim)}
                 yield from (((value.producer.name, k), n) for n in times if len(times) == 1)  # pyright: ignore
@@ -235,12 +238,14 @@ def attempts(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterato
     hinted = _hinted(inputs, hints)
     if hinted:
         yield replace(sizes, fixed={**clashes.read, **hinted})
+    # Lengths of one and the same axis are alike from the start.
     elif len({k for _, k in lengths_of(inputs)}) > 1:
         yield replace(sizes, alike=True)
 
 
 def fixed(inputs: list[InputSpec], hints: Hints, clashes: Clashes) -> Iterator[ExampleSizes]:
     """Yield example sizes with free sizes fixed as those that they met in all attempts before."""
+    # As in the first attempt, but for what is fixed.
     sizes = clashes.before[0][0]
     hinted = _hinted(inputs, hints)
     met = {axis: n for axis, n in clashes.met.items() if axis in lengths_of(inputs)}
@@ -277,6 +282,7 @@ def _within_tables(inputs: list[InputSpec], sizes: ExampleSizes, clashes: Clashe
         if clashes.is_clean or not free.items() - tried.items():
             return
         tried |= free
+        # The next attempt meets its own limits.
         clashes.cut.clear()
         yield replace(sizes, tried=dict(tried))
 
@@ -286,6 +292,7 @@ def _pairs_within(clashes: Clashes, tried: Mapping[Axis, tuple[int, int]]) -> di
     limits: Mapping[Axis, set[int]] = clashes.cut
     seeming = clashes.seeming
     if seeming is not None:
+        # Up to 0 or 1 there are no two unlike lengths.
         limits = {axis: {seeming.size} - {0, 1} for axis in seeming.others}
     pairs = {}
     for axis, sizes in limits.items():

@@ -71,14 +71,17 @@ def fitting(
                 found = next(filter(None, (_fit(inputs, sizes, x) for x in refusals[:MOST_REFUSALS])), None)
             if found is None:
                 break
+            # What has to be the same number for both sets of sizes is known in the result.
             same = {axis: n for axis, (n, other) in sorted(found.items()) if n == other}
             unlike = {axis: pair for axis, pair in found.items() if axis not in same}
             sizes = replace(sizes, fixed={**sizes.fixed, **same}, tried={**sizes.tried, **unlike})
             yield sizes
+            # By now these are of the trace with the sizes above.
             refusals = clashes.refusals
 
 
 def _fit(inputs: list[InputSpec], sizes: ExampleSizes, refusal: Refusal) -> Pairs | None:
+    # Hinted sizes are as the user wants them, and fixed ones have served already.
     free = [a for a in lengths_of(inputs) if a[0] not in sizes.hints and a not in sizes.fixed]
     given = {(s.name, k): pair for s in inputs for k, pair in enumerate(sizes.of(s))}
     fit = _Fit(refusal, given, free)
@@ -141,6 +144,7 @@ class _Fit:
 
     def candidates(self) -> Iterator[Pairs]:
         """Yield changes of example sizes: those after which sizes agree, and multiples."""
+        # The likely ones first: each costs inferences, whose number is limited.
         meetings, across = list(self._aligned()), list(self._across())
         yield from self._least_fixed(meetings)
         yield from self._together(meetings)
@@ -180,6 +184,7 @@ class _Fit:
         args, kwargs = self.refusal.operands
         for wanted in (*args, *kwargs.values()):
             if self.shapes and _is_shape(wanted):
+                # What is reshaped is the first operand.
                 yield from filter(_may_clash, [(math.prod(self.shapes[0]), math.prod(wanted))])
 
     def _across(self) -> Iterator[tuple[Any, Any]]:
@@ -202,6 +207,7 @@ class _Fit:
         change: Pairs = {}
         for a, b in meetings:
             given = {**self.given, **change}
+            # No size varies in them, so that any number will do.
             sides = (_Sides(a, b, given, (), which, self.budget).at(0) for which in (0, 1))
             if not all(x is not None and x[0] == x[1] for x in sides):
                 found = next(self._solutions(a, b, change), None)
@@ -291,6 +297,7 @@ def _where_equal(sides: _Sides) -> int | None:
     """The size for which both sides are equal, None if there is none; that in proportion is tried first."""
     n = sides.given[sides.group[0]][sides.which]
     here, there = sides.at(n), sides.at(2 * n)
+    # Neither side moves, or one is empty: there is no proportion.
     if here is None or there is None or here == there or 0 in here:
         return None
     a, b = here
@@ -298,6 +305,7 @@ def _where_equal(sides: _Sides) -> int | None:
         found = sides.at(guess) if 0 < guess <= LONGEST else None
         if found is not None and found[0] == found[1]:
             return guess
+    # Sizes behind strides and windows go by steps: what is left is to look where one overtakes the other.
     return _least_equal(sides, n, there[0] - there[1] > a - b)
 
 
@@ -351,6 +359,7 @@ class _Sizes:
 
     def _follow(self, waiting: list[Node]) -> None:
         """Infer the shapes of what nodes give, of those that they depend on first."""
+        # No recursion: a model may be deeper than Python's stack.
         while waiting:
             node = waiting[-1]
             missing = [x for x in _producers(_sizes_in((node.args, node.kwargs))) if not self._knows(x)]
@@ -363,6 +372,7 @@ class _Sizes:
         return all(v in self.shapes for v in node.results)
 
     def _infer(self, node: Node) -> None:
+        # It may have been waiting twice.
         if self._knows(node):
             return
         self.budget.spend()

@@ -91,6 +91,7 @@ def may_answer(question: Question, hinted: set[str]) -> bool:
         hinted: Names of the inputs whose sizes the user gave.
     """
     names = {_input_name(v) for v in inputs_behind(question.dim)}
+    # A size that comes from no input depends on data, which no hint fixes.
     return question.symbol in COMPARISONS or bool(names and names <= hinted)
 
 
@@ -146,6 +147,7 @@ def check_early(graph: Graph, guards: list[Guard]) -> None:
     """Put `CheckSizes` layers in front of everything that uses the tensors whose sizes were asked about."""
     groups: dict[Value | None, list[Guard]] = defaultdict(list)
     needed = _needed(graph)
+    # Code in a loop, or in one layer after the other, asks the same again.
     for guard in {str(g): g for g in guards}.values():
         groups[_anchor(graph, guard, needed)].append(guard)
     for anchor, group in groups.items():
@@ -165,16 +167,19 @@ def _anchor(graph: Graph, guard: Guard, needed: set[Value]) -> Value | None:
     """The Value that the check holds back: the last of those asked about, if an output needs it."""
     values = list(values_in(guard.sizes()))
     last = max(_position(graph, v) for v in values)
+    # A check of inputs alone may hold back any of them.
     inputs = values_in(graph.inputs) if last < 0 else ()
     candidates = [v for v in values if _position(graph, v) == last]
     return next((v for v in (*candidates, *inputs) if v in needed), None)
 
 
 def _position(graph: Graph, value: Value) -> int:
+    # Inputs, and weights, are there before all nodes.
     return graph.nodes.index(value.node) if value.node else -1
 
 
 def _insert_check(graph: Graph, anchor: Value | None, guards: list[Guard]) -> None:
+    # Where no output needs what was asked about, the check holds back an output instead.
     held = next(iter(values_in(graph.outputs))) if anchor is None else anchor
     values = list(dict.fromkeys(v for g in guards for v in values_in(g.sizes())))
     conditions = [g.condition(values) for g in guards]

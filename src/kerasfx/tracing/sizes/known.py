@@ -80,8 +80,10 @@ class _Probe:
             try:
                 wrong = self._follow(node)
             except NotKnownError:
+                # No fault: these sizes are only tried. What follows from the result is not known either.
                 continue
             if wrong is not None:
+                # With another answer Python would have gone another way, and the graph is not of these sizes.
                 return wrong if all(self._holds(guard.question) for guard in self.guards) else None
         return None
 
@@ -113,6 +115,7 @@ class _Probe:
             for k, (said, size) in enumerate(zip(value.shape, spec.shape, strict=True)):
                 if isinstance(said, int) and size is not None and said != size:
                     return Seeming(str(value.name), k, said, self._inputs_behind(value), node.source)
+            # A layer kept whole may not know all of its sizes, even of known ones.
             if None not in spec.shape:
                 self.shapes[value] = spec.shape
         return None

@@ -43,6 +43,7 @@ def sizes_again(sizes: Held, name: str, args: Args, kwargs: Kwargs) -> tuple[Any
         return args, kwargs
     try:
         bound = inspect.signature(functions.resolve(name)).bind(*args, **kwargs)
+    # A call that does not fit is refused where its result is inferred.
     except (TypeError, ValueError):
         return args, kwargs
     given = {k: _again(sizes, v) if k in SIZES else v for k, v in bound.arguments.items()}
