@@ -84,6 +84,7 @@ def _variable_of(trace: Trace, x: object) -> keras.Variable | None:
     """The Keras variable whose value is the variable `x` of the backend, or None."""
     if not internals.is_raw_variable(x):
         return None
+    # By identity: a weight with equal numbers is another one.
     return next((v for v in trace.root.variables if internals.raw_value(v) is x), None)
 
 
@@ -98,6 +99,7 @@ def _frozen(trace: Trace, x: object) -> np.ndarray:
             "create it with self.add_weight(...) if it is to be trained or changed",
         )
     with trace.pause():
+        # A copy, because the user's code may go on to change its array.
         return np.array(to_numpy(x))
 
 

@@ -54,6 +54,7 @@ class Request:
 
 def trace_with(request: Request, sizes: ExampleSizes, clashes: Clashes) -> Session:
     """Trace with the example sizes given, and again with other layers opened where weights are shared."""
+    # What could not be opened with other sizes may be with these.
     policy = request.policy.afresh()
     while True:
         kept_before = set(policy.kept)
@@ -85,6 +86,7 @@ def _open_instead(session: Session, layers: list[keras.Layer]) -> None:
 
 def _sharing_weights(graph: Graph) -> list[keras.Layer]:
     """The layers of a graph with a weight that an op or another layer uses as well."""
+    # None is an op: it cannot be opened any further, the layer that shares its weight can.
     owner: dict[int, keras.Layer | None] = {id(v.variable): None for v in graph.parameters}
     owner |= {id(v): None for node in graph.nodes if node.draws_seed for v in node.variables}
     clashes: list[keras.Layer] = []
@@ -113,6 +115,7 @@ def _trace_once(request: Request, policy: WholePolicy, sizes: ExampleSizes, clas
         internals.call_context(session.decisions.training),
     ):
         _call_model(session, request.call, sizes)
+        # Still inside: layers are asked for shapes, and what that leaves in them is put back with the rest.
         session.seeming_size = seeming_size(session)
     _finish_graph(session)
     return session
@@ -127,6 +130,7 @@ def _one_mode_alone(mode: str) -> Finding:
 def _call_model(session: Session, call: CallSpec, sizes: ExampleSizes) -> None:
     model, graph = session.root, session.graph
     args, kwargs = arguments_of_call(session, call, sizes)
+    # A `training` without a default has to be given, and by the caller of the result it will be.
     if internals.requires_training(model) and not says_training(model, args, kwargs):
         kwargs = {**kwargs, "training": session.decisions.training}
     outputs = model(*args, **kwargs)

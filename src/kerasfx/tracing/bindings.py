@@ -34,6 +34,7 @@ def look_again() -> None:
     for name, module in list(sys.modules.items()):
         size = len(getattr(module, "__dict__", ()))
         known, size_before = _sizes.get(name, (None, 0))
+        # The module as well as its size: a name may be imported anew.
         if known is not module or size != size_before or name == "__main__":
             _sizes[name] = module, size
             _changed.append(name)
@@ -77,6 +78,7 @@ class Bindings:
             self._search(module_name, sys.modules.get(module_name))
         self._searched = len(_changed)
         for bindings in self._found.values():
+            # A global may be bound to something else by now, and their number does not tell.
             yield from (b for b in bindings if vars(b.module).get(b.name) is b.value)
 
     def _search(self, module_name: str, module: Any) -> None:

@@ -71,6 +71,7 @@ def _leaving_no_trace() -> Iterator[None]:
 def _of_new_layer(node: Node, spec: LayerSpec) -> Inferred:
     layer = class_named(spec.class_name)(**spec.config)
     layer.add_weight = partial(_with_zeros, layer.add_weight)
+    # First, since the call builds the layer: its weights are asked for below.
     masks = _masks(node, layer)
     weights = weights_by_name(layer)
     slots = {n: Slot(tuple(v.shape), str(v.dtype), bool(v.trainable)) for n, v in weights.items()}

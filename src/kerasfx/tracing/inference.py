@@ -74,6 +74,7 @@ def _as_backend_or_keras_says(call: Function, tensors: list[Any]) -> Any:
         try:
             return call(*tensors)
         except Exception:
+            # What the backend says is what the user sees on real tensors.
             raise error from None
 
 

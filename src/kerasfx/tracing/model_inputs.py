@@ -19,6 +19,7 @@ def arguments_of_call(
     session: Session, spec: CallSpec, sizes: ExampleSizes
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Make the inputs of the graph; returns the arguments, positional and by keyword, of the model's call."""
+    # By object: what is given in two places is one input.
     made: dict[int, Tensor] = {}
 
     def make(x: object) -> object:

@@ -88,6 +88,7 @@ def _infer(trace: Trace, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     try:
         with trace.pause():
             return inference.infer_call(*call)
+    # It says by itself what is wrong, and where.
     except TraceError:
         raise
     except Exception as error:  # whatever Keras and the backend raise for arguments that do not fit
@@ -126,6 +127,7 @@ def refused(trace: Trace, name: str, call: Refusal, error: Exception) -> Operati
             hint="check the shapes and dtypes of the inputs given to prepare_model; a size that is "
             "free there stands for any, and is tried with example sizes (set them with hints=)",
         ),
+        # Also where there are none: no size is to blame, and the original is refused in the same way.
         always=all(_is_draw(v) for v in values_in(arguments)),
     )
 

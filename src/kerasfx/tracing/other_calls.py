@@ -57,12 +57,14 @@ def require_batch_of_states(graph: Graph) -> None:
 
 def may_be_about_the_batch(spec: CallSpec, error: Exception) -> bool:
     """Whether a batch of its own might be what the model wants."""
+    # By its words: neither Keras nor a backend nor a user has a class for such errors.
     told = str(error).lower()
     is_free = any(x.shape[:1] == (None,) for x in leaves_of(spec.struct))
     return is_free and WAY_OUT not in str(error) and ("batch" in told or "reshape" in told)
 
 
 def _other_structures(model: keras.Layer, spec: CallSpec) -> Iterator[CallSpec]:
+    # A Functional model takes one structure for another by itself.
     if spec.kwargs or len(spec.args) != 1 or has_graph(model):
         return
     (given,) = spec.args

@@ -1,7 +1,8 @@
 """The places that see everything while a trace is open, and how they are put back.
 
 Patches are installed when the first session of the process opens and removed when the last one closes
-(`kerasfx.replacing`). Each looks for the session of its own thread and, without one, is the original.
+(`kerasfx.keras_api.replacing`). Each looks for the session of its own thread and, without one, is the
+original.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def installed() -> Replaced:
 
 
 def _install() -> None:
+    # First, since the patches below ask which modules have imported what by its name.
     look_again()
     _install_calls()
     _install_variables()

@@ -122,6 +122,7 @@ def _with_sizes(request: Request) -> Session:
     outcomes: list[Session | Exception] = []
     inputs = list(leaves_of(request.call.struct))
     fitted = fitting(inputs, clashes, partial(_undisturbed, request.model))
+    # From what leaves most sizes free to what fixes them; each sees what the attempts before it met.
     for sizes in chain(
         attempts(inputs, request.hints, clashes), fitted, fixed(inputs, request.hints, clashes)
     ):
@@ -140,6 +141,7 @@ def _with_sizes(request: Request) -> Session:
     if not sessions:
         error = next(x for x in outcomes if isinstance(x, Exception))
         return _with_longer_sizes(request, error)
+    # Where no sizes served, the first that ran: later attempts fix sizes, or have them alike.
     return sessions[-1] if clashes.is_clean else sessions[0]
 
 

@@ -135,8 +135,10 @@ class Session:
     def pause(self) -> Iterator[None]:
         """Let Keras work as if nothing were traced."""
         saved = self.paused, self.in_user_code
+        # What Keras computes meanwhile is its own code, to which a free size is None.
         self.paused, self.in_user_code = True, False
         try:
+            # It must neither find the `training` of the call that is traced, nor leave one there.
             with internals.no_call_context():
                 yield
         finally:
@@ -171,6 +173,8 @@ class Session:
 
     def is_tracked(self, layer: keras.Layer) -> bool:
         """Whether Keras counts `layer` among those of the model."""
+        # Layers may be made while `call` runs, so an unknown one is looked for again. Those found are kept
+        # alive, or an id might come to be another's.
         if id(layer) not in self._tracked:
             self._tracked = {id(x): x for x in internals.all_layers(self.root)}
         return id(layer) in self._tracked
@@ -271,12 +275,15 @@ class Session:
     def _answer(self, question: Question) -> None:
         """Record the answer to a question about a free size as a guard, or refuse to answer."""
         line = source_line()
+        # Whether Keras warns changes no result: there is nothing to guard.
         if asked_for_a_warning():
             return
         if not may_answer(question, self.hinted):
             raise SizeDecisionError(refusal(question, self.locate(line), self.keep_hint()))
         if question.symbol not in COMPARISONS:
+            # A number that was read holds for these sizes alone; a later attempt may fix them.
             self.clashes.note_read(question.dim)
+        # If the user's code raises next, it may be because of this answer.
         self.clashes.asked = question
         self.effects.guards += guards_for(question, self.path, line)
 

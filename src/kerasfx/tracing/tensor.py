@@ -113,6 +113,7 @@ class TracedTensor(keras.KerasTensor):
         return self.session.dialect.attribute(self, name)
 
     def __hash__(self) -> int:
+        # By identity, as of Keras's own: `==` is an op and says nothing about two objects.
         return id(self)
 
     def __pos__(self) -> TracedTensor:
@@ -140,6 +141,7 @@ class TracedTensor(keras.KerasTensor):
         return self.session.record_op("keras.ops.squeeze", (self,), {"axis": axis})
 
     def __iter__(self) -> Iterator[Any]:
+        # All at once: an unknown length is then refused in the line that iterates.
         return iter([self[i] for i in range(self.__len__())])
 
     def __len__(self) -> int:
@@ -251,6 +253,7 @@ def _recorded_as_numpy(op: str, x: TracedTensor, array: np.ndarray, reflected: b
     A tensor of PyTorch knows no operator with an array but `==`. It leaves the others to NumPy, and takes
     truth values that come back for numbers.
     """
+    # Of rank 2: `matmul` takes them, and NumPy 1 does not count the dtype of a lone number in full.
     ones = [np.ones((1, 1), dtype) for dtype in (x.value.dtype, array.dtype)]
     expected = getattr(np, op)(*ones).dtype
     is_truth = expected == "bool"
@@ -267,6 +270,7 @@ def _unary(op: str) -> Callable[[TracedTensor], Any]:
 
 def is_operand(x: object) -> bool:
     """Whether an operator of a tensor takes `x` on its other side."""
+    # Python then answers by itself, as for real tensors: `x == None` is False, `x + None` a TypeError.
     return not isinstance(x, (str, dict, type(None)))
 
 

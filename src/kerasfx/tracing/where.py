@@ -81,6 +81,7 @@ def fault_of_ours(error: BaseException) -> SourceLine | None:
     """The line of kerasfx that raised `error` without meaning to, or None."""
     file, line = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)][-1]
     found = line_at(file, line) if line is not None and file.startswith(_OURS) else None
+    # A `raise` of ours is meant, whatever it says.
     return None if found is None or found.text.startswith("raise") else found
 
 
@@ -96,6 +97,7 @@ def raised_by_user(error: BaseException) -> bool:
         last, step = step, step.tb_next
     if last is None or _is_skipped(last.tb_frame):
         return False
+    # An `assert` is compiled to the same.
     is_raise = last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
     behind = [x for x in (error.__context__, error.__cause__) if x is not None]
     handled = [x for x in behind if x.__traceback__ and x.__traceback__.tb_frame in frames]
@@ -160,11 +162,13 @@ class Paths:
 
     def _remember(self, layer: keras.Layer, path: str) -> None:
         self._layers[id(layer)] = path
+        # Its id is its own as long as it lives.
         self._keep_alive.append(layer)
         for variable in own_state(layer):
             self._variables.setdefault(id(variable), join(path, variable.name))
 
     def _walk(self) -> None:
+        # Breadth first: of all paths to a layer it gets the shortest.
         queue = deque([(self._root, "")])
         seen: set[int] = set()
         while queue:
@@ -172,6 +176,7 @@ class Paths:
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
+            # The path that it was given first, which messages and selectors have said.
             self._remember(layer, self._layers.get(id(layer), path))
             queue.extend((child, join(path, step)) for step, child in _children(layer))
 

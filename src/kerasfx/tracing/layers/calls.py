@@ -54,12 +54,14 @@ def call_layer(
     parent = session.frames[-1].path if session.frames else ""
     path = session.paths.of_layer(layer, parent) if session.frames else ""
     is_kept = id(layer) in session.policy.kept
+    # Selectors are about layers below the model, which itself stays whole only where nothing else is left.
     is_whole = (
         session.policy.stays_whole(layer, path) if session.frames else is_kept or is_whole_by_itself(layer)
     )
     is_whole = is_whole and not session.in_body
     frame = _frame(session, layer, path, is_whole, args, kwargs)
     found = internals.training_of_context()
+    # What is found is kept, since this changes it: whatever is tried after a failure begins with the same.
     _settle_training(session, layer, args, kwargs)
     try:
         with session.framed(frame):
@@ -75,6 +77,8 @@ def call_layer(
         may_fork = isinstance(error, TrainingBranchError) and not is_whole
         if not may_fork and not _may_keep(session, frame, error):
             raise
+        # Tried again outside of this block: what fails then was not raised while this was handled, which is
+        # how a `raise` of the user's is told from one that passes on ours.
         failure = error
     _take_back(session, frame)
     internals.set_training_of_context(found)
@@ -150,6 +154,7 @@ def operation_of_graph(operation: keras.Layer, training: TrainingFlag) -> Any:
 
 def _note_call_of_model(session: Session, frame: Frame) -> None:
     is_traced_again = frame.layer is session.decisions.forked_layer and session.decisions.answer
+    # Of a layer that is traced for each mode, the call for training is the same call once more.
     if len(session.frames) == 2 and not is_traced_again:
         session.calls_of_model.append(ModelCall(frame.layer, frame.path, source_line()))
 
@@ -158,6 +163,7 @@ def run_call(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -
     """Stand in for `Operation.__call__` of a layer: record it whole, or run its `call`."""
     frame = session.frame
     if frame.layer is not layer:
+        # Called without `Layer.__call__` in front, it is part of the layer around it.
         return layer.call(*args, **kwargs)
     if frame.is_whole:
         return record_whole(session, frame, kwargs)
@@ -180,6 +186,7 @@ def run_inside(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs)
 def _run(session: Session, frame: Frame, call: Function, args: Args, kwargs: Kwargs) -> Any:
     _require_readable(session, frame)
     if len(session.frames) == 1:
+        # The model itself may be run once more, for its other mode.
         session.calls_of_model.clear()
     kind = type(frame.layer).__name__
     session.opened.setdefault(frame.path, kind)
@@ -263,6 +270,7 @@ def _cannot_train(session: Session, error: Exception) -> bool:
 
 
 def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
+    # Noted once, by the innermost layer: the same exception passes through all those around it.
     if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
         return
     line = failing_line(error)
@@ -279,6 +287,7 @@ def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
 
 def _take_back(session: Session, frame: Frame) -> None:
     """Forget what was recorded since the call of the layer of `frame` began."""
+    # First, since the nodes tell which tensors in attributes are of this call.
     forget(internals.all_layers(frame.layer), session.attributes_before, session.graph.nodes[frame.start :])
     session.graph.truncate(frame.start)
     session.effects = frame.effects.copy()
@@ -321,6 +330,7 @@ def _reason(failure: Exception) -> str:
 def _note_masks(session: Session, frame: Frame, outputs: object) -> None:
     """Remember the masks that a layer kept whole attached to its results."""
     for tensor in leaves_of(outputs):
+        # What a layer only hands back has the mask that it came with.
         if isinstance(tensor, TracedTensor) and tensor.value.producer is frame.node:
             tensor.value.mask = mask_value(tensor)
 

@@ -50,6 +50,7 @@ class WholePolicy:
 
     def stays_whole(self, layer: keras.Layer, path: str) -> bool:
         """Whether `layer` at `path` is one node."""
+        # Before `opened`, which cannot help a layer whose opening has failed.
         if self.is_kept(layer, path):
             return True
         if id(layer) in self.forced_open or _selected(layer, path, self._opened):

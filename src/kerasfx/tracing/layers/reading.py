@@ -77,6 +77,7 @@ def findings(read: Iterable[Read], opened: Collection[str]) -> Iterator[Finding]
     paths: dict[tuple[Any, ...], list[str]] = {}
     for path, kind, reading, value in read:
         if path in opened:
+            # With the type, since 1, 1.0 and True are equal.
             paths.setdefault((kind, reading, type(value), value), []).append(path)
     for (kind, reading, _, value), where in paths.items():
         others = len(set(where)) - 1
@@ -120,6 +121,7 @@ def _readings(functions: list[tuple[Function, ast.AST]]) -> tuple[Reading, ...]:
             chain = _chain(node, owner)
             if chain:
                 found[Reading(".".join(("self", *chain)), chain, _line(function, node))] = None
+    # The `self.a` in `self.a.b` is no reading of its own.
     longer = {r.attributes[:-1] for r in found}
     return tuple(r for r in found if r.attributes not in longer)
 

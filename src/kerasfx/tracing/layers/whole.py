@@ -48,6 +48,7 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     user_args, user_kwargs = _arguments_given(session, frame, populated)
     args, kwargs = map_leaves(partial(layer_argument, session), (user_args, user_kwargs))
     with session.pause():
+        # Masks and `training` that Keras filled in are for the inference alone: the result finds its own.
         plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
         masks = map_leaves(partial(layer_argument, session), _without_flag(plain))
         _require_tensors(session, layer, args, {**masks, **_without_flag(kwargs)})
@@ -56,6 +57,7 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
             specs = inference.infer_layer(layer, args, all_kwargs)
         except Exception:
             infer = partial(inference.specs_of_layer, layer, args, all_kwargs)
+            # Whatever a layer says to sizes that do not fit: the next attempt needs to know the call.
             session.clashes.note_refused(_refusal(layer, args, kwargs, infer))
             raise
     activation = _split_activation(session, frame)
@@ -75,6 +77,7 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         return outputs
     with session.user_code():
         outputs = followed(activation)(outputs)
+    # Keras adds up the losses of tracked layers, and no others.
     return regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
 
 
@@ -101,10 +104,11 @@ def _require_tensors(session: Session, layer: keras.Layer, args: Args, kwargs: K
 
 
 def _rule(layer: keras.Layer) -> Training:
-    """Which `training` the call of a leaf gets, from what the context holds inside of it."""
+    """Which `training` the call of a layer kept whole gets, from what the context holds inside of it."""
     found = internals.training_of_context()
     if is_flag(found):
         return found.rule
+    # The layers inside find what the context holds, here a mode that is known.
     hides_layers = not internals.takes_training(layer) and internals.sublayers(layer)
     return Training(fixed=bool(found)) if hides_layers else FOLLOWS
 

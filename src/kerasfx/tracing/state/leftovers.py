@@ -24,6 +24,7 @@ def tensors_forgotten(model: keras.Layer) -> Iterator[Attributes]:
         What they were.
     """
     before = {id(x): (x, dict(vars(x))) for x in internals.all_layers(model)}
+    # All layers of then: `call` may have made some.
     with undone(lambda: forget(internals.all_layers(model), before)):
         yield before
 

@@ -38,6 +38,7 @@ def patches() -> Iterator[tuple[Any, str, Any]]:
 
 def _update(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     metric, *given = args
+    # A metric of something else is none of the model's, and updated for real.
     if not any(x is metric for x in internals.metrics_of_layers(session.root)):
         return original(metric, *given, **kwargs)
     if not _is_of_keras(metric):
@@ -53,5 +54,6 @@ def _update(session: Session, original: Function, args: Args, kwargs: Kwargs) ->
 
 def _is_of_keras(metric: keras.Metric) -> bool:
     """Whether a process without the user's code can make such a metric."""
+    # It holds a function, which may be the user's.
     wraps_a_function = type(metric) is keras.metrics.MeanMetricWrapper
     return internals.module_of(type(metric)).startswith("keras.") and not wraps_a_function

@@ -33,6 +33,7 @@ def patches() -> Iterator[tuple[Any, str, Function]]:
     yield np.random, "default_rng", _unseeded
     names = _names()
     for binding in _bindings():
+        # The modules themselves, and what the modules of users have imported from them.
         if binding.module in (random, np.random) or not is_library(binding.module_name):
             yield binding.module, binding.name, functools.partial(_draw, names[id(binding.value)])
 
@@ -95,6 +96,7 @@ def _globals_of(layer: keras.Layer) -> dict[str, Any]:
 def _state_of(generator: Any) -> str:
     if isinstance(generator, random.Random):
         return str(generator.getstate())
+    # What NumPy prints may be shortened, and unlike states would look alike.
     with np.printoptions(threshold=10_000):
         if isinstance(generator, np.random.Generator):
             return str(generator.bit_generator.state)

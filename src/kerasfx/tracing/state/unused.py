@@ -41,12 +41,14 @@ AFTER = "kerasfx.layers.After"
 def tie_unused(session: Session) -> None:
     """Let an output wait for the calls and the weights that count without one; the report says which."""
     graph = session.graph
+    # Any one will do: a Functional model computes them all.
     output = next(iter(values_in(graph.outputs)), None)
     if output is None:
         return
     calls = _acting(graph)
     session.findings.extend(_about_call(n) for n in calls if (n.layer is not None or n.spec))
     calls += _acting_in_vain(graph)
+    # By mode: one `After` for all would run each of them in both.
     groups: dict[tuple[bool | None, Training], list[Value]] = {}
     for node in calls:
         groups.setdefault(node.only_in or (None, FOLLOWS), []).append(node.results[0])
@@ -122,6 +124,7 @@ def _taken_in(node: Node, training: bool) -> list[Value]:
     else:
         return list(node.inputs)
     needed = {tensors[i] for i in modes.needed_at(kind, len(tensors), when, training)}
+    # What is among the inputs without being one of the tensors comes along in both modes.
     return [v for v in node.inputs if v in needed or v not in tensors]
 
 
@@ -145,6 +148,7 @@ def _moves_state(node: Node) -> bool:
 def _lost_weights(session: Session, waited_for: list[Value]) -> list[Any]:
     """The variables with a regularizer that the graph has nowhere."""
     graph = session.graph
+    # No output needs these calls yet, but one is about to wait for them, with the weights that they have.
     needed = graph.needed(waited_for)
     present = {id(v.variable) for v in graph.parameters if v in needed}
     for node in graph.nodes:

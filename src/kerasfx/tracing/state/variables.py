@@ -81,6 +81,7 @@ def _read_back(trace: Trace, old: Value, new: Value) -> Value:
 def held(trace: Trace, value: Value) -> Value:
     """`value`, or what it gives by now if it is the value of a weight that was assigned since."""
     variable = getattr(value.producer, "variable", None)
+    # Of a Value that is no parameter this is the id of None, which no variable has.
     if id(variable) not in trace.effects.reads:
         return value
     now = trace.effects.reads[id(variable)]
