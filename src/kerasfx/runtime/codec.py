@@ -32,7 +32,7 @@ def encode_structure(structure: object, leaf: Callable[[Any], Any] = lambda x: x
     return leaf(structure)
 
 
-def decode_structure(x: Any, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
+def decode_structure(x: object, leaf: Callable[[Any], Any] = lambda x: x) -> Any:
     """The structure that `encode_structure` turned into `x`."""
     if isinstance(x, list):
         return [decode_structure(s, leaf) for s in x]
@@ -72,7 +72,7 @@ def encode_plain(x: Any) -> Any:
 
 
 def decode(
-    x: Any,
+    x: object,
     tensors: list[Any],
     size_of: Callable[[Any, int], Any],
     resolve: Callable[[str], Callable[..., Any]] | None = None,
@@ -86,7 +86,7 @@ def decode(
         resolve: The function of a name, for the calls of a body.
     """
 
-    def part(v: Any) -> Any:
+    def part(v: object) -> Any:
         return decode(v, tensors, size_of, resolve)
 
     if isinstance(x, list):
@@ -110,7 +110,7 @@ def decode(
 
 
 def _decode_body(
-    x: Any,
+    x: dict[str, Any],
     tensors: list[Any],
     size_of: Callable[[Any, int], Any],
     resolve: Callable[[str], Callable[..., Any]],
@@ -118,7 +118,7 @@ def _decode_body(
     captured = [safety.tensor_at(i, tensors) for i in x["captured"]]
     calls = [(resolve(name), arguments) for name, arguments in x["calls"]]
 
-    def body(*args: Any) -> Any:
+    def body(*args: object) -> Any:
         known = [*(a for a in keras.tree.flatten(args) if a is not None), *captured]
         for function, arguments in calls:
             call_args, call_kwargs = decode(arguments, known, size_of, resolve)
@@ -172,7 +172,7 @@ def size_of(tensor: object, axis: int) -> Any:
     return keras.ops.shape(tensor)[axis]  # pyright: ignore[reportOptionalSubscript]
 
 
-def _decode_item(x: Any) -> Any:
+def _decode_item(x: object) -> Any:
     return _decode_leaf(x) if isinstance(x, dict) else x
 
 
@@ -182,7 +182,7 @@ def _dtype(name: str) -> Any:
     return name
 
 
-def _decode_dim(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+def _decode_dim(x: object, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
     number = _computed(x, tensors, size_of)
     if not _is_float_tensor(number):
         return number
@@ -191,7 +191,7 @@ def _decode_dim(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) 
     return keras.ops.cast(number, next((d for d in dtypes if "float" in d), keras.config.floatx()))
 
 
-def _computed(x: Any, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
+def _computed(x: object, tensors: list[Any], size_of: Callable[[Any, int], Any]) -> Any:
     if not isinstance(x, list):
         return x
     op, *args = x

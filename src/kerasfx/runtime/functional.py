@@ -97,7 +97,7 @@ class Functional(OpenFunctional):
         if not self._settings["takes_training"]:
             internals.take_no_training(self)
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: object, training: object = None, mask: object = None, **kwargs: object) -> Any:
         flat = self.flat_inputs(inputs)
         for x, x_mask in zip(flat, keras.tree.flatten(mask) if mask is not None else (), strict=False):
             if x_mask is not None:
@@ -115,14 +115,14 @@ class Functional(OpenFunctional):
             internals.set_training_of_context(found)
         return self._arranged(outputs)
 
-    def compute_output_spec(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def compute_output_spec(self, inputs: object, training: object = None, mask: object = None) -> Any:
         return self._arranged(super().compute_output_spec(inputs))
 
     def through_graph(self, inputs: object, operation_fn: CallFunction, call_fn: CallFunction | None) -> Any:
         if not hasattr(self, "_settings"):  # while it is made, Keras looks whether all is connected
             return super().through_graph(inputs, operation_fn, call_fn)
 
-        def run(node: Any, args: Any, kwargs: Any) -> Any:
+        def run(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             operation = operation_fn(node.operation)
             outputs = operation(*args, **kwargs) if call_fn is None else call_fn(operation, *args, **kwargs)
             modes.copy_rule(node.outputs[0], keras.tree.flatten(outputs)[0])
@@ -144,7 +144,7 @@ class Functional(OpenFunctional):
         outputs = [known[id(x)] for x in self.outputs]
         return self.packed(outputs)
 
-    def _arranged(self, outputs: Any) -> Any:
+    def _arranged(self, outputs: object) -> Any:
         template = self._settings["template"]
         if template is None:
             return outputs
@@ -156,7 +156,7 @@ class Functional(OpenFunctional):
         return {**super().get_config(), **self._settings, **({"training": rules} if rules else {})}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
         with room_for(len(config["layers"])):
             return super().from_config(config, custom_objects=custom_objects)
 
@@ -168,7 +168,7 @@ def _require_settings(given: dict[str, Any], outputs: int) -> None:
         UnsafeFileError: They are.
     """
 
-    def require_place(i: Any) -> None:
+    def require_place(i: object) -> None:
         safety.require(i is None or (type(i) is int and 0 <= i < outputs), "A template names no output.")
 
     safety.require_structure(given.get("template"), require_place)
@@ -177,7 +177,7 @@ def _require_settings(given: dict[str, Any], outputs: int) -> None:
     safety.require(type(given.get("takes_training", True)) is bool, "takes_training is no bool.")
 
 
-def _run(given: modes.Given, node: Any, args: Any, kwargs: Any) -> Any:
+def _run(given: modes.Given, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Make the call of `node` with the `training` that is meant for it.
 
     Outside of a call context it gets one of its own, in which layers do not clear losses.

@@ -6,6 +6,7 @@ are made and called with may come from a file that nobody has read, so each asks
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -18,7 +19,7 @@ from kerasfx.errors import (
     TrainingRefusedError,
     describe,
 )
-from kerasfx.ir.dims import COMPARISONS
+from kerasfx.ir.dims import COMPARISONS, Size
 from kerasfx.ir.training import ORDER
 from kerasfx.runtime import codec, safety
 from kerasfx.runtime.functions import resolve
@@ -36,10 +37,10 @@ class _Plain(keras.layers.Layer):
         super().__init__(dtype="float32", autocast=False, **kwargs)
         self.supports_masking = True
 
-    def build(self, *args: Any, **kwargs: Any) -> None:
+    def build(self, *args: object, **kwargs: object) -> None:
         self.built = True
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
         return None
 
     def get_config(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Op(_Plain):
         UnknownFunctionError: `op` is no function of the allowed namespaces.
     """
 
-    def __init__(self, op: str, arguments: Any, output: Any, **kwargs: Any):
+    def __init__(self, op: str, arguments: object, output: object, **kwargs: object):
         super().__init__(**kwargs)
         safety.require(isinstance(op, str), "The function of an Op has no name.")
         self._function = resolve(op)
@@ -81,11 +82,11 @@ class Op(_Plain):
         self.arguments = arguments
         self.output_template = output
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: object) -> Any:
         args, kwargs = codec.decode(self.arguments, _data(inputs), codec.size_of, resolve)
         return _without_none(self._function(*args, **kwargs))
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: object) -> Any:
         _data(inputs)
         spec = codec.decode_structure(
             self.output_template, lambda x: x and keras.KerasTensor(x["shape"], dtype=x["dtype"])
@@ -97,19 +98,19 @@ class Op(_Plain):
         return {**super().get_config(), **own}
 
 
-def _data(inputs: Any) -> list[Any]:
+def _data(inputs: object) -> list[Any]:
     """The inputs of a layer, in a list: tensors, or numbers in their places."""
     tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     safety.require_data(tensors)
     return tensors
 
 
-def _acts(when: bool | None, training: Any) -> bool:
+def _acts(when: bool | None, training: object) -> bool:
     """Whether something is done in this mode that is to be done when `training` is `when`, or always."""
     return when is None or when == bool(training)
 
 
-def _without_none(results: Any) -> Any:
+def _without_none(results: object) -> Any:
     """`results` without what is None among them: a layer gives tensors."""
     if isinstance(results, (tuple, list)):
         return [_without_none(x) for x in results if x is not None]
@@ -136,13 +137,13 @@ class Parameter(_Plain):
 
     def __init__(
         self,
-        shape: Any,
+        shape: Sequence[Size],
         weight_dtype: str = "float32",
         weight_trainable: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
+        regularizer: object = None,
+        constraint: object = None,
         assigned: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ):
         super().__init__(**kwargs)
         safety.require_shape(shape)
@@ -161,7 +162,7 @@ class Parameter(_Plain):
 
     @classmethod
     def of(
-        cls, variable: Any, name: str, assigned: bool = False, share: bool = False, **given: Any
+        cls, variable: keras.Variable, name: str, assigned: bool = False, share: bool = False, **given: object
     ) -> Parameter:
         """A layer for `variable`, with one of its own that has no value yet or, to `share`, with that one.
 
@@ -181,7 +182,7 @@ class Parameter(_Plain):
         layer.build()
         return layer
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: object = None) -> None:
         if self.weight is None:
             is_matrix = len(self.weight_shape) > 1 and "float" in self.weight_dtype
             self.weight = self.add_weight(
@@ -232,10 +233,10 @@ class ReadAssigned(_Plain):
         inputs: `[new value, weight as it was before]`, of one shape and float dtype.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Any]) -> Any:
         return read_assigned(*inputs)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
@@ -250,11 +251,11 @@ class ReadHeld(_Plain):
         inputs: `[value that was read, what reading the weight gives now]`, of one shape and dtype.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Any]) -> Any:
         before, now = inputs
         return ops.copy(now if variables_are_places() else before)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
@@ -273,7 +274,7 @@ class Constant(_Plain):
         inputs: Any tensor of the model; it only ties the layer to the graph.
     """
 
-    def __init__(self, shape: Any, constant_dtype: str, value: Any = None, **kwargs: Any):
+    def __init__(self, shape: Sequence[int], constant_dtype: str, value: Any = None, **kwargs: object):
         super().__init__(**kwargs)
         safety.require_shape(shape)
         safety.require_dtype(constant_dtype)
@@ -299,7 +300,7 @@ class Constant(_Plain):
             layer.weight.assign(array)
         return layer
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: object = None) -> None:
         if self.value is None and self.weight is None:
             self.weight = self.add_weight(
                 shape=self.constant_shape,
@@ -311,13 +312,13 @@ class Constant(_Plain):
             )
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: object) -> Any:
         if self.weight is not None:
             return ops.convert_to_tensor(self.weight)
         array = codec.decode(self.value, [], codec.size_of)
         return ops.convert_to_tensor(array, dtype=self.constant_dtype)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: object) -> Any:
         return keras.KerasTensor(self.constant_shape, dtype=self.constant_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -347,7 +348,12 @@ class DrawSeed(_Plain):
         training: The mode.
     """
 
-    def __init__(self, seed: int | None = None, generator: Any = None, **kwargs: Any):
+    def __init__(
+        self,
+        seed: int | None = None,
+        generator: keras.random.SeedGenerator | None = None,
+        **kwargs: object,
+    ):
         super().__init__(**kwargs)
         is_seed = seed is None or type(seed) is int
         safety.require(is_seed, "A DrawSeed starts from something else than a number.")
@@ -355,12 +361,12 @@ class DrawSeed(_Plain):
         safety.require(is_generator, "A DrawSeed draws from something else than a generator.")
         self.generator = generator or keras.random.SeedGenerator(seed)
 
-    def call(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
+    def call(self, inputs: object, when: bool | None = None, training: object = None) -> Any:
         if _acts(when, training):
             return self.generator.next()
         return ops.zeros(self.generator.state.shape, dtype=self.generator.state.dtype)
 
-    def compute_output_spec(self, inputs: Any, when: bool | None = None, training: Any = None) -> Any:
+    def compute_output_spec(self, inputs: object, when: bool | None = None, training: object = None) -> Any:
         state = self.generator.state
         return keras.KerasTensor(state.shape, dtype=state.dtype)
 
@@ -383,10 +389,10 @@ class SelectByTraining(_Plain):
         training: The mode.
     """
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Sequence[Any], training: object = None) -> Any:
         return ops.copy(inputs[1] if training else inputs[0])
 
-    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
@@ -408,22 +414,22 @@ class RefuseTraining(_Plain):
     refuses = True
     error: Any = TrainingRefusedError
 
-    def __init__(self, message: str, **kwargs: Any):
+    def __init__(self, message: str, **kwargs: object):
         super().__init__(**kwargs)
         safety.require(isinstance(message, str), "The message of a RefuseTraining is no text.")
         self.message = message
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: object, training: object = None) -> Any:
         if bool(training) == self.refuses:
             mode = "training" if self.refuses else "inference"
             why = f"the model that this one was prepared from raises here in {mode}"
             raise self.error(describe(self.message, why=why))
         return ops.copy(inputs)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
         return previous_mask
 
-    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+    def compute_output_spec(self, inputs: keras.KerasTensor, training: object = None) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -458,19 +464,19 @@ class AddLoss(_Plain):
         training: The mode.
     """
 
-    def __init__(self, when: Any, **kwargs: Any):
+    def __init__(self, when: Iterable[bool | None], **kwargs: object):
         super().__init__(**kwargs)
         self.when = list(when)
         safety.require_modes(self.when)
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Sequence[Any], training: object = None) -> Any:
         x, *losses = inputs
         for loss, when in zip(losses, self.when, strict=True):
             if _acts(when, training):
                 self.add_loss(loss)
         return ops.copy(x)
 
-    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -491,12 +497,14 @@ class UpdateMetric(_Plain):
         training: The mode.
     """
 
-    def __init__(self, metric: Any, **kwargs: Any):
+    def __init__(self, metric: object, **kwargs: object):
         super().__init__(**kwargs)
         is_made = isinstance(metric, keras.metrics.Metric)
         self.metric: Any = metric if is_made else safety.metric_of(metric)
 
-    def call(self, inputs: Any, arguments: Any, when: bool | None = None, training: Any = None) -> Any:
+    def call(
+        self, inputs: object, arguments: object, when: bool | None = None, training: object = None
+    ) -> Any:
         x, *tensors = _data(inputs)
         if _acts(when, training):
             safety.require_metric_arguments(arguments)
@@ -504,7 +512,13 @@ class UpdateMetric(_Plain):
             self.metric.update_state(*args, **kwargs)
         return ops.copy(x)
 
-    def compute_output_spec(self, inputs: Any, arguments: Any, when: Any = None, training: Any = None) -> Any:
+    def compute_output_spec(
+        self,
+        inputs: Sequence[keras.KerasTensor],
+        arguments: object,
+        when: object = None,
+        training: object = None,
+    ) -> Any:
         safety.require_metric_arguments(arguments)
         safety.require_modes([when])
         _data(inputs)
@@ -530,7 +544,9 @@ class CheckSizes(_Plain):
         SizeGuardError: A comparison has another answer than it had while tracing.
     """
 
-    def __init__(self, conditions: Any, shape: Any = None, **kwargs: Any):
+    def __init__(
+        self, conditions: Iterable[Any], shape: Sequence[int | None] | None = None, **kwargs: object
+    ):
         super().__init__(**kwargs)
         for condition in conditions:
             safety.require_condition(condition)
@@ -539,7 +555,7 @@ class CheckSizes(_Plain):
         self.conditions = list(conditions)
         self.shape = None if shape is None else list(shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: object) -> Any:
         x, *tensors = _data(inputs)
         for condition in self.conditions:
             sides = (codec.decode(side, tensors, codec.size_of) for side in condition["sides"])
@@ -549,10 +565,10 @@ class CheckSizes(_Plain):
             x.set_shape(self.shape)
         return ops.copy(x)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
         return keras.KerasTensor(self.shape or inputs[0].shape, dtype=inputs[0].dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -586,13 +602,13 @@ class AttachMask(_Plain):
         inputs: `[x, mask]`.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Any]) -> Any:
         return ops.copy(inputs[0])
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Sequence[Any], previous_mask: object = None) -> Any:
         return inputs[1]
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
@@ -609,18 +625,18 @@ class After(_Plain):
         training: The mode.
     """
 
-    def __init__(self, when: Any = None, **kwargs: Any):
+    def __init__(self, when: Iterable[bool | str | None] | None = None, **kwargs: object):
         super().__init__(**kwargs)
         self.when = None if when is None else list(when)
         safety.require_modes([x for x in self.when or () if x != ORDER])
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Sequence[Any], training: object = None) -> Any:
         return ops.copy(inputs[0])
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
-    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -631,10 +647,10 @@ class After(_Plain):
 class DropMask(_Plain):
     """Gives its input back without its Keras mask."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: object) -> Any:
         return ops.copy(inputs)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
 

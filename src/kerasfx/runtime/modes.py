@@ -53,7 +53,7 @@ class Given:
         return (rule or FOLLOWS).of(self.said, self.found, self.is_outside)
 
 
-def require(mode: str | None, training: Any, name: str) -> None:
+def require(mode: str | None, training: object, name: str) -> None:
     """Refuse that a model of one mode is called in the other.
 
     Raises:
@@ -77,12 +77,12 @@ def rule_of(node: Any) -> Training | None:
     return getattr(node.outputs[0], "kerasfx_training", None)
 
 
-def set_rule(outputs: Any, rule: Training) -> None:
+def set_rule(outputs: object, rule: Training) -> None:
     """Write down which `training` the call that gave `outputs` gets."""
     keras.tree.flatten(outputs)[0].kerasfx_training = rule
 
 
-def copy_rule(source: Any, target: Any) -> None:
+def copy_rule(source: object, target: object) -> None:
     """Let a call that is made again get what the first one gets."""
     rule = getattr(source, "kerasfx_training", None)
     if rule is not None and isinstance(target, keras.KerasTensor):
@@ -161,7 +161,7 @@ def planned(model: Any, given: Given) -> list[Any]:
     return plans[given]
 
 
-def _needed(model: Any, given: Given) -> Iterator[Any]:
+def _needed(model: keras.Model, given: Given) -> Iterator[Any]:
     needed = {id(x) for x in model.outputs}
     kept = []
     for node in reversed(internals.nodes_of(model)):
@@ -204,7 +204,7 @@ def _acts(when: object, training: bool) -> bool:
     return when is None or when == training
 
 
-def _kind(operation: Any) -> str:
+def _kind(operation: object) -> str:
     cls = type(operation)
     return cls.__name__ if cls.__module__ == "kerasfx.runtime.layers" else ""
 

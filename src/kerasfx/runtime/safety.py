@@ -57,7 +57,7 @@ def refused(what: str, why: str = "") -> UnsafeFileError:
     return UnsafeFileError(describe(what, why=why, hint=hint))
 
 
-def require(holds: Any, what: str, why: str = "") -> None:
+def require(holds: object, what: str, why: str = "") -> None:
     """Refuse a config that is not as `what` says, where `holds` is false.
 
     Raises:
@@ -67,7 +67,7 @@ def require(holds: Any, what: str, why: str = "") -> None:
         raise refused(what, why)
 
 
-def require_shallow(config: Any) -> None:
+def require_shallow(config: object) -> None:
     """Refuse a config that is nested too deep for whoever walks it, Keras to begin with.
 
     Raises:
@@ -88,7 +88,7 @@ def require_shallow(config: Any) -> None:
 # Arguments, as `kerasfx.tracing.encoding` encodes them
 
 
-def require_arguments(x: Any, depth: int = 0) -> None:
+def require_arguments(x: object, depth: int = 0) -> None:
     """Refuse what `kerasfx.tracing.encoding.encode` does not write.
 
     Raises:
@@ -127,11 +127,11 @@ def _require_tagged(x: dict[Any, Any], depth: int) -> None:
     _FORMS[tag](x if is_array else x[tag], depth)
 
 
-def _require_slot(x: Any, depth: int = 0) -> None:
+def _require_slot(x: object, depth: int = 0) -> None:
     require(type(x) is int and x >= 0, f"{_shown(x)} is no number of a tensor.")
 
 
-def _require_list(x: Any, depth: int) -> None:
+def _require_list(x: object, depth: int) -> None:
     require(isinstance(x, list), f"{_shown(x)} is no list of arguments.")
     require_arguments(x, depth)
 
@@ -141,13 +141,13 @@ def _require_slice(x: Any, depth: int) -> None:
     require(len(x) == 3, f"{_shown(x)} is no slice.")
 
 
-def _require_dict(x: Any, depth: int) -> None:
+def _require_dict(x: object, depth: int) -> None:
     for pair in _items(x):
         _require_entry(pair)
         require_arguments(pair[1], depth + 1)
 
 
-def _require_entry(pair: Any) -> None:
+def _require_entry(pair: object) -> None:
     is_pair = isinstance(pair, list) and len(pair) == 2 and not isinstance(pair[0], (list, dict))
     require(is_pair, f"{_shown(pair)} is no entry of a dict.")
 
@@ -176,16 +176,16 @@ def _require_array(x: Any, depth: int) -> None:
     require(is_dtype, f"{_shown(x['dtype'])} is no dtype of an array.")
 
 
-def _require_float(x: Any, depth: int) -> None:
+def _require_float(x: object, depth: int) -> None:
     require(x in ("inf", "-inf", "nan"), f"{_shown(x)} is no float.")
 
 
-def _require_torch(x: Any, depth: int) -> None:
+def _require_torch(x: object, depth: int) -> None:
     is_pair = isinstance(x, list) and [type(part) for part in x] == [str, str]
     require(is_pair, f"{_shown(x)} is no constant of PyTorch.")
 
 
-def _require_dim(x: Any, depth: int) -> None:
+def _require_dim(x: object, depth: int) -> None:
     _require_depth(depth)
     if not isinstance(x, list):
         require(type(x) in (int, float), f"{_shown(x)} is no size.")
@@ -263,7 +263,7 @@ def require_shape(shape: Any, may_be_free: bool = False) -> None:
     )
 
 
-def require_dtype(name: Any) -> None:
+def require_dtype(name: object) -> None:
     """Refuse what is no name of a dtype that Keras knows.
 
     Raises:
@@ -281,7 +281,7 @@ def _items(x: Any) -> list[Any]:
     return x
 
 
-def _shown(x: Any) -> str:
+def _shown(x: object) -> str:
     """What was found, cut short: it may be as long as the file."""
     try:
         text = repr(x)
@@ -341,7 +341,7 @@ def computed(op: str, args: list[Any]) -> Any:
 # What layers are made with
 
 
-def metric_of(config: Any) -> keras.metrics.Metric:
+def metric_of(config: object) -> keras.metrics.Metric:
     """The metric of Keras that `config` describes, as `keras.saving.serialize_keras_object` does.
 
     It is made without Keras's own way from configs to objects, which would make any object inside.
@@ -364,7 +364,7 @@ def metric_of(config: Any) -> keras.metrics.Metric:
         raise refused(f"{name} cannot be made as the file says: {_shown(str(error))}") from error
 
 
-def _require_setting(key: Any, value: Any) -> None:
+def _require_setting(key: object, value: Any) -> None:
     values = value if isinstance(value, list) else [value]
     is_plain = all(x is None or type(x) in (bool, int, float, str) for x in values)
     require(is_plain and len(values) <= MAX_THRESHOLDS, f"A metric is made with {key}={_shown(value)}.")
@@ -373,7 +373,7 @@ def _require_setting(key: Any, value: Any) -> None:
     require(all(abs(x) <= largest for x in numbers), f"A metric is made with {key}={_shown(value)}.")
 
 
-def require_metric_arguments(arguments: Any) -> None:
+def require_metric_arguments(arguments: object) -> None:
     """Refuse arguments of `update_state` besides tensors and numbers.
 
     Raises:
@@ -383,7 +383,7 @@ def require_metric_arguments(arguments: Any) -> None:
     _require_no_words(arguments)
 
 
-def _require_no_words(x: Any) -> None:
+def _require_no_words(x: object) -> None:
     if isinstance(x, dict):
         require("$body" not in x and "$torch" not in x, "A metric is updated with a function.")
         values = [*x.get("$tuple", []), *(pair[1] for pair in x.get("$dict", []))]
@@ -394,7 +394,7 @@ def _require_no_words(x: Any) -> None:
         _require_no_words(value)
 
 
-def require_kind(x: Any, base: type, config: Any) -> Any:
+def require_kind(x: object, base: type, config: object) -> Any:
     """`x`, which was made of `config`, if it is None, of the class `base` or the user's own function.
 
     Raises:
@@ -427,7 +427,7 @@ def require_condition(condition: Any) -> None:
     require(isinstance(condition["text"], str), f"{_shown(condition['text'])} is no text.")
 
 
-def require_modes(modes: Any) -> None:
+def require_modes(modes: object) -> None:
     """Refuse what is no list of values of `training`.
 
     Raises:

@@ -9,7 +9,7 @@ NAMES = "set add subtract multiply divide power min max get"
 
 
 def _update(name: str) -> Callable[..., Any]:
-    def update(x: Any, index: Any, *values: Any, **options: Any) -> Any:
+    def update(x: Any, index: object, *values: object, **options: object) -> Any:
         import jax.numpy as jnp
 
         return getattr(jnp.asarray(x).at[index], name)(*values, **options)

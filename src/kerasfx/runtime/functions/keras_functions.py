@@ -70,7 +70,7 @@ def functions() -> Mapping[str, Callable[..., Any]]:
 class _GivenSeed(keras.random.SeedGenerator):
     """A seed that was drawn before, where a random function wants a generator."""
 
-    def __init__(self, seed: Any) -> None:
+    def __init__(self, seed: object) -> None:
         self._seed = seed
         internals.say_seeded(self)
 
@@ -82,7 +82,7 @@ def _taking_a_given_seed(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of `keras.random`, whose `seed` may also be a drawn seed: a tensor of shape (2,)."""
 
     @functools.wraps(function)
-    def call(*args: Any, seed: Any = None, **kwargs: Any) -> Any:
+    def call(*args: object, seed: object = None, **kwargs: object) -> Any:
         is_usual = seed is None or isinstance(seed, (int, keras.random.SeedGenerator))
         return function(*args, seed=seed if is_usual else _GivenSeed(seed), **kwargs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def set_item(x: Any, key: Any, value: Any) -> Any:
+def set_item(x: Any, key: object, value: object) -> Any:
     """What the tensor `x` is after `x[key] = value`."""
     result = x.clone()
     result[key] = value
