@@ -123,6 +123,7 @@ def _size(value: Value, k: int, pair: tuple[int | None, int | None], known: Infe
     """Axis `k` of a result, which is free unless its two example sizes are alike."""
     a, b = pair
     if k in known.cut and a is not None and a == b and a > 1:
+        # Both examples reach the limit; one short of it is the sign of a length that is cut (`Dim.is_cut`).
         b = a - 1
     if a is not None and a == b:
         return a
@@ -132,6 +133,7 @@ def _size(value: Value, k: int, pair: tuple[int | None, int | None], known: Infe
 
 def take_over(node: Node, like: Node) -> None:
     """Let the free sizes of the results equal those of the node that it is made to replace."""
+    # Other results than those of `like` are refused when it is replaced.
     for value, old in zip(node.results, like.results, strict=False):
         if len(value.shape) == len(old.shape):
             value.shape = tuple(
@@ -152,6 +154,7 @@ def give_masks(node: Node, masks: Sequence[Value | MadeMask | None], like: Node 
         GraphError: The layer makes a mask of its own, which nobody has written down.
     """
     olds = like.results if like else ()
+    # Whoever knows of no masks gives none.
     for i, (value, mask) in enumerate(zip(node.results, masks, strict=False)):
         if isinstance(mask, MadeMask):
             mask = _same_made_mask(node, like, olds[i].mask if i < len(olds) else None)
@@ -196,6 +199,7 @@ def with_dtype(target: Target | str, node: Node, like: Node | None) -> Target | 
     compute = next((v.dtype for v in candidates if "float" in v.dtype), next(iter(weights), None))
     if compute is None:
         return target
+    # A half that is computed with a float32 weight: the policy casts.
     is_mixed = compute in HALVES and "float32" in weights
     return replace(target, config={**target.config, "dtype": f"mixed_{compute}" if is_mixed else compute})
 

@@ -35,9 +35,11 @@ class _Check:
         for value in (*values_in(self.graph.inputs), *weights):
             self._claim(value.name, self.names, None)
             self.known.add(value)
+        # `==` of variables is an op.
         variables = [id(v.variable) for v in self.graph.parameters]
         if len(set(variables)) != len(variables):
             self._fail("one variable has two parameters", None)
+        # Behind the weights that they are computed from, in front of the nodes that take them.
         self._computed(self.graph.computed_weights)
         node_names: set[str] = set()
         for node in self.graph.nodes:
@@ -143,6 +145,7 @@ class _Check:
         """A variable that were two variables of the result would train apart in silence."""
         held: dict[int, dict[object, Node]] = defaultdict(dict)
         for node in self.graph.nodes:
+            # A layer is one place, however often it is called.
             for variable in node.variables:
                 held[id(variable)].setdefault(id(node.layer or variable), node)
         for value in self.graph.parameters:
@@ -150,6 +153,7 @@ class _Check:
                 if value in user.weights.values():
                     held[id(value.variable)].setdefault(id(user.stands_for), user)
                 if value in values_in((user.args, user.kwargs)):
+                    # All functions read one layer, `Parameter`.
                     held[id(value.variable)].setdefault("op", user)
         for value in self.graph.parameters:
             places = list(held[id(value.variable)].values())

@@ -76,6 +76,7 @@ class Question:
 Decision = Callable[[Question], None]
 """Called when Python needs a fact about a dimension; it may raise."""
 
+# Of a context and not global: threads trace at the same time.
 _decision: ContextVar[Decision | None] = ContextVar("kerasfx_dim_decision", default=None)
 
 
@@ -162,6 +163,7 @@ class Dim:
     @property
     def is_whole(self) -> bool:
         """Whether it is a size, and not a float computed from sizes."""
+        # An expression is of one kind for both sets of sizes.
         return type(self.hints[0]) is int
 
     @property
@@ -278,6 +280,7 @@ class Dim:
         return self._decide(symbol, other, COMPARISONS[symbol](self.hints[0], hint(other)))
 
     def __eq__(self, other: object) -> Any:
+        # Asked first: what is one expression is no question.
         return True if self.same_as(other) else self._compare(other, "==")
 
     def __ne__(self, other: object) -> Any:
@@ -363,17 +366,20 @@ def _plain(x: Any) -> Any:
     """A NumPy scalar or a bool as the Python number that it is."""
     if isinstance(x, Dim) or type(x) in (int, float):
         return x
+    # A hint of NumPy would round and overflow in another way than the sizes do.
     return int(x) if isinstance(x, numbers.Integral) else float(x)
 
 
 def _known_comparison(dim: Dim, other: Any, symbol: str) -> bool | None:
     """The answer that is the same for all sizes, or None."""
+    # A float rounds: what holds for polynomials need not hold for it.
     if not (dim.is_whole and (other.is_whole if isinstance(other, Dim) else type(other) is int)):
         return None
     apart = normal_form.difference(dim, other)
     number = normal_form.constant(apart)
     if number is not None:
         return COMPARISONS[symbol](number, 0)
+    # At a difference of 0 only some comparisons have the answer that they have above it.
     above, below = normal_form.least(apart), normal_form.least(normal_form.difference(other, dim))
     if above is not None and (above > 0 or (above == 0 and symbol in (">=", "<"))):
         return COMPARISONS[symbol](1, 0)
@@ -383,6 +389,7 @@ def _known_comparison(dim: Dim, other: Any, symbol: str) -> bool | None:
 
 
 def _apply(op: str, *args: object) -> Any:
+    # Python then asks the other operand, which may be a tensor.
     if not all(map(_is_operand, args)):
         return NotImplemented
     dim = _made(op, *map(_plain, args))
@@ -411,8 +418,10 @@ def _rebuilt(terms: normal_form.Terms) -> Any:
     total: Any = 0
     for monomial, coefficient in terms.items():
         term: Any = coefficient
+        # A set has no order, and the text of a size has to be the same in every process.
         for atom, power in sorted(monomial, key=lambda pair: str(pair[0].dim)):
             for _ in range(power):
+                # `==` of a Dim would be a question.
                 term = atom.dim if type(term) is int and term == 1 else _made("*", atom.dim, term)
         total = term if type(total) is int and total == 0 else _made("+", total, term)
     return total

@@ -60,6 +60,7 @@ class Graph(Program):
     def called_layers(self) -> list[Any]:
         """The layer objects of the original model that Nodes call, each once."""
         layers = [n.layer for n in self.nodes if n.layer is not None]
+        # By `id`: a layer of the user's may define `==`.
         return list({id(layer): layer for layer in layers}.values())
 
     def walk(self) -> Iterator[tuple[Graph, Node]]:
@@ -76,6 +77,7 @@ class Graph(Program):
 
     def unique_name(self, wish: str) -> str:
         """Return `wish`, or `wish_1`, `wish_2`..., and take it."""
+        # The count goes on where it stood: a graph may have a thousand `add`s.
         name = wish
         while name in self._names:
             self._copies[wish] = self._copies.get(wish, 0) + 1
@@ -103,6 +105,7 @@ class Graph(Program):
         """Return the constant Value of a NumPy array, made at the first request for its contents."""
         key = _contents(array)
         if key not in self._constants:
+            # The key says what it holds now: nobody may write to it later.
             if array.flags.writeable:
                 array = array.copy()
                 array.flags.writeable = False
@@ -124,6 +127,7 @@ class Graph(Program):
         found = weight(expression)
         if isinstance(found, Leaf):
             return found.value
+        # Numbers alone are known already.
         if not any(True for _ in found.values()):
             return self.add_constant(found.evaluate(_no_weight), wish)
         value = self._own(Value(self.unique_name(wish), found.shape, found.dtype, Computed(found)))
@@ -199,6 +203,7 @@ class Graph(Program):
             node.target = build.with_dtype(found, node, like)
             known = self._inferred(node)
             if isinstance(node.target, LayerSpec):
+                # {} is a layer without weights; None would say that nobody looked.
                 node.target = replace(node.target, slots=dict(known.slots or {}))
             node.name = self.unique_name(wish or (like.name if like else build.name_of(node)))
             build.give_results(node, known)
@@ -240,6 +245,7 @@ class Graph(Program):
         saved = self._names.copy(), self._copies.copy(), self._constants.copy(), list(self._computed)
         try:
             yield
+        # An interrupt as well: the names of half a node would stay taken.
         except BaseException:
             self._names, self._copies, self._constants, self._computed = saved
             raise
@@ -325,6 +331,7 @@ class Graph(Program):
         implicit_masks: dict[Value, Value | None] | None = None,
     ) -> None:
         """Replace the arguments of `node`, and the masks that they carry there, if any are given."""
+        # Its inputs are read off arguments and masks: it leaves by the old ones and joins by the new ones.
         self._leave_users(node)
         node.args, node.kwargs = args, kwargs
         if implicit_masks is not None:
@@ -333,6 +340,7 @@ class Graph(Program):
 
     def set_mask(self, value: Value, mask: Value | None) -> None:
         """Replace the mask of `value`, also where a Node takes it with that mask."""
+        # A node takes a mask that its argument does not carry itself, so its inputs change with `value.mask`.
         former, users = value.mask, list(value.users)
         for node in users:
             self._leave_users(node)
@@ -371,6 +379,7 @@ class Graph(Program):
         self._require_before(users, new, what)
         self._require_masks(users, old, new, what)
         self._require_output_mask(old, new, what)
+        # Before anything is changed, for an expression refuses what is no weight.
         expressions = self._expressions_with(old, new)
         for node in users:
             self._swap_in(node, old, new)
@@ -407,6 +416,7 @@ class Graph(Program):
         self._require_in_graph(new, what)
         self._require_output_mask(old, new, what)
         masks = {swap(v): m and swap(m) for v, m in self.output_masks.items()}
+        # The output goes on with the mask of `old`, which `new` does not carry by itself.
         is_given = any(v is old for v in values_in(self.outputs))
         if is_given and old not in self.output_masks and old.mask is not new.mask:
             masks[new] = old.mask
@@ -430,6 +440,7 @@ class Graph(Program):
         if new is old:
             return new
         pairs = self._paired(old, new, what)
+        # One that stands in the graph has what it takes; only what it inherits may come too late.
         placed = new.program is not None
         self._require_known(
             old.after if placed else new.inputs, self._position(new) if placed else position, what, new
@@ -445,10 +456,12 @@ class Graph(Program):
         for ours, theirs in pairs:
             self.replace_uses(ours, theirs)
         self.remove(old)
+        # Now that `old` is gone its name is free.
         self._take_name(old, new)
         return new
 
     def _inherit(self, old: Node, new: Node) -> None:
+        # `after` is among what it takes.
         is_placed = new.program is not None
         if is_placed:
             self._leave_users(new)
@@ -476,11 +489,13 @@ class Graph(Program):
         def swap(value: Value) -> Value:
             return new if value is old else value
 
+        # Before the arguments change, off which it is read.
         mask = _mask_taken(node, old)
         self._leave_users(node)
         node.args, node.kwargs = map_values(swap, (node.args, node.kwargs))
         node.weights = {name: swap(v) for name, v in node.weights.items()}
         masks = {swap(v): m and swap(m) for v, m in node.implicit_masks.items()}
+        # Written down only where `new` does not carry it anyway.
         if mask is not new.mask and not isinstance(mask, _NotTaken):
             masks[new] = mask and swap(mask)
         node.implicit_masks = masks
@@ -546,6 +561,7 @@ class Graph(Program):
         """Refuse to let a layer carry on with a mask that is not there any more, or not yet."""
         for user in users:
             mask = _mask_taken(user, old)
+            # A value may be its own mask, which then becomes `new` as well.
             if isinstance(mask, Value) and mask is not new.mask and mask is not old:
                 self._require_in_graph(mask, f"{what} in '{user.name}'", user)
                 self._require_before([user], mask, what)
@@ -629,6 +645,7 @@ class Graph(Program):
         for node in reversed(self.nodes):
             if not needed.isdisjoint(node.results):
                 needed.update(takes(node))
+        # Once is enough: an expression is over parameters and constants alone.
         needed.update(part for value in self._computed if value in needed for part in value.producer.values())
         return needed
 
@@ -706,6 +723,7 @@ def bodies_of(node: Node) -> list[Body]:
 def _contents(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
     """What equal arrays have in common: the hash is made once for each array that is added."""
     data = np.ascontiguousarray(array)
+    # Zeros of all dtypes and shapes have the same bytes.
     return str(array.dtype), tuple(array.shape), hashlib.blake2b(data.tobytes(), digest_size=16).digest()
 
 
@@ -714,6 +732,7 @@ def _no_weight(value: Value) -> np.ndarray:
 
 
 def _is_same_size(a: Size, b: Size) -> bool:
+    # `==` of two sizes would be a question that a trace writes down.
     if isinstance(a, Dim) or isinstance(b, Dim):
         return isinstance(a, Dim) and a.same_as(b)
     return a == b

@@ -72,6 +72,7 @@ class Pattern:
 
     def match(self, node: Node, no: Refuse = lambda found, why: None) -> Match | None:
         """What is found if the outermost call is `node`, or None."""
+        # Where one way uses what others use as well, another may not.
         return next((found for found in self.tries(node, Match(), no) if _is_alone(found, no)), None)
 
     def why_not(self, node: Node) -> str:
@@ -93,6 +94,7 @@ class Pattern:
 
         def tries(x: object, found: Match, no: Refuse) -> Iterator[Match]:
             for way in self.tries(x, found, no):
+                # The node of a call is noted before those inside of it.
                 thing = way.nodes[len(found.nodes)] if len(way.nodes) > len(found.nodes) else x
                 if name not in way or is_same(way[name], thing):
                     yield replace(way, captures={**way.captures, name: thing})
@@ -136,6 +138,7 @@ def constant(near: float | None = None, name: str = "", rtol: float = RTOL) -> P
         if not isinstance(array, (int, float, np.ndarray, np.generic)):
             return False
         numbers = np.asarray(array)
+        # `allclose` of nothing is true.
         return near is None or bool(numbers.size and np.allclose(numbers, near, rtol, atol=0.0))
 
     return any_(name, is_near, "a constant" if near is None else f"the constant {near}")
@@ -174,8 +177,10 @@ def _call_of(
         if node is None or node.function != path:
             return no(found, f"{_shown(x)} does not come from {path}")
         given = _bound(signature, node.args, node.kwargs)
+        # In front of the arguments: `why_not` goes by how many calls were found.
         found = replace(found, nodes=(*found.nodes, node))
         yield from _all([*wanted.values()], [*given.values()], found, no)
+        # The user has written one of the two.
         if path in COMMUTATIVE:
             first, second, *rest = given.values()
             yield from _all([*wanted.values()], [second, first, *rest], found, no)
@@ -197,6 +202,7 @@ def layer(cls: type, *args: object, **config: object) -> Pattern:
         if node is None or not node.calls_layer(cls):
             return no(found, f"{_shown(x)} does not come from a {cls.__name__}")
         found = replace(found, nodes=(*found.nodes, node))
+        # None is what a call has anyway.
         besides = [name for name, given in node.kwargs.items() if given is not None]
         if besides:
             return no(found, f"'{node.name}' is called with {', '.join(besides)}, too")
@@ -232,6 +238,7 @@ def _all(patterns: Sequence[object], xs: Sequence[object], found: Match, no: Ref
 def _pattern(x: object) -> Pattern:
     if isinstance(x, Pattern):
         return x
+    # A bool is an int, and stands for a flag and no number.
     if isinstance(x, (int, float)) and not isinstance(x, bool):
         return constant(x)
     if isinstance(x, (list, tuple)):

@@ -76,6 +76,7 @@ def lone_atom(terms: Terms) -> Any:
 def least(terms: Terms) -> int | None:
     """A number that a polynomial is never below, known where it only adds products of axes; or None."""
     rest = [(m, c) for m, c in terms.items() if m != CONSTANT]
+    # Sizes are not negative, other atoms may be.
     only_adds = all(c > 0 and all(a.dim.op == "axis" for a, _ in m) for m, c in rest)
     return terms.get(CONSTANT, 0) if only_adds else None
 
@@ -102,6 +103,7 @@ def _key(dim: Sized) -> Any:
 
 
 def _part_key(x: Any) -> Any:
+    # 1 and 1.0 are equal keys of different atoms.
     return (type(x).__name__, x) if isinstance(x, (int, float)) else frozenset(x.terms.items())
 
 

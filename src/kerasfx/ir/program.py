@@ -37,6 +37,7 @@ class Input(Producer):
     name: str
 
 
+# Compared by identity: `==` of a Keras variable is an op.
 @dataclass(frozen=True, eq=False)
 class Parameter(Producer):
     """Producer of a variable's value: `variable` is the Keras variable of the original model."""
@@ -220,6 +221,7 @@ class Node(Producer):
         Layers that are made alike of the very same weights are one layer, which is called several times:
         two would train apart.
         """
+        # A dict of Values is equal to another only if these are the same objects.
         alike = (n for v in self.weights.values() for n in v.users if n.weights == self.weights)
         return next((n for n in alike if n.target == self.target), self)
 
@@ -267,6 +269,7 @@ class Node(Producer):
         """
         masks = foreign_masks(self.implicit_masks)
         taken = values_in((self.args, self.kwargs))
+        # In order: the text form and the order of users follow it.
         return tuple(dict.fromkeys((*taken, *self.weights.values(), *masks, *self.after)))
 
     @property
@@ -290,6 +293,7 @@ class Nodes(list[Node]):
 
     def __iter__(self) -> Iterator[Node]:
         present = list(super().__iter__())
+        # Asked of each when its turn comes: the loop may have removed it.
         return (node for node in present if node.program is self.program)
 
     def __reversed__(self) -> Iterator[Node]:
@@ -319,6 +323,7 @@ class Program:
         self.takes_training = True
         self.mode = "both"
         self.meta = Meta()
+        # By the `id` of the variable, which is not used again: the Value holds the variable.
         self._parameters: dict[int, Value] = {}
         self._constants: dict[Any, Value] = {}
         self._computed: list[Value] = []
@@ -394,4 +399,5 @@ def is_same(a: object, b: object) -> bool:
         return type(a) is type(b) and np.array_equal(np.asarray(a), np.asarray(b))
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(is_same, a, b))
+    # 1, 1.0 and True are equal, and mean different things to a call.
     return type(a) is type(b) and a == b

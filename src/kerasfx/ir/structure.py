@@ -74,6 +74,7 @@ def _plain(x: object) -> str:
     if isinstance(x, (np.ndarray, np.generic)):  # their `repr` has many lines and changes with NumPy
         return f"array({shown_array(x)}, {x.dtype})" if x.shape else f"{x.dtype}({x.tolist()})"
     text = repr(x)
+    # An address is another one in every process.
     if " at 0x" in text:
         text = f"<{type(x).__name__}>"
     return text if len(text) <= MAX_ITEM else f"{text[: MAX_ITEM - 3]}..."

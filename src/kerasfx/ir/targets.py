@@ -64,6 +64,7 @@ class LayerSpec(Target):
 
     class_name: str
     config: dict[str, Any] = field(default_factory=dict)
+    # Not compared: calls are of one layer if it is made alike, whoever looked at it.
     slots: dict[str, Slot] | None = field(default=None, compare=False)
 
     @property
@@ -93,6 +94,7 @@ class LayerCall(Target):
         config: Entries that replace those of the layer's config in a copy.
     """
 
+    # Without it, the None of the base class would be the default.
     layer: Any = field()
     opaque: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
@@ -187,6 +189,7 @@ def weights_by_name(layer: Any) -> dict[str, Any]:
     """
     variables = list(layer.weights)
     paths = [str(v.path).split("/") for v in variables]
+    # The last part is the name that a variable has in its layer.
     depth = _depth_in_common([p[:-1] for p in paths])
     return dict(zip(_unlike("/".join(p[depth:]) for p in paths), variables, strict=True))
 

@@ -25,6 +25,7 @@ Read = Callable[[Value], np.ndarray]
 """Gives the present array of a parameter or constant."""
 
 
+# Compared by identity: `==` of arrays and of variables has no truth value.
 @dataclass(frozen=True, eq=False)
 class Expression:
     """Arithmetic over weights.
@@ -70,6 +71,7 @@ class Expression:
     @property
     def is_rearrangement(self) -> bool:
         """Whether every element of the result is exactly one element of a parameter, each once."""
+        # As lists: a constant, or a weight that occurs twice, makes them differ.
         values = list(self.values())
         return self.only_moves and values == self.parameters
 
@@ -87,6 +89,7 @@ class Expression:
             raise not_invertible(self, f"the array has shape {array.shape} instead of {self.shape}")
         counts = Counter(v for v in self.values() if isinstance(v.producer, Parameter))
         for value, times in counts.items():
+            # Each place would give it a value of its own.
             if times > 1:
                 raise not_invertible(self, f"'{value.name}' occurs in it {times} times")
         found = self.back(_in_double(array), self)
@@ -226,6 +229,7 @@ class Arithmetic(Expression):
 
     def exactly(self, read: Read) -> np.ndarray:
         """The result of the operator."""
+        # Backends give inf and NaN without a word, too.
         with np.errstate(divide="ignore", invalid="ignore"):
             return ARITHMETIC[self.op](self.left.exactly(read), self.right.exactly(read))
 
@@ -252,6 +256,7 @@ class Arithmetic(Expression):
             return result + known if wants_left else known - result
         if wants_left:
             return result * known
+        # `known / inf` was 0, and inf is what comes back.
         with np.errstate(divide="ignore"):
             return known / result
 
@@ -418,6 +423,7 @@ def weight(x: Operand) -> Expression:
     if not isinstance(x, Value):
         array = np.asarray(x, "float64" if isinstance(x, (int, float)) else None)
         return Number(array.shape, "", _in_double(array))
+    # So no expression refers to a computed weight, and none has to be computed before another.
     if isinstance(x.producer, Computed):
         return x.producer.expression
     if not isinstance(x.producer, (Parameter, Constant)):
@@ -459,6 +465,7 @@ def reshape(x: Operand, shape: Sequence[int]) -> Expression:
     """
     operand = weight(x)
     try:
+        # NumPy finds out a -1 and refuses the rest, on an array that takes no memory.
         found = np.broadcast_to(np.int8(0), operand.shape).reshape(tuple(shape)).shape
     except ValueError:
         raise GraphError(
@@ -498,6 +505,7 @@ def concatenate(xs: Sequence[Operand], axis: int = 0) -> Expression:
         raise GraphError(
             describe(f"These weights cannot be concatenated along axis {axis}: {shapes}.", why=str(error))
         ) from None
+    # An axis that there is not has been refused by NumPy.
     return Concatenated(shape, _common_dtype(operands), operands, axis % len(shape))
 
 
@@ -564,6 +572,7 @@ def _common_dtype(operands: Sequence[Expression]) -> str:
     Raises:
         GraphError: They have several.
     """
+    # Mere numbers have none: they take that of the weights.
     dtypes = list(dict.fromkeys(x.dtype for x in operands if x.dtype))
     if len(dtypes) > 1:
         named = ", ".join(f"{x} of {x.dtype}" for x in operands if x.dtype)

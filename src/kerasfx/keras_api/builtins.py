@@ -18,6 +18,7 @@ _HARMLESS = {
     "__qualname__",
     "__annotations__",
 }
+# What Python itself writes down, some of it since 3.13.
 _HARMLESS |= {
     "__static_attributes__",
     "__firstlineno__",
@@ -29,6 +30,7 @@ _HARMLESS |= {
 
 def is_builtin(cls: type) -> bool:
     """Whether `cls` is a layer class of Keras or of kerasfx that can be loaded by its name."""
+    # The class of a `Lambda` is found by its name, the code in it is not.
     return (
         module_of(cls).startswith(("keras.src.layers.", "kerasfx.runtime.layers"))
         and cls is not keras.layers.Lambda
@@ -77,6 +79,7 @@ def _is_custom(layer: keras.Layer) -> bool:
 
 def how_to_save(layer: keras.Layer) -> str:
     """What the user has to do before a model with `layer` in it can be saved; "" for nothing."""
+    # Innermost first: a layer fails for what lies inside of it.
     for part in reversed(all_layers(layer)):
         try:
             part.get_config()

@@ -61,6 +61,7 @@ def _comes_back(function: Callable[..., Any], kind: str) -> bool:
     reader: Any = getattr(keras, f"{kind}s")
     try:
         return reader.get(reader.serialize(function)) is function
+    # What Keras raises where a name means nothing to it, or something of another kind.
     except (ValueError, TypeError, AttributeError):
         return False
 

@@ -167,6 +167,7 @@ def holding(held: list[tuple[Any, Any]]) -> Iterator[None]:
     """Let Keras variables be other variables of the backend, of the same shape and dtype, in this thread."""
     before = getattr(_thread, "held", {})
     with Replaced(_replace_value), undone(lambda: setattr(_thread, "held", before)):
+        # A dict of its own: the block may stand inside of another.
         _thread.held = {**before, **{id(v): raw for v, raw in held}}
         yield
 
@@ -177,6 +178,7 @@ def _replace_value() -> None:
         if id(variable) in held:
             return held[id(variable)]
         if "_value" not in vars(variable):
+            # As for any attribute that is not there: callers ask by `getattr` with a default.
             raise AttributeError("_value")
         return vars(variable)["_value"]
 
@@ -570,6 +572,7 @@ def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
             layer._called, layer._parent_path = called, parent_path
         for tracked, count in names:
             del tracked[count:]
+        # Asked again: a call may have made layers.
         for layer in layers():
             set_losses(layer, *losses.get(id(layer), ([], set())))
 
@@ -635,7 +638,9 @@ def deep_copy(layer: keras.Layer, name: str, stand_ins: dict[int, Any] | None = 
     """
     known = dict(stand_ins or {})
     originals = [x for x in all_layers(layer) if id(x) not in known]
+    # By the `id` of the list, as `deepcopy` looks things up: its copy is an empty one.
     empty = {id(calls): [] for x in originals for calls in (x._inbound_nodes, x._outbound_nodes)}
+    # A table of TensorFlow has no copy, and needs none: it does not change.
     tables = {id(v): v for x in originals for v in vars(x).values() if is_table(v)}
     result = _copied_with(originals, {**empty, **tables, **known})
     result.name = name
@@ -644,6 +649,7 @@ def deep_copy(layer: keras.Layer, name: str, stand_ins: dict[int, Any] | None = 
 
 def is_table(x: object) -> bool:
     """Whether `x` is a table of TensorFlow that cannot change once it is made."""
+    # By name: TensorFlow is not imported where it does not run.
     return type(x).__name__ == "StaticHashTable" and type(x).__module__.startswith("tensorflow.")
 
 
@@ -658,6 +664,7 @@ def is_value(x: object) -> bool:
 
 def _is_left_over(x: object) -> bool:
     """Whether `x` is a tensor of a graph of TensorFlow or a trace of JAX that is over."""
+    # An eager tensor of TensorFlow raises AttributeError for `graph`.
     return hasattr(x, "graph") or hasattr(x, "_trace")
 
 
@@ -697,6 +704,7 @@ def has_graph(layer: keras.Layer) -> bool:
 
 def copy_of_generator(generator: keras.random.SeedGenerator) -> Any:
     """A seed generator of its own that goes on where `generator` is."""
+    # `deepcopy` refuses modules, and a generator holds that of its backend.
     return copy.deepcopy(generator, {id(module): module for module in sys.modules.values()})
 
 
@@ -704,6 +712,7 @@ def own_attributes(model: keras.Model) -> dict[str, Any]:
     """The attributes that the code of a model's class has set, without those of Keras."""
     with fresh_names():
         blank = [keras.Model(), keras.Sequential([keras.Input((1,))])]
+        # The original may have been compiled.
         for each in blank:
             each.compile("sgd")
     kept_by_keras = {name for each in blank for name in vars(each)} | _SET_LATER
@@ -732,6 +741,7 @@ def exchange_weight(layer: keras.Layer, variable: keras.Variable) -> None:
     if variable is layer.weight:
         return
     layer._untrack_variable(layer.weight)
+    # A layer that is built refuses new weights.
     layer._tracker.unlock()
     layer.weight = variable
     layer._tracker.lock()
@@ -744,6 +754,7 @@ def put_in_place(layer: Layer, own: keras.Variable, other: keras.Variable) -> No
             places = [i for i, x in enumerate(store) if x is own]
             if places:
                 store[places[0]] = other
+                # One goes out, the other comes in.
                 part._tracker.stored_ids[name] ^= {id(own), id(other)}
                 part._post_untrack_variable(own)
                 part._post_track_variable(other)
@@ -765,6 +776,7 @@ def look_at_methods_again(model: keras.Model) -> None:
 def copy_of_metric(metric: keras.metrics.Metric) -> Any:
     """A copy of `metric` as it is, with state of its own; functions, losses and layers stay the same."""
     originals = [metric]
+    # The list grows while it is gone through: metrics may be inside of metrics.
     for x in originals:
         originals += [y for y in x._metrics if y not in originals]
     values = [v for x in originals for v in vars(x).values()]
@@ -779,6 +791,7 @@ _WRAPPED = ("build", "quantize")
 def _copied_with(originals: list[Any], known: dict[int, Any]) -> Any:
     """A copy of the first of `originals`, which are what it tracks; `known` holds what stands for what."""
     memo = {id(module): module for module in sys.modules.values()} | known
+    # All of them, still empty, before the first is filled: they refer to each other.
     memo |= {id(x): type(x).__new__(type(x)) for x in originals}  # pyright: ignore[reportCallIssue]
     with tracking.DotNotTrackScope():  # what is tracked is copied, too
         for x in originals:
@@ -787,6 +800,7 @@ def _copied_with(originals: list[Any], known: dict[int, Any]) -> Any:
             values = {k: copy.deepcopy(v, memo) for k, v in vars(x).items() if k not in own}
             memo[id(x)].__dict__.update(values)
     for x in originals:
+        # Numbers were copied as they are: these are the `id`s of what the originals track.
         tracker = memo[id(x)]._tracker
         tracker.stored_ids = {name: set(map(id, store)) for name, (_, store) in tracker.config.items()}
     return memo[id(originals[0])]
@@ -815,6 +829,7 @@ def optimizer_slots(optimizer: keras.optimizers.Optimizer) -> dict[str, list[Any
     count = len(optimizer._trainable_variables)
     own = {id(optimizer._variables), id(optimizer._trainable_variables)}
     found = {k: v for k, v in vars(optimizer).items() if isinstance(v, list) and id(v) not in own}
+    # Muon has None in the place of a variable that it keeps nothing for.
     return {k: v for k, v in found.items() if len(v) == count and all(x is None or is_variable(x) for x in v)}
 
 
@@ -834,5 +849,6 @@ def output_spec_is(layer: keras.Layer, spec: object) -> Iterator[None]:
             layer.__dict__.pop(name, None)
 
     with undone(put_back):
+        # Past Keras's own `__setattr__`, which sees to what a layer tracks.
         object.__setattr__(layer, name, stand_in)
         yield

@@ -53,16 +53,19 @@ def encode_plain(x: Any) -> Any:
         return {"$ellipsis": True}
     if x is None or isinstance(x, (bool, str)) or type(x) is int:
         return x
+    # A float of NumPy is a `float` as well, and has a dtype to keep.
     if type(x) is float:
         return x if math.isfinite(x) else {"$float": str(x)}
     if type(x) is complex:
         return {"$complex": [encode_plain(x.real), encode_plain(x.imag)]}
     if isinstance(x, (np.ndarray, np.generic)):
         exact = np.asarray(x)
+        # Floats of `ml_dtypes` are of kind V. In double all are exact, and JSON can hold them.
         wide = exact.astype("float64") if exact.dtype.kind in "fV" else exact
         items = [encode_plain(v) for v in wide.reshape(-1).tolist()]
         key = "$array" if isinstance(x, np.ndarray) else "$scalar"
         return {key: items, "shape": list(exact.shape), "dtype": str(exact.dtype)}
+    # A device is one of this machine: the file says that it is the one of Keras.
     if _is_torch(x):
         return {"$torch": [type(x).__name__, "keras" if type(x).__name__ == "device" else str(x)]}
     try:
@@ -119,6 +122,7 @@ def _decode_body(
     calls = [(resolve(name), arguments) for name, arguments in x["calls"]]
 
     def body(*args: object) -> Any:
+        # The slots of a body: its arguments, what it captures, then each result in the order of the calls.
         known = [*(a for a in keras.tree.flatten(args) if a is not None), *captured]
         for function, arguments in calls:
             call_args, call_kwargs = decode(arguments, known, size_of, resolve)
@@ -140,6 +144,7 @@ def _decode_leaf(x: dict[str, Any]) -> Any:
     items = x.get("$array", x.get("$scalar"))
     values = [_decode_item(v) for v in items or []]
     array = np.array(values, _dtype(x["dtype"])).reshape(x["shape"])
+    # `[()]` takes the scalar out of an array without axes.
     return array if "$array" in x else array[()]
 
 
@@ -207,6 +212,7 @@ def _applied(op: str, args: list[Any]) -> Any:
     ops = keras.ops
     if op in ("/", *ROUNDING) or any(type(a) is float or _is_float_tensor(a) for a in args):
         args = [ops.cast(a, "float64") if hasattr(a, "dtype") else float(a) for a in args]
+    # int32, as sizes are in a graph of TensorFlow.
     if op in ROUNDING:
         return ops.cast(getattr(ops, op)(*args), "int32")
     return {"max": ops.maximum, "min": ops.minimum}.get(op, OPERATORS[op])(*args)

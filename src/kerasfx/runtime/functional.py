@@ -60,6 +60,7 @@ def _set_limit(block: object, needed: int | None) -> None:
             _limits.pop(id(block), None)
         else:
             _limits[id(block)] = needed
+        # The 0 is for `max`, which takes no single number.
         sys.setrecursionlimit(max(_limit_before, 0, *_limits.values()))
 
 
@@ -99,13 +100,16 @@ class Functional(OpenFunctional):
 
     def call(self, inputs: object, training: object = None, mask: object = None, **kwargs: object) -> Any:
         flat = self.flat_inputs(inputs)
+        # As Keras's own `call` does.
         for x, x_mask in zip(flat, keras.tree.flatten(mask) if mask is not None else (), strict=False):
             if x_mask is not None:
                 internals.set_mask(x, x_mask)
         found = internals.training_of_context()
+        # `fit` asks for shapes in a mode of its own choice, before it trains in the right one.
         for said in (training, found) if not internals.is_for_shapes_alone() else ():
             modes.require(self._settings["mode"], said, self.name)
         is_outside = not internals.is_in_call_context()
+        # The calls below get contexts, in which no layer clears the losses of an earlier step.
         if is_outside:
             internals.forget_losses(self)
         given = modes.Given(training, found, is_outside)
@@ -152,6 +156,7 @@ class Functional(OpenFunctional):
         return map_leaves(lambda i: None if i is None else flat[i], decode_structure(template))
 
     def get_config(self) -> dict[str, Any]:
+        # The tensors hold the only record of them.
         rules = modes.read(internals.nodes_of(self))
         return {**super().get_config(), **self._settings, **({"training": rules} if rules else {})}
 

@@ -33,11 +33,14 @@ class _Plain(keras.layers.Layer):
     """A layer that neither casts its inputs nor passes masks on, as an op on tensors does neither."""
 
     def __init__(self, **kwargs: Any):
+        # Whatever policy is given: an op does not cast.
         kwargs.pop("dtype", None)
         super().__init__(dtype="float32", autocast=False, **kwargs)
+        # Else Keras warns of each mask that goes no further.
         self.supports_masking = True
 
     def build(self, *args: object, **kwargs: object) -> None:
+        # For a layer without a `build` of its own Keras runs `call` to build it.
         self.built = True
 
     def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
@@ -45,6 +48,7 @@ class _Plain(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
+        # It is the same for all, and no argument of theirs.
         config.pop("dtype")
         return config
 
@@ -87,6 +91,7 @@ class Op(_Plain):
         return _without_none(self._function(*args, **kwargs))
 
     def compute_output_spec(self, inputs: object) -> Any:
+        # Asked for its refusal alone: a symbolic call comes first when a file is loaded.
         _data(inputs)
         spec = codec.decode_structure(
             self.output_template, lambda x: x and keras.KerasTensor(x["shape"], dtype=x["dtype"])
@@ -107,6 +112,7 @@ def _data(inputs: object) -> list[Any]:
 
 def _acts(when: bool | None, training: object) -> bool:
     """Whether something is done in this mode that is to be done when `training` is `when`, or always."""
+    # Where nobody says `training`, it is inference.
     return when is None or when == bool(training)
 
 
@@ -177,6 +183,7 @@ class Parameter(_Plain):
             assigned,
             name=name,
         )
+        # Before `build`, which then makes none of its own.
         if share:
             layer.weight = variable
         layer.build()
@@ -184,6 +191,7 @@ class Parameter(_Plain):
 
     def build(self, input_shape: object = None) -> None:
         if self.weight is None:
+            # What a clone begins with: matrices of zeros would not train.
             is_matrix = len(self.weight_shape) > 1 and "float" in self.weight_dtype
             self.weight = self.add_weight(
                 shape=self.weight_shape,
@@ -296,6 +304,7 @@ class Constant(_Plain):
             name=name,
         )
         layer.build()
+        # There is a variable for it only once the layer is built.
         if not small:
             layer.weight.assign(array)
         return layer
@@ -506,6 +515,7 @@ class UpdateMetric(_Plain):
         self, inputs: object, arguments: object, when: bool | None = None, training: object = None
     ) -> Any:
         x, *tensors = _data(inputs)
+        # Arguments of calls come from the file as well, and pass by no constructor.
         if _acts(when, training):
             safety.require_metric_arguments(arguments)
             args, kwargs = codec.decode(arguments, tensors, codec.size_of)
@@ -561,6 +571,7 @@ class CheckSizes(_Plain):
             sides = (codec.decode(side, tensors, codec.size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)
             x = _if_holds(x, holds == condition["answer"], condition["text"])
+        # Only tensors of TensorFlow have sizes that they do not know.
         if self.shape is not None and hasattr(x, "set_shape"):
             x.set_shape(self.shape)
         return ops.copy(x)
@@ -603,6 +614,7 @@ class AttachMask(_Plain):
     """
 
     def call(self, inputs: Sequence[Any]) -> Any:
+        # A copy: Keras writes the mask onto what is returned, and others take the input.
         return ops.copy(inputs[0])
 
     def compute_mask(self, inputs: Sequence[Any], previous_mask: object = None) -> Any:
@@ -648,6 +660,7 @@ class DropMask(_Plain):
     """Gives its input back without its Keras mask."""
 
     def call(self, inputs: object) -> Any:
+        # A copy: the mask is an attribute of the input.
         return ops.copy(inputs)
 
     def compute_output_spec(self, inputs: keras.KerasTensor) -> Any:
@@ -656,6 +669,7 @@ class DropMask(_Plain):
 
 def class_named(name: str) -> type[keras.layers.Layer]:
     """The class of a layer by its public name, of Keras or of `kerasfx.layers`."""
+    # The classes of this module are `kerasfx.layers` to the user.
     if name.partition(".")[0] == "kerasfx":
         return globals()[name.rpartition(".")[2]]
     found: Any = keras

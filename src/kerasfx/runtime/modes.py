@@ -74,6 +74,7 @@ def require(mode: str | None, training: object, name: str) -> None:
 
 def rule_of(node: Any) -> Training | None:
     """What `training` the call of a node of Keras gets, if it does not simply follow the model."""
+    # One result stands for the call: no two calls give the same tensor.
     return getattr(node.outputs[0], "kerasfx_training", None)
 
 
@@ -92,6 +93,7 @@ def copy_rule(source: object, target: object) -> None:
 def _by_layer(nodes: Iterable[Any]) -> dict[str, list[Any]]:
     """The calls of each layer, in the order in which Keras saves them."""
     found: dict[str, list[Any]] = defaultdict(list)
+    # A file lists the calls of a layer by their numbers, which nodes by depth do not follow.
     order = {id(n): i for node in nodes for i, n in enumerate(internals.calls_of(node.operation))}
     for node in sorted(nodes, key=lambda n: order[id(n)]):
         found[node.operation.name].append(node)
@@ -109,6 +111,7 @@ def read(nodes: Iterable[Any]) -> dict[str, Any]:
 
 
 def _plain(rule: Training) -> dict[str, bool]:
+    # What is as usual is left out: a file says it once for each call.
     return {k: v for k, v in asdict(rule).items() if v != getattr(Training, k)}
 
 
@@ -137,9 +140,11 @@ def write(nodes: Iterable[Any], saved: dict[str, Any]) -> None:
     """Put the rules of a saved model, of this or an earlier version, on its tensors."""
     calls = _by_layer(list(nodes))
     for name, rules in (saved.get(RULES) or {}).items():
+        # A file may name calls that there are not.
         for node, rule in zip(calls.get(name, ()), rules, strict=False):
             if rule is not None:
                 set_rule(node.outputs, Training(**rule))
+    # Earlier versions knew layers alone, and no calls.
     for name in saved.get(FROM_CONTEXT) or ():
         for node in calls.get(name, ()):
             set_rule(node.outputs, Training(from_context=True))
@@ -153,7 +158,9 @@ def planned(model: Any, given: Given) -> list[Any]:
 
     Of the two sides of an `if training:` only one is: the other has nothing to do, and may cost much.
     """
+    # Past `__setattr__`: Keras would track the dict and what is in it.
     plans = vars(model).setdefault("_kerasfx_plans", {})
+    # While the model is traced itself, what stands for `training` is another object each time.
     if not all(x is None or isinstance(x, bool) for x in (given.said, given.found)):
         return list(_needed(model, given))
     if given not in plans:
@@ -175,6 +182,7 @@ def _inputs_needed(node: Any, given: Given) -> list[Any]:
     """The tensors without which the call of `node` is not what it should be in this mode."""
     tensors = list(node.input_tensors)
     training = given.to(rule_of(node))
+    # Only a bool decides now; of anything else both sides may be wanted.
     if training is not None and not isinstance(training, bool):
         return tensors
     when = getattr(node.operation, "when", node.arguments.kwargs.get("when"))
@@ -206,6 +214,7 @@ def _acts(when: object, training: bool) -> bool:
 
 def _kind(operation: object) -> str:
     cls = type(operation)
+    # The user may have a class of that name.
     return cls.__name__ if cls.__module__ == "kerasfx.runtime.layers" else ""
 
 

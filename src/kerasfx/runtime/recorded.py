@@ -36,6 +36,7 @@ class _Recorded:
 
     def __call__(self, x: Any) -> Any:
         shape = tuple(x.shape)
+        # One object may be the regularizer of several weights.
         case = next((c for c in self.cases if _fits(shape, c["shape"])), None)
         if case is None:
             known = [tuple(c["shape"]) for c in self.cases]

@@ -73,6 +73,7 @@ def require_shallow(config: object) -> None:
     Raises:
         UnsafeFileError: It is.
     """
+    # Level by level: recursion would fail on just what is to be refused.
     level = [config]
     for _ in range(2 * MAX_DEPTH):
         if not level:
@@ -326,6 +327,7 @@ def computed(op: str, args: list[Any]) -> Any:
     """
     if any(type(a) not in (int, float) for a in args):
         return OPERATORS[op](*args)  # sizes that are neither known yet nor tensors
+    # Before it is computed: the number itself would fill the memory.
     if op == "**" and type(args[0]) is int and type(args[1]) is int and args[1] > 0:
         require(args[0].bit_length() * args[1] <= MAX_BITS, "A size expression has a power without bounds.")
     try:
@@ -351,6 +353,7 @@ def metric_of(config: object) -> keras.metrics.Metric:
     """
     described = config if isinstance(config, dict) else {}
     name, arguments = str(described.get("class_name")), described.get("config")
+    # Not every Keras has all of them.
     is_listed = name in METRICS and hasattr(keras.metrics, name)
     why = "only those metrics of Keras are updated that are made with numbers and words alone"
     require(is_listed, f"{_shown(name)} is no metric that a model may update.", why)
@@ -368,6 +371,7 @@ def _require_setting(key: object, value: Any) -> None:
     values = value if isinstance(value, list) else [value]
     is_plain = all(x is None or type(x) in (bool, int, float, str) for x in values)
     require(is_plain and len(values) <= MAX_THRESHOLDS, f"A metric is made with {key}={_shown(value)}.")
+    # The state of a metric has as many numbers as its config says.
     largest = MAX_CLASSES if key == "num_classes" else MAX_THRESHOLDS
     numbers = [x for x in values if type(x) in (int, float)]
     require(all(abs(x) <= largest for x in numbers), f"A metric is made with {key}={_shown(value)}.")
@@ -401,6 +405,8 @@ def require_kind(x: object, base: type, config: object) -> Any:
         UnsafeFileError: It is something else that Keras could make.
     """
     module = getattr(x, "__module__", None) or type(x).__module__
+    # Keras has made `x` of a name: an object of its own must be of the right kind, a function of the
+    # user's was registered by the user.
     is_users = callable(x) and not isinstance(x, keras.Operation) and not module.startswith("keras.")
     require(x is None or isinstance(x, base) or is_users, f"{_shown(config)} is no {base.__name__}.")
     return x

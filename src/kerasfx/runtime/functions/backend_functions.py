@@ -41,6 +41,7 @@ class _Namespace:
         module = self.load()
         for name in sorted(self.allowed):
             function = getattr(module, name, None)
+            # A class would be made, and might keep state; what is listed may also be missing in this version.
             if callable(function) and not isinstance(function, type):
                 yield name, function
 
@@ -141,6 +142,7 @@ def functions() -> Mapping[str, tuple[str, Callable[..., Any]]]:
     found: dict[str, tuple[str, Callable[..., Any]]] = {}
     for prefix, space in spaces.items():
         for name, function in space.functions():
+            # The namespaces begin with the shortest: a function that is in several has the name of the first.
             best = shortest.setdefault(id(function), f"{prefix}.{name}")
             found[f"{prefix}.{name}"] = best, function
     return found

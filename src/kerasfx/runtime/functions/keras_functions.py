@@ -57,8 +57,8 @@ def functions() -> Mapping[str, Callable[..., Any]]:
         for name, value in vars(namespace).items()
         if inspect.isfunction(value) and not name.startswith("_")
     }
-    # Not `get` and `deserialize`, which turn a string into any registered object.
     found |= {name: _taking_a_given_seed(f) for name, f in found.items() if name.startswith("keras.random.")}
+    # Not `get` and `deserialize`, which turn a string into any registered object.
     activations = {
         f"keras.activations.{name}": value
         for name, value in vars(keras.activations).items()
@@ -71,6 +71,7 @@ class _GivenSeed(keras.random.SeedGenerator):
     """A seed that was drawn before, where a random function wants a generator."""
 
     def __init__(self, seed: object) -> None:
+        # Without the constructor of Keras, which would make a variable for the seed.
         self._seed = seed
         internals.say_seeded(self)
 
