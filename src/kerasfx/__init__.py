@@ -82,6 +82,7 @@ def __getattr__(name: str) -> object:
         found = importlib.import_module(f"kerasfx.{name}")
     else:
         raise AttributeError(f"module 'kerasfx' has no attribute {name!r}")
+    # So that it is asked for once.
     globals()[name] = found
     return found
 

@@ -56,6 +56,7 @@ class InputSpec:
     shape: tuple[int | None, ...]
     dtype: str
     name: str
+    # `==` of arrays has no truth value.
     example: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -81,6 +82,7 @@ class CallSpec:
 
     def changed(self, change: Callable[[InputSpec], InputSpec]) -> CallSpec:
         """The same call of other inputs, one made by `change` for each."""
+        # By `id`: the specs of the arguments and of the structure are the same objects.
         made: dict[int, InputSpec] = {}
 
         def swap(x: object) -> Any:
@@ -209,6 +211,7 @@ def _from_build_shapes(model: keras.layers.Layer) -> CallSpec:
         f"Keras keeps the shapes but not the dtypes of the inputs; {model.input_dtype} is assumed",
         hint="pass input_layer=keras.Input(shape, dtype=...) where that is not so",
     )
+    # Its name is then not known: "input_shape" may be that of any argument.
     if len(values) == 1:
         _require_one_argument(model)
         return CallSpec((values[0],), {}, values[0], (finding,))
@@ -272,6 +275,7 @@ def _flat(structure: object) -> Iterator[Any]:
 
 
 def _check_one(model: keras.layers.Layer, ours: InputSpec, theirs: keras.KerasTensor) -> None:
+    # All but the batch, which is free in the result.
     fits = len(ours.shape) == len(theirs.shape) and all(
         a == b or b is None for a, b in zip(ours.shape[1:], theirs.shape[1:], strict=True)
     )
@@ -340,6 +344,7 @@ def _dtype_of(array: ArrayLike) -> str:
 
 def _given_name(tensor: keras.KerasTensor) -> str | None:
     """The name of a `keras.Input`, unless Keras made it up."""
+    # Keras numbers them: they are others in the next process.
     automatic = ("keras_tensor", "input_layer")
     return None if tensor.name.startswith(automatic) else identifier(tensor.name)
 
@@ -361,4 +366,5 @@ def _dtype_of_values(x: object) -> str | None:
 
 
 def _is_shape(x: object) -> TypeGuard[Sequence[int | None]]:
+    # `type`, because True is an int.
     return isinstance(x, (tuple, list)) and len(x) > 0 and all(d is None or type(d) is int for d in x)

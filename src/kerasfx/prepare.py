@@ -131,6 +131,7 @@ def prepare_model(
     if compile:
         require_compiled(original_model, dropped)
     if not (leaves or opened or passes) and mode == modes.BOTH:
+        # One that holds layers kept whole is what `strict` refuses.
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
         if is_flat(original_model):
@@ -147,6 +148,7 @@ def prepare_model(
     prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit)
     record = _record(prepared)
     if keep_class:
+        # What it copies beside the graph lies where the originals lie.
         with made_for(original_model.variables):
             take_class(original_model, prepared, traced.graph, record, weights == "share")
     found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
@@ -255,9 +257,11 @@ def _verify(
         changed: The passes of the user's that changed the graph.
     """
     original, record = origin.model, _record(prepared)
+    # All of them while it is compared; the record keeps copies of small ones alone.
     kept, record.examples = record.examples, origin.call.examples()
     try:
         comparison = quick_compare(original, prepared, modes=asked, thorough=thorough)
+    # The oracle found no inputs that the original accepts.
     except ValueError as error:
         return [_unverified(original, str(error))]
     finally:
@@ -293,5 +297,6 @@ def _unverified(original: keras.layers.Layer, why: str) -> Finding:
         "kerasfx.prepare_model(model, x) with arrays x that the model accepts, in the place of keras.Input; "
         "or kerasfx.compare(model, prepared, inputs=x) now"
     )
+    # The fourth frame is the caller of `prepare_model`.
     warnings.warn(f"{original.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=4)
     return Finding("warning", "", what, hint=hint)

@@ -97,6 +97,7 @@ def _named(variables: tuple[keras.Variable, ...]) -> str:
 
 
 def _correspondence(a: keras.Layer, b: keras.Layer) -> Correspondence:
+    # The record is exact, also where parts of a graph are alike.
     known = recorded(a, b)
     return known or read_off_graphs(a, _flat(a, b), b, _flat(b, a))
 

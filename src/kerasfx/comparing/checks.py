@@ -74,6 +74,7 @@ def compare_models(
         errors = [o.a.error for o in trained if _raises_alone(o)]
         trained = [o for o in trained if not _raises_alone(o)]
         notes += [f"{NOT_TRAINABLE}, {first_line(e)}, and was compared in inference" for e in errors]
+    # What is not asked is said, for the table shows only what was.
     if not _asks_losses(subjects, options):
         notes += [f"losses were not compared: {what}" for what in pairing.lost_regularizers]
     checks = [
@@ -124,6 +125,7 @@ def _outcomes(
     subjects: Subjects, kept: list[tuple[Sample, Run]], options: Options
 ) -> tuple[list[Outcome], list[Outcome], list[Outcome]]:
     """Both models with their own values, with perturbed ones, and in training mode."""
+    # A model that is run in training mode draws: its generators have to begin alike.
     own = subjects.alike(subjects.own_states()[0]) if subjects.usual else subjects.own_states()
     noisy = subjects.alike(perturbed(own[0], options.seed))
     samples = [sample for sample, _ in kept]
@@ -145,6 +147,7 @@ def _check(
     total = worst(
         replace(d, reason=f"{outcome.sample.label}: {d.reason}" if d.reason else "") for outcome, d in found
     )
+    # Samples of one batch size are one thing to the reader.
     labels = dict.fromkeys(o.sample.label.partition(", sample")[0] for o, _ in found)
     return as_check(name, total, f"{len(found)} calls: {'; '.join(labels)}")
 
@@ -152,6 +155,7 @@ def _check(
 def _completed(outcome: Outcome) -> Difference | None:
     """None if both models ran; else whether raising is all they did, and did alike."""
     ours, theirs = outcome.a.error, outcome.b.error
+    # What both raise need not be the same: a flat model fails elsewhere in the same call.
     if ours and theirs:
         return measure.EQUAL
     if ours or theirs:
@@ -177,6 +181,7 @@ def _training_outcomes(subjects: Subjects, samples: list[Sample], options: Optio
     if not options.training or subjects.mode == INFERENCE:
         return []
     states = subjects.alike(subjects.own_states()[0])
+    # Backwards twice: the first sample of each batch size, in the order of these.
     chosen = {sample.label.partition(", sample")[0]: sample for sample in reversed(samples)}
     return [subjects.outcome(sample, states, training=True) for sample in reversed(chosen.values())]
 
@@ -197,6 +202,7 @@ def _fit_checks(subjects: Subjects, trained: list[Outcome]) -> list[Check]:
     are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
     if not (trained and are_models and subjects.mode == BOTH):
         return []
+    # With the states of the training checks, which begin alike.
     first = trained[0]
     outcome = subjects.outcome(first.sample, first.states, training=True, in_fit=True)
     found = worst(_all_differences(subjects, outcome))
@@ -259,6 +265,7 @@ def _losses_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing)
     """Compares the losses in ascending order: where in a model they arise is its own affair."""
     if outcome.a.error or outcome.b.error:
         return _completed(outcome) or measure.EQUAL
+    # Float32 for all: losses of one model may have several dtypes.
     ours, theirs = (np.sort([_scalar(x) for x in side.losses]) for side in (outcome.a, outcome.b))
     if pairing.joins_losses:
         return tensor_difference("sum of the losses", ours.sum(), theirs.sum(), tolerance)
@@ -287,6 +294,7 @@ def _outcome_notes(subjects: Subjects, outcomes: Sequence[Outcome], failure: Out
         yield NOTHING_FINITE
     elif min(shares, default=1.0) < 1:
         yield f"up to {1 - min(shares):.0%} of the outputs are NaN or infinite; they prove little"
+    # Only now, because it takes another run.
     if failure and failure.completed:
         yield from _non_deterministic(subjects, failure)
 

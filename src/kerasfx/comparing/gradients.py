@@ -53,6 +53,7 @@ def without_gradients() -> contextlib.AbstractContextManager[Any]:
 def _tensorflow(loss: Loss, values: list[Any]) -> tuple[Any, list[Any]]:
     import tensorflow as tf
 
+    # By the values that stand in for variables alone.
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
         result = loss(values)
@@ -94,6 +95,7 @@ def _by_torch_parameters(loss: Callable[[], Any], variables: list[Any]) -> list[
 def _by_torch_tensors(result: Any, sources: list[Any]) -> list[Any]:
     import torch
 
+    # A loss that depends on none of them; PyTorch refuses to be asked.
     if not result.requires_grad:
         return [torch.zeros_like(v) for v in sources]
     found = torch.autograd.grad(result, sources, allow_unused=True)

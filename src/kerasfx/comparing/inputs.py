@@ -74,6 +74,7 @@ def input_structure(model: keras.Layer) -> Any:
         if isinstance(model, keras.Sequential):
             return model.inputs[0]
         return model.input
+    # What Keras raises for a model that has no symbolic inputs.
     except (AttributeError, ValueError):
         return None
 
@@ -118,6 +119,7 @@ def integer_range(tensor: keras.KerasTensor) -> Range:
         A half-open range; without an embedding (0, 2) for masks and segments, else (0, 10).
     """
     limits = list(_limits(tensor))
+    # By their names: nothing else tells a mask from a token.
     if any(word in tensor.name.lower() for word in _BINARY_NAMES):
         limits.append(2)
     return 0, max(1, min(limits, default=10))
@@ -138,6 +140,7 @@ def _limits(start: keras.KerasTensor) -> Iterator[int]:
 def _limits_of_node(node: Any) -> Iterator[int]:
     operation = node.operation
     name = getattr(operation, "op", type(operation).__name__)
+    # A layer `Op` names a function of `keras.ops`, and an operation of Keras has its class name.
     if str(name).lower().rsplit(".", 1)[-1] == "take":
         tables = [t for t in node.arguments.keras_tensors if not _is_integer(t.dtype)]
         yield from (table.shape[0] for table in tables if table.shape and table.shape[0])
@@ -189,12 +192,14 @@ def random_samples(
 def _draw(
     slot: Slot, batch: int, length: int, random: np.random.Generator, padding: float, owner: str
 ) -> np.ndarray:
+    # All free lengths alike: they mostly mean the same.
     free = [batch, *[length] * len(slot.shape)]
     shape = [free[axis] if dim is None else dim for axis, dim in enumerate(slot.shape)]
     if slot.dtype == "bool":
         return _padded(random.random(shape) < 0.75, 0, rank=2)
     if _is_integer(slot.dtype):
         values = random.integers(*slot.range, size=shape).astype(slot.dtype)
+        # 0 stands for padding only where it is in the range.
         return _padded(values, 0, rank=2) if slot.range[0] <= 0 else values
     if not keras.backend.is_float_dtype(slot.dtype):
         raise NoRandomValuesError(UNSUPPORTED_DTYPE.format(dtype=slot.dtype, name=slot.name, b=owner))
@@ -234,6 +239,7 @@ def given_samples(model: keras.Layer, inputs: object, seed: int) -> list[Sample]
     if any(slot.shape[:1] != (None,) for slot in slots) or not _have_one_batch(arrays):
         return [given]
     rows = len(arrays[0])
+    # One row more: a batch that was fixed shows.
     order = np.random.default_rng(seed).permutation(rows + 1) % rows
     more = keras.tree.map_structure(lambda leaf: None if leaf is None else to_numpy(leaf)[order], inputs)
     return [given, Sample(more, f"the inputs given, rows shuffled, batch {rows + 1}")]

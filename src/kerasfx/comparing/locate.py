@@ -117,6 +117,7 @@ def locate_first_difference(
     states = states or (present_state(a.variables), present_state(b.variables))
     pairs_of_layers = [(x, y) for x, y in pairs_of_layers if not _lost_activation(x, y)]
     ours, theirs = zip(*pairs_of_layers, strict=True) if pairs_of_layers else ((), ())
+    # A layer may be called several times.
     outputs_of_a = defaultdict(list)
     for layer, outputs in _recorded(a, inputs, states[0], training, call_a, ours):
         outputs_of_a[id(layer)].append(outputs)
@@ -154,6 +155,7 @@ def _concrete(outputs: object) -> list[Any]:
     """The outputs as arrays, in a list; empty inside a compiled loop, where they have no values."""
     try:
         return [keras.tree.map_structure(lambda x: to_numpy(x) if is_tensor(x) else x, outputs)]
+    # Each backend has its own error for reading what has no value yet.
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return []
 
@@ -178,6 +180,7 @@ def _take_closest(candidates: list[Any], outputs: object, tolerance: Tolerance) 
     differences = [structure_difference(c, outputs, tolerance) for c in candidates]
     if not differences:
         return None
+    # Where none agrees, the next in order is the most likely partner.
     index = next((i for i, found in enumerate(differences) if found.within), 0)
     candidates.pop(index)
     return differences[index]

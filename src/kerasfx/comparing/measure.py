@@ -42,6 +42,7 @@ class Tolerance:
         magnitude = largest_magnitude(reference)
         if self.relative is not None:
             return self.factor * self.relative * magnitude
+        # The coarser of the two: float32 that was computed in halves carries their rounding.
         relative = max(_RELATIVE.get(dtype, 1e-5), _RELATIVE.get(self.precision, 1e-5))
         return self.factor * (relative * magnitude + _ABSOLUTE * self.unit)
 
@@ -67,6 +68,7 @@ def unlike(reason: str) -> Difference:
 def worst(differences: Iterable[Difference]) -> Difference:
     """All differences as one: it carries the reason of the gravest, the first among equals."""
     found = list(differences) or [EQUAL]
+    # Structure and shape are infinite, so they come before any number.
     gravest = max(found, key=lambda d: (not d.within, d.largest, not d.exact))
     return Difference(
         exact=all(d.exact for d in found),
@@ -79,6 +81,7 @@ def worst(differences: Iterable[Difference]) -> Difference:
 def leaves(structure: object, path: str = "output") -> Iterator[tuple[str, Any]]:
     """Yields (path, leaf) of nested dicts, lists and tuples; None is a leaf."""
     if isinstance(structure, Mapping):
+        # As Keras flattens; keys may be of kinds that do not compare.
         for key in sorted(structure, key=str):
             yield from leaves(structure[key], f"{path}[{key!r}]")
     elif isinstance(structure, list | tuple):
@@ -188,6 +191,7 @@ def _number_difference(
 def _largest_gap(x: np.ndarray, y: np.ndarray) -> float:
     """Largest absolute difference; infinite where only one of two numbers is finite."""
     x, y = _wide(x), _wide(y)
+    # `inf - inf` would be NaN, although the two are equal.
     same = (x == y) | (np.isnan(x) & np.isnan(y))
     gaps = np.abs(np.where(same, 0, x) - np.where(same, 0, y))
     largest = float(gaps.max(initial=0.0))

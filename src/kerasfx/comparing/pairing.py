@@ -111,6 +111,7 @@ def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None)
     constants = _constants_of(b)
     if variables is not None:
         return Pairing(variables, constants=constants, layers=_guessed_layers(a, b, variables))
+    # Found by class, and left out: they have no partner, and could take one by their value.
     ids = {id(v) for v in constants}
     pairs = tuple(pair_by_structure(a.variables, [v for v in b.variables if id(v) not in ids]))
     return Pairing(
@@ -149,6 +150,7 @@ def pair_by_structure(ours: Sequence[keras.Variable], theirs: Sequence[keras.Var
     no harm: the perturbed outputs of wrongly paired models differ.
     """
     steps: list[Callable[[keras.Variable], Hashable]] = [
+        # Without the name of the model, which differs.
         lambda v: tuple(v.path.split("/")[1:]) or v.path,
         lambda v: to_numpy(v).tobytes(),
         lambda v: tuple(v.path.split("/")[-2:]),
@@ -161,6 +163,7 @@ def pair_by_structure(ours: Sequence[keras.Variable], theirs: Sequence[keras.Var
         rest = _without(rest, [v for v, _ in found])
         others = _without(others, [w for _, w in found])
         pairs += found
+    # The last guess; what does not fit has no partner, which `check_variables` says.
     alike = [(v, w) for v, w in zip(rest, others, strict=False) if _typed(v, 0) == _typed(w, 0)]
     return pairs + alike
 
@@ -212,6 +215,7 @@ def _unpaired(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> list[str]:
     ours |= {id(v) for weight in pairing.computed for v in weight.originals}
     partners = [*(w for _, w in pairing.variables), *(weight.variable for weight in pairing.computed)]
     theirs = {id(w) for w in (*partners, *pairing.constants, *pairing.seeds)}
+    # Keras counts the variables of metrics apart.
     held = {id(w) for w in (*b.variables, *(w for m in metrics_of_layers(b) for w in m.variables))}
     outside = [w for w in partners if id(w) not in held]
     return [
@@ -237,6 +241,7 @@ def _pair_faults(ours: keras.Variable, theirs: keras.Variable, trained: tuple[bo
     faults = []
     if trained[0] != trained[1]:
         faults.append(f"'{ours.path}' trainable {trained[0]} became {trained[1]}")
+    # To the bit, so that NaN equals itself.
     if ours is not theirs and to_numpy(ours).tobytes() != to_numpy(theirs).tobytes():
         faults.append(f"values of '{ours.path}' and '{theirs.path}' differ")
     return faults
@@ -292,7 +297,9 @@ def perturbed(state: State, seed: int) -> State:
     result = dict(state)
     for index, (key, (variable, value)) in enumerate(state.items()):
         if keras.backend.is_float_dtype(variable.dtype):
+            # Each its own: of equal weights that stay equal, it would not show that they were swapped.
             random = np.random.default_rng((seed, index))
+            # NumPy has no noise in the narrow dtypes.
             noisy = _noisy(to_numpy(value).astype("float32"), random)
             tensor = keras.ops.convert_to_tensor(noisy, dtype=variable.dtype)
             result[key] = (variable, placed_like(value, tensor))

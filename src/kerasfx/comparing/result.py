@@ -88,6 +88,7 @@ class Comparison:
     def _table(self) -> list[str]:
         rows = [("check", "verdict", "detail")]
         rows += [(check.name, check.verdict, check.detail) for check in self.checks]
+        # The details come last, and may be as long as they are.
         name, verdict = (max(len(row[column]) for row in rows) for column in (0, 1))
         return [f"  {r[0]:<{name}}  {r[1]:<{verdict}}  {r[2]}".rstrip() for r in rows]
 

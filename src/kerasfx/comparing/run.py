@@ -114,16 +114,19 @@ def run(
     ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
+        # Also where it is not entered: it is asked below what was assigned, which then is nothing.
         scope = keras.StatelessScope(list(state.values()), collect_losses=True)
         is_told = not in_fit and training is not None
         with scope if stateless else contextlib.nullcontext():
             with call_context(training) if is_told else no_call_context():
                 called = _called(model, training, in_fit)
                 outputs = keras.tree.map_structure(_value_of, call(called, tensors))
+            # Inside the scope: regularizers read the weights.
             losses = tuple(keras.tree.flatten(model.losses))
         masks = tuple((path, mask_of(leaf)) for path, leaf in leaves(outputs))
         now = scope.get_current_value if stateless else lambda v: keras.ops.copy(v.value)
         after = {key: (v, now(v)) for key, (v, _) in state.items()}
+    # Only of what was assigned, and not while gradients are taken, where nothing has a value.
     if not differentiable:
         _require_values(after[key][1] for key in after if after[key][1] is not state[key][1])
     assigns_others = not scope.state_mapping.keys() <= {*state, id(seed)}
@@ -134,6 +137,7 @@ def attempt(model: keras.Layer, inputs: object, state: State, **options: Any) ->
     """Like `run`, with an exception of the model's call as the result's `error`."""
     try:
         return run(model, inputs, state, **options)
+    # The code of the user may raise anything; how it compares is for the checks to say.
     except Exception as error:
         return Run(error=error)
 

@@ -56,6 +56,7 @@ def step_check(subjects: Subjects, sample: Sample, seed: int) -> tuple[list[Chec
         The check, or a note why there is none.
     """
     trained = _trained(subjects)
+    # First: a step with such weights differs for certain, and says less.
     unlike_ones = list(_not_trained_alike(subjects))
     if unlike_ones:
         return [as_check(_NAME, worst(unlike_ones), "")], []
@@ -74,6 +75,7 @@ def step_check(subjects: Subjects, sample: Sample, seed: int) -> tuple[list[Chec
         raised = unlike(f"only the prepared model raises {first_line(error)}")
         return [as_check(_NAME, raised, "")], []
     total = worst(_differences(subjects.tolerance, trained, states, gradients, others))
+    # Only of a difference: finding out takes another run.
     note = None if total.within else _changed_by_tracing(subjects, ours, loss)
     if note:
         return [], [note]
@@ -110,6 +112,7 @@ class _Trained:
 def _trained(subjects: Subjects) -> list[_Trained]:
     trained = trained_ids(subjects.a)
     pairing = subjects.pairing
+    # A weight that has two partners is a fault that another check names.
     unique = {id(v): _Trained(w, (v,)) for v, w in pairing.variables if is_trained(v, trained)}
     found = [
         each
@@ -225,6 +228,7 @@ def _total_loss(result: Run, seed: int) -> Any:
         if measure.is_tensor(leaf) and keras.backend.is_float_dtype(
             keras.backend.standardize_dtype(leaf.dtype)
         ):
+            # Random weights: in a plain sum gradients may cancel, as those of a softmax do.
             random = np.random.default_rng((seed, index))
             weights = keras.ops.convert_to_tensor(random.standard_normal(tuple(leaf.shape)).astype("float32"))
             values: Any = keras.ops.cast(leaf, "float32")
@@ -241,6 +245,7 @@ def _differences(
     ours: list[Any],
     theirs: list[Any],
 ) -> Iterator[Difference]:
+    # A small gradient is the difference of large terms, and carries their rounding.
     largest = max(measure.largest_magnitude(to_numpy(g)) for g in ours)
     loose = replace(tolerance, factor=10.0, unit=largest)
     gradients = {id(v): g for v, g in zip(_sources(trained), ours, strict=True)}

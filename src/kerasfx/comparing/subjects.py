@@ -134,6 +134,7 @@ class Subjects:
 
     def own_states(self) -> tuple[State, State]:
         """The present values of both models."""
+        # A weight that Keras does not find, as one in a plain object, is among the pairs alone.
         ours = [*self.a.variables, *(v for v, _ in self.pairing.variables)]
         ours += [v for weight in self.pairing.computed for v in weight.originals]
         theirs = [*self.b.variables, *(w for _, w in self.pairing.variables)]
@@ -183,6 +184,7 @@ def tolerance_for(a: keras.Layer, relative: float | None) -> Tolerance:
     """The tolerance for a model, as coarse as the coarsest dtype that a layer of it computes in."""
     dtypes = {layer.compute_dtype for layer in all_layers(a)}
     coarse = [dtype for dtype in ("bfloat16", "float16") if dtype in dtypes]
+    # With the finest as the coarsest, the dtype of each tensor decides alone.
     return Tolerance(relative, precision=coarse[0] if coarse else "float64")
 
 
@@ -208,6 +210,7 @@ def admitted(
                     refused = [sample.label for sample, run_a in tried if run_a.error is not None]
                     notes += [f"the original raises on {label}: left out" for label in refused]
                     break
+    # What was given will do then.
     except NoRandomValuesError:
         if not kept:
             raise
@@ -281,6 +284,7 @@ def _random(
     )
     for lengths in LENGTHS if free else LENGTHS[:1]:
         yield make(slots, lengths=lengths)
+    # With a free batch first; a model may have been traced for one batch alone.
     for first_axis in (1, 0):
         traced = _as_traced(subjects.b, slots, first_axis)
         if traced != slots:

@@ -52,6 +52,7 @@ def emit(
     """
     graph = traced.graph if isinstance(traced, Traced) else traced
     model = make_model(graph, weights, name, training_in_fit)
+    # A graph that was made by hand has none.
     origin = graph.meta.get(Origin)
     if origin is not None:
         dropped = dropped_methods(origin.model)
@@ -67,6 +68,7 @@ def make_model(
     """Make a model as `emit` does, and leave to the caller what it should know of its original."""
     require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
     graph.check()
+    # Before any layer is made.
     if weights == "share":
         require_shareable([v for node in graph.nodes for v in node.inputs])
     with (

@@ -38,6 +38,7 @@ class LayerMaker:
         key = id(node.stands_for)
         layer = made.get(key) or self._made_of_spec(node.target, node)
         outputs = self.rules.call(layer, node, args, kwargs)
+        # Behind its first call, which builds it.
         if key not in made:
             made[key] = layer
             weights.give(layer, node, self.making)
@@ -131,12 +132,14 @@ class LayerMaker:
         layer = target.layer
         cls = builtin_class(type(layer)) or type(layer)
         source = self._as_file_can_hold_it(target, node)
+        # Else Keras would have two layers of one name, or a file would name code of the user's.
         if layer.name not in self.making.names and cls is type(layer) and source is layer:
             self.making.names.add(layer.name)
             return layer
         return internals.alias_of(source, cls, self.making.name(node.name))
 
     def _as_file_can_hold_it(self, target: LayerCall, node: Node) -> keras.layers.Layer:
+        # All calls: an activity regularizer has a case for each shape.
         results = [r for n in self.calls_of[id(target.layer)] for r in shapes_of(n)]
         changes = {key: _replacing(target.layer, key, x, results) for key, x in target.config.items()}
         layer, remarks = copying.loadable(target.layer, results, changes)

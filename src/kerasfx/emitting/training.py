@@ -34,8 +34,10 @@ class TrainingRules:
         Where some layer trains in a bare call, each call names the `training` that it gets in one: Keras
         hands what it finds there on only if the model was told nothing.
         """
+        # What the user wrote in the call goes before all else, as in Keras.
         fixed = kwargs.get("training") if isinstance(node.target, LayerCall) else None
         rule = node.training if fixed is None else Training(fixed=fixed)
+        # It gets what the model gets, unless it is to be left in inference.
         if rule.from_context and id(node) not in self._not_trained:
             rule = Training(rule.fixed, bare=rule.bare)
         if self._trains_when_bare and fixed is None and internals.takes_training(layer):

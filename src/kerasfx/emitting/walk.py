@@ -109,6 +109,7 @@ class Walk:
 
     def call_function(self, node: Node) -> Tensors:
         """Call a function by its name, in a layer."""
+        # With those that it only waits for: Keras has no other way to say it.
         values = list(node.inputs)
         arguments = encode([node.args, node.kwargs], values.index)
         output = codec.encode_structure(node.outputs, _result_spec)
@@ -119,6 +120,7 @@ class Walk:
     def assign(self, node: Node) -> Tensors:
         """Assign a weight of the graph."""
         x, new_value, parameter = node.args
+        # Makes its layer, if nothing has read the weight yet.
         self._tensor(parameter)
         layer = self.parameters[parameter]
         return layer([self._with_mask(x, x.mask), self._tensor(new_value)], update=True)
@@ -128,6 +130,7 @@ class Walk:
         generator = cast(SeedDraw, node.target).generator
         making = self.making
         if id(generator) not in making.made:
+            # By what it started from; where it is now is handed over, or shared.
             own = generator if making.share else None
             layer = layers.DrawSeed(generator.get_config()["seed"], own, name=making.name(node.name))
             if not making.share:
@@ -143,6 +146,7 @@ class Walk:
         target, making = cast(MetricUpdate, node.target), self.making
         metric = target.metric
         if id(metric) not in making.made:
+            # No class of the user's is among these: a graph updates those of Keras that a file may name.
             copy = metric if making.share else type(metric).from_config(metric.get_config())
             making.made[id(metric)] = layers.UpdateMetric(copy, name=making.name(node.name))
             making.transfer_metric(metric, copy)
@@ -198,6 +202,7 @@ class Walk:
 
     def computed(self, value: Value) -> layers.Parameter:
         """The layer of a computed weight that functions read."""
+        # Any of them, to say where it is.
         making, user = self.making, next(iter(value.users))
         regularizer, constraint = (
             weights.own_of(value, value.name, kind, user, making) for kind in weights.KINDS
@@ -228,6 +233,7 @@ class Walk:
         tensor = self._tensor(value)
         if expected is value.mask:
             return tensor
+        # One layer for all places where the tensor carries this mask.
         key = (value, expected)
         if key not in self.masked:
             if expected is None:

@@ -66,6 +66,7 @@ def config_of(node: Node, cls: type, making: Making) -> dict[str, Any]:
 def _kept(node: Node, cls: type, making: Making) -> Iterator[tuple[str, object]]:
     """Regularizers and constraints, by the arguments of `cls` that take them."""
     arguments = set(inspect.signature(cls).parameters)
+    # Several weights may share an argument, such as the kernels of an attention.
     found: dict[str, object] = {}
     for name, value in node.weights.items():
         for kind in KINDS:
@@ -142,6 +143,7 @@ def _trainable(node: Node) -> dict[str, bool]:
     """
     slots = (node.spec.slots if node.spec else None) or {}
     by_name = {name: is_trained(value) for name, value in node.weights.items()}
+    # A pass may freeze a layer whose weights are frozen; `config_of` compares.
     if node.spec and node.spec.config.get("trainable") is False:
         return {"trainable": any(by_name.values())}
     moving = [name for name, trained in by_name.items() if trained and not slots[name].trainable]
@@ -200,6 +202,7 @@ def _is_held(own: keras.Variable, layer: keras.layers.Layer) -> bool:
     """Whether a layer still has `own` somewhere, in a list for one, where a shared variable should be."""
     if any(own is v for v in layer.variables):
         return False
+    # It is not tracked any more; a list or a closure may hold it still.
     parts = internals.all_layers(layer)
     held = (x for part in parts for x in internals.attributes_of_class(part).values())
     return any(x is own for value in held for x in reachable(value))
@@ -213,6 +216,7 @@ def _give(layer: keras.layers.Layer, own: keras.Variable, value: Value, making: 
         internals.put_in_place(layer, own, variable)
         making.record.variables.append((variable, variable))
     else:
+        # The flag of the variable itself: the config said that of the layer.
         own.trainable = variable.trainable
         hand_over(own, variable)
         making.record.variables.append((variable, own))

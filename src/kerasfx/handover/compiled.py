@@ -104,6 +104,7 @@ def _copy_of_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizer
     """An optimizer with the settings of `optimizer` and no state."""
     config = optimizer.get_config()
     if "inner_optimizer" in config:
+        # As the outer one: the config alone would lose a schedule of a class of the user's.
         inner = _copy_of_optimizer(optimizer.inner_optimizer)
         return type(optimizer)(**{**config, "inner_optimizer": inner})
     schedule = internals.learning_rate_schedule(optimizer)
@@ -123,6 +124,7 @@ def _copy_of_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizer
 
 
 def _settings(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
+    # What `get_config` forgets shows among these; the copy alone is not built yet.
     plain = (bool, int, float, str, type(None))
     return {k: v for k, v in vars(optimizer).items() if isinstance(v, plain) and k != "built"}
 
@@ -136,10 +138,12 @@ def _continue_state(
     """Build `target` for the variables of `prepared`, and give it the state of `source`."""
     trained = internals.trained_by(source)
     if source.built:
+        # Refused before anything is built.
         _require_same_variables(source, trained, prepared, record)
         target.build(prepared.trainable_variables)
     place = {id(v): i for i, v in enumerate(trained)}
     ways: dict[int, Way] = {id(w): _Same(place[id(v)]) for v, w in record.variables if id(v) in place}
+    # Only a rearrangement has state for each element; others were refused above.
     ways |= {id(c.variable): _Rearranged(c, place) for c in record.computed if c.trains_alike}
     order = [ways[id(w)] for w in internals.trained_by(target)]
     for ours, theirs in _levels(source, target):

@@ -45,6 +45,7 @@ def ways_to_make(
         source: What the config comes from, if not from `layer`: see `loadable`.
         config: Entries that replace those of the config.
     """
+    # The config of a model is made of those of its layers, of which one may have none.
     if isinstance(layer, (internals.Functional, keras.Sequential)):
         return [("layer by layer", lambda: _named(_copy_of_model(layer), name))]
     given = layer if source is None else source
@@ -58,6 +59,7 @@ def ways_to_make(
 def _from_config(layer: keras.layers.Layer, name: str, config: dict[str, Any]) -> Any:
     cls = builtin_class(type(layer)) or type(layer)
     with keras.saving.custom_object_scope(_classes_given_to(layer)):
+        # As the built-in base has it: a subclass may leave out what its own constructor sets.
         return cls.from_config({**cls.get_config(layer), **config, "name": name})
 
 
@@ -92,6 +94,7 @@ def _made_alike(layer: keras.layers.Layer, name: str) -> Any:
         # `Identity` has no config of its own, and Keras loses what it was made with.
         return type(layer)(name=name, dtype=layer.dtype_policy.name, trainable=layer.trainable)
     copy = _named(type(layer)(**arguments), name)
+    # A constructor without `**kwargs` takes none.
     copy.dtype_policy = layer.dtype_policy
     return copy
 
@@ -105,6 +108,7 @@ def _deep_copy(layer: keras.layers.Layer, name: str) -> Any:
     models = [x for x in internals.all_layers(layer)[1:] if internals.has_graph(x)]
     stand_ins: dict[int, Any] = {}
     for model in models:
+        # One inside of another was copied with that.
         if id(model) not in stand_ins:
             copy = _copy_of_model(model)
             _complete(model, copy)
@@ -181,6 +185,7 @@ def hand_over_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> l
         NotCopyableError: They have other variables.
     """
     pairs = list(corresponding(original, copy))
+    # Layers before variables: `layer.trainable = ...` sets that of all inside.
     for x, y in _side_by_side(original, copy):
         if x.trainable != y.trainable:
             y.trainable = x.trainable
@@ -211,6 +216,7 @@ def _hand_over_attributes(original: keras.layers.Layer, copy: keras.layers.Layer
             for source, target in zip(parts, theirs, strict=True):
                 hand_over(target, source)
         elif parts and all(map(internals.is_value, (*parts, *theirs))):
+            # Past `__setattr__`, which would track what is in it.
             copy.__dict__[name] = _copied_value(value)
 
 
@@ -247,6 +253,7 @@ def corresponding(a: keras.layers.Layer, b: keras.layers.Layer) -> Iterator[tupl
         NotCopyableError: They do not.
     """
     ours, theirs = internals.own_state(a), internals.own_state(b)
+    # Where two have one name only the order tells them apart.
     if len({kind_of(v) for v in ours}) == len(ours):
         ours, theirs = sorted(ours, key=kind_of), sorted(theirs, key=kind_of)
     below = internals.sublayers(a), internals.sublayers(b)
@@ -300,6 +307,7 @@ def loadable(
                 made[name] = found
     if not made:
         return layer, remarks
+    # The original is left as it is.
     alias = internals.alias_of(layer, cls, layer.name)
     vars(alias).update(made)
     return alias, remarks
@@ -407,6 +415,7 @@ def reachable(value: object) -> Iterator[Any]:
 
 
 def _held(x: object) -> list[Any]:
+    # Not looked into: a library leads to everything, and of layers and variables only the `id` is asked.
     package = internals.module_of(type(x)).partition(".")[0]
     is_closed = isinstance(x, (type, ModuleType, internals.Layer)) or internals.is_variable(x)
     if is_closed or package in ("tensorflow", "jax", "jaxlib", "torch", "numpy"):

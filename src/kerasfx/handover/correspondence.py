@@ -76,6 +76,7 @@ def _by_variable_in_new_layers(pairs: list[LayerPair], *models: keras.Model) -> 
 
     With shared weights such a layer holds the variables of the original, whose names are other.
     """
+    # Of two models that were loaded neither has a record; their new layers are alike.
     known = [record for record in map(provenance_of, models) if record]
     new = {id(layer) for record in known for layer, _ in record.new_layers}
     apart = [(x, y) for x, y in pairs if {id(x), id(y)} & new]
@@ -112,6 +113,7 @@ def _from_original(prepared: keras.layers.Layer, found: Correspondence) -> Corre
     layers = {id(y): x for x, y in known.layers}
     variables = {id(w): v for v, w in known.variables}
     computed = {id(weight.variable): weight for weight in known.computed}
+    # What is no layer of the original goes by variable.
     rest = [pair for x, y in found.layers if id(x) not in layers for pair in corresponding(x, y)]
     pairs = (*rest, *found.variables)
     return Correspondence(
@@ -126,6 +128,7 @@ def _layers_side_by_side(a: keras.Model, b: keras.Model) -> list[LayerPair]:
     """The pairs of layers with variables that stand at the same places of two Functional models."""
     if len(a.outputs) != len(b.outputs):
         raise _differ(a, b, f"they have {len(a.outputs)} and {len(b.outputs)} outputs")
+    # Both ways: a layer that is called twice must not meet two layers, nor two meet one.
     there: dict[int, keras.layers.Layer] = {}
     back: dict[int, keras.layers.Layer] = {}
     pairs: list[LayerPair] = []

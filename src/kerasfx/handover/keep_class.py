@@ -80,6 +80,7 @@ def keep_class(
     object.__setattr__(prepared, "_kerasfx_refused", attributes.refused)
 
 
+# One class for each pair: models that were prepared alike are of one class.
 @functools.cache
 def _joined(graph_class: type, user_class: type) -> type:
     """A class with the graph of the one and the methods of the other.
@@ -91,9 +92,11 @@ def _joined(graph_class: type, user_class: type) -> type:
     def of_graph(cls: type, *args: object, **kwargs: object) -> Any:
         return graph_class(*args, **kwargs)
 
+    # A class that derives from the graph's has it already; with that in front of it there is no MRO.
     bases = (user_class,) if issubclass(user_class, graph_class) else (graph_class, user_class)
     members = {name: inspect.getattr_static(graph_class, name) for name in GRAPH}
     made = type(graph_class.__name__, bases, {**members, "__new__": of_graph, "__getattr__": _refuse})
+    # Keras names a class in a file by its module and name.
     made.__module__ = graph_class.__module__
     made.__doc__ = f"A Functional model with the methods of {user_class.__qualname__}."
     internals.save_as(made, graph_class)
@@ -141,6 +144,7 @@ class _Attributes:
         self.counted_alone = {key: made[name] for key, name in alone.items() if name in made}
         self.used = record.carried() - set(self.counted_alone)
         state = [*internals.all_layers(original), *original.variables]
+        # A model that shares weights may lead to those of the original.
         self.of_original = set() if share else set(map(id, state))
         drawing = [layer.generator for layer in prepared.layers if hasattr(layer, "generator")]
         self.generators = {id(g.state): g for g in drawing}
@@ -182,6 +186,7 @@ class _Attributes:
 
     def _layer(self, layer: keras.layers.Layer) -> Any:
         kind = f"{type(layer).__name__} '{layer.name}'"
+        # First: the layer in the graph lacks the activation, although it stands for this one.
         if id(layer) in self.changed:
             raise _RefusedError(f"{kind} was split: its activation is a layer of its own")
         if id(layer) in self.layers:
@@ -218,11 +223,13 @@ class _Attributes:
         return self._variable_of_its_own(variable)
 
     def _generator(self, generator: keras.random.SeedGenerator) -> Any:
+        # A generator that draws in the graph is held by a `DrawSeed`.
         state = self.variables.get(id(generator.state))
         return self._copied(generator) if state is None else self.generators[id(state)]
 
     def _metric(self, metric: keras.metrics.Metric) -> Any:
         """A copy also where weights are shared: each model counts for itself."""
+        # Refused before it is copied: the copy would go on using what it refers to.
         for part in vars(metric).values():
             self._other(part)
         if id(metric) not in self.copies:
@@ -268,6 +275,7 @@ class _Attributes:
         if isinstance(value, dict):
             return {k: self.of(v) for k, v in value.items()}
         items = [self.of(v) for v in value]
+        # A named tuple takes its fields one by one.
         if isinstance(value, tuple):
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         return items

@@ -33,6 +33,7 @@ def link(
     original, record = origin.model, provenance_of(prepared)
     assert record is not None
     record.remember(original)
+    # Without the examples, which would live as long as the model.
     record.call = _caller(origin.call.changed(lambda x: replace(x, example=None)))
     record.examples = _kept(origin.call.examples())
     carried = record.carried()
@@ -48,6 +49,7 @@ def link(
         *dropped,
         *_about_variables(origin, record),
     ]
+    # Only then: setting it sets that of each layer inside.
     if not original.trainable:
         prepared.trainable = False
     report = Report(graph.name, origin.opened, _layers(prepared, graph), findings)
@@ -59,6 +61,7 @@ def _about_variables(origin: Origin, record: Provenance) -> Iterator[Finding]:
     for variable in record.unused:
         what = "no output depends on it: the result does not have it"
         yield Finding("unused", origin.paths.of_variable(variable), what)
+    # A variable that a plain object holds is in the trace, and Keras does not find it.
     known = {id(v) for v in origin.model.variables}
     for variable in (v for v, _ in record.variables if v.trainable and id(v) not in known):
         what = f"{variable.name}: Keras does not find it, so that `fit` of the original does not train it; "

@@ -41,6 +41,7 @@ def hand_over(target: keras.Variable, source: keras.Variable) -> None:
 
 def placed_like(present: Any, array: Any) -> Any:
     """`array` on the devices on which `present`, an array of the same shape, lies."""
+    # Elsewhere `assign` copies into the place of the variable.
     if keras.backend.backend() != "jax" or array.sharding.is_equivalent_to(present.sharding, array.ndim):
         return array
     import jax

@@ -47,6 +47,7 @@ def recorded(function: object, kind: str, arguments: Iterable[tuple[Shape, str]]
     Raises:
         NotRecordableError: It needs more than the functions that it calls.
     """
+    # Each shape once: a layer may have many weights of one.
     cases = [_case(function, shape, dtype) for shape, dtype in dict.fromkeys(arguments)]
     if not cases:
         raise NotRecordableError("kerasfx does not see what it is called with")
@@ -75,11 +76,13 @@ def _body(function: object, shape: Shape, dtype: str, hints: dict[str, Any] | No
     except Exception as error:  # whatever the code of the user raises
         raise NotRecordableError(" ".join(str(error).split())) from error
     finally:
+        # It may have kept what it was called with, a tensor of the trace.
         if attributes:
             vars(function).clear()
             vars(function).update(attributes)
     if graph.parameters or any(node.function is None for node in graph.nodes):
         raise NotRecordableError("it reads variables, draws, or asks about sizes that are free")
+    # As a body has them: arguments, and nothing captured.
     graph.inputs = ((graph.inputs,), ())
     if not any(values_in(graph.outputs)):
         raise NotRecordableError("its result does not depend on what it is called with")

@@ -39,6 +39,7 @@ def steps_between(known: Correspondence) -> list[Step]:
     """
     steps = [_between_variables(v, w) for v, w in known.variables]
     steps += [step for x, y in known.layers for step in _between_layers(x, y)]
+    # A layer whose LoRA deltas are merged has more variables than its partner.
     pairs = [(v, w) for step in steps for v, w in zip(step.sources, step.targets, strict=False)]
     taken_home: TakenHome = {id(w): (v, partial(to_numpy, v)) for v, w in pairs}
     steps += [_computed_again(weight) for weight in known.computed]
@@ -47,6 +48,7 @@ def steps_between(known: Correspondence) -> list[Step]:
 
 def _computed_again(weight: ComputedWeight) -> Step:
     """Compute a weight of the prepared model from those of the original."""
+    # Now, and not in the step: what cannot be computed is found before anything is written.
     array = weight.value(to_numpy)
     return Step(
         lambda: assign_array(weight.variable, array),
@@ -77,7 +79,9 @@ def _taken_back(weight: ComputedWeight, taken_home: TakenHome) -> Step:
             "train the original, or the model that is prepared without this pass",
         ) from error
     for variable, array in found:
+        # Bound by a default: the name goes on to the next pair.
         other, known = taken_home.setdefault(id(variable), (weight.variable, lambda array=array: array))
+        # To the bit, so that NaN is itself.
         if known().tobytes() != array.tobytes():
             raise _mismatch(
                 f"'{variable.path}' would be given other values by '{other.path}' than by "
@@ -105,6 +109,7 @@ def _between_variables(source: keras.Variable, target: keras.Variable) -> Step:
 def _between_layers(source: keras.layers.Layer, target: keras.layers.Layer) -> Iterator[Step]:
     """The steps for two layers that the same code made, and for the layers inside them."""
     ours, theirs = internals.own_state(source), internals.own_state(target)
+    # Quantizing and LoRA add variables, or change their meaning under the same names.
     if _names(ours) == _names(theirs) and _is_quantized(source) == _is_quantized(target):
         yield from map(_between_variables, ours, theirs)
     else:

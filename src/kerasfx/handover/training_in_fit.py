@@ -38,6 +38,7 @@ SHOWN = 3
 
 def not_trained_by_fit(graph: Graph) -> list[Node]:
     """The nodes that act in training, and that `fit` of the original leaves in inference."""
+    # There `fit` runs `Layer.__call__`, whose context tells every layer below.
     if graph.takes_training and keras.backend.backend() != "jax":
         return []
     return [node for node in graph.nodes if node.training.from_context and _acts(node)]
@@ -155,8 +156,10 @@ def _trains_by_default(node: Node) -> bool:
 def _acts_itself(layer: keras.layers.Layer) -> bool:
     if not internals.takes_training(layer):
         return False
+    # Nobody knows what code of the user's does with it.
     if builtin_class(type(layer)) is None:
         return True
     rates = [vars(layer)[name] for name in RATES if isinstance(vars(layer).get(name), (int, float))]
+    # A Dropout of rate 0 has a generator and draws nothing.
     draws = bool(internals.seeds(layer)) and (not rates or any(rates))
     return draws or bool(internals.state_but_seeds(layer))

@@ -72,6 +72,7 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
         try:
             if _said(each, each(graph)):
                 changed.append(name_of(each))
+            # Within the `try`: a graph that is broken is the fault of the pass as well.
             graph.check()
         except Exception as error:
             error.add_note(f"  pass:  {name_of(each)} ({place_of(each)}), on the graph of '{graph.name}'")
@@ -98,6 +99,7 @@ def rewrite(graph: Graph, pattern: Pattern, build: Callable[[Graph, Match], Node
         if new is not None:
             place.replace(found.root, new)
             changed = True
+            # From the outside in: what is removed frees what it took.
             for node in found.nodes[1:]:
                 if not any(v.users or v.is_output for v in node.results):
                     place.remove(node)

@@ -41,6 +41,7 @@ def _order_draws(graph: Graph) -> bool:
     changed = False
     for before, after in pairwise(n for n in graph.nodes if n.function and draws(n.function)):
         if not _needs(after, before):
+            # One result stands for the call.
             graph.set_after(after, before.results[:1])
             changed = True
     return changed
@@ -60,6 +61,7 @@ def _needs(after: Node, before: Node) -> bool:
 
 
 def _order(graph: Graph, before: Node, after: Node) -> None:
+    # Any of its tensors: all of them have to be there before it is called.
     first = next(iter(values_in((after.args, after.kwargs))))
     node = Node(
         f"{after.name}_in_order",

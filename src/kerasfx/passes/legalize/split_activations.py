@@ -43,6 +43,7 @@ def split_activations(graph: Graph, names: Iterable[str] = tuple(FUNCTIONS)) -> 
     if unknown:
         hint = f"take of: {', '.join(FUNCTIONS)}"
         raise PassError(describe(f"{unknown} are not functions of keras.ops alone.", hint=hint))
+    # Found before any is split: what replaces them is new.
     nodes = [node for node in graph.nodes if _activation_last(node) in wanted]
     for node in nodes:
         _split(graph, node, str(_activation_last(node)))

@@ -105,6 +105,7 @@ def tie_to_outputs(graph: Graph) -> bool:
     output = next(iter(values_in(graph.outputs)), None)
     if changes is None or output is None:
         return False
+    # So that they are tied once, whoever runs the pass again.
     del graph.meta[StateChanges]
     tied = output
     for making in _nodes(graph, changes):
@@ -145,6 +146,7 @@ def _adding(losses: list[AddedLoss], training: Training, x: Value) -> Node:
 def _by_training(losses: tuple[AddedLoss, ...]) -> dict[Training, list[AddedLoss]]:
     """The losses, by which `training` says whether they are added; those of both modes go with any."""
     rules = dict.fromkeys(x.training for x in losses if x.when is not None)
+    # A call that adds losses of one mode can add those of both, so one layer less is needed.
     first = next(iter(rules), FOLLOWS)
     found: dict[Training, list[AddedLoss]] = {}
     for x in losses:

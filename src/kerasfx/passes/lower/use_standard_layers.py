@@ -96,6 +96,7 @@ def _concatenate(node: Node) -> Replacement | None:
     if not all(isinstance(x, Value) for x in tensors) or not isinstance(axis, int):
         return None
     first, *others = tensors
+    # A layer expects the batch first, and leaves it alone.
     if not _has_batch(first) or axis % len(first.shape) == 0:
         return None
     if any(not _agree_but(first, x, axis % len(first.shape)) for x in others):
