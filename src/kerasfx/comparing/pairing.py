@@ -144,7 +144,7 @@ def _layer_key(layer: keras.Layer) -> Hashable:
 
 
 def pair_by_structure(ours: Sequence[keras.Variable], theirs: Sequence[keras.Variable]) -> list[Pair]:
-    """Pairs variables of equal shape and dtype: by path, by value, by end of path, by position.
+    """Pairs variables of equal shape and dtype: by path, value, end of path, name, position.
 
     Each step pairs what is unique on both sides and leaves the rest to the next. A wrong guess does
     no harm: the perturbed outputs of wrongly paired models differ.

@@ -1,4 +1,4 @@
-"""The one place that touches private Keras API; every other module imports it from here.
+"""Private Keras API that several rooms need; what serves one purpose has a file of its own beside this one.
 
 | private name | relied on for | since |
 |---|---|---|

@@ -3,8 +3,8 @@
 `kerasfx` returns a plain Keras Functional model wherever it can. This subclass, which bears the same
 class name, is used for chains too deep for Keras's recursive graph walk, for outputs that hold None, for
 layers called with a fixed `training` (Keras's class overrides it with that of the model), where `fit` does
-not tell every layer of the original that it trains (`kerasfx.fit`), for both sides of an `if training:`, of
-which it runs one, for models of one mode alone, and for several calls that add losses.
+not tell every layer of the original that it trains (`handover/training_in_fit.py`), for both sides of an
+`if training:`, of which it runs one, for models of one mode alone, and for several calls that add losses.
 
 On JAX `fit` runs the `call` of a model outside of a call context. There each layer that Keras's class
 calls begins by clearing the losses that it knows: the one of its own call before, if it is called twice,
