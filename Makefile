@@ -69,7 +69,7 @@ help:
 	@echo "make test-pythons  the quick part on $(PYTHONS)"
 	@echo "make faults  plants faults in a copy of the package and asks whether the tests notice"
 	@echo "make lint    ruff check, ruff format --check, pyright"
-	@echo "make bench   measures time and memory of prepare_model as models grow"
+	@echo "make bench   measures prepare_model as models grow, the graph, and the source itself"
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
@@ -79,6 +79,8 @@ demo: $(newest)/ready
 
 bench: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/scaling.py
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/graph.py
+	@$(newest)/bin/python benchmarks/house.py
 
 zoo: $(zoo)/ready
 	@XLA_FLAGS="$(test-xla-flags)" $(zoo)/bin/python -m benchmarks.zoo \
