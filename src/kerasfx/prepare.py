@@ -260,7 +260,8 @@ def _verify(
     # All of them while it is compared; the record keeps copies of small ones alone.
     kept, record.examples = record.examples, origin.call.examples()
     try:
-        comparison = quick_compare(original, prepared, modes=asked, thorough=thorough)
+        is_bare = origin.none_test is not None
+        comparison = quick_compare(original, prepared, modes=asked, thorough=thorough, bare=is_bare)
     # The oracle found no inputs that the original accepts.
     except ValueError as error:
         return [_unverified(original, str(error))]
@@ -269,21 +270,26 @@ def _verify(
     findings = [_unverified(original, NOTHING_FINITE)] if NOTHING_FINITE in comparison.notes else []
     findings += [Finding("warning", "", note) for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
     if not comparison:
-        raise NotEquivalentError(_differs(original, comparison, changed), comparison)
+        raise NotEquivalentError(_differs(origin, comparison, changed), comparison)
     return findings
 
 
-def _differs(original: keras.layers.Layer, comparison: Comparison, changed: Sequence[str]) -> str:
+def _differs(origin: Origin, comparison: Comparison, changed: Sequence[str]) -> str:
     """What to tell of a result that differs: it is our fault, or that of passes that changed the graph."""
     hint = "please report this; meanwhile keep the layer that is named whole (leaves=[...])"
     why = ""
+    if origin.none_test and [c.name for c in comparison.checks if not c.passed] == ["bare call"]:
+        why = (
+            f"{origin.none_test.in_full} runs in a bare call alone, which the graph does not tell from others"
+        )
+        hint = "write the default into the signature: `def call(self, x, training=True)`"
     if changed:
         why = f"these passes changed the graph: {', '.join(changed)}"
         hint = "mend them, or leave them out one by one to see which it is"
         if not any(c.name in IN_INFERENCE and not c.passed for c in comparison.checks):
             hint += '; verify="inference" if they are meant to be right in inference only'
     return describe(
-        f"The model prepared from '{original.name}' differs from it and is not returned.\n{comparison}",
+        f"The model prepared from '{origin.model.name}' differs from it and is not returned.\n{comparison}",
         where=comparison.first_difference or "",
         why=why,
         hint=hint,

@@ -15,7 +15,7 @@ from kerasfx.comparing.pairing import Pair, Pairing, pairing_of
 from kerasfx.comparing.result import Check, Comparison
 from kerasfx.comparing.run import Call
 from kerasfx.comparing.subjects import ALL_MODES, QUICK, Options, require_built, require_modes
-from kerasfx.runtime.modes import INFERENCE
+from kerasfx.runtime.modes import INFERENCE, TRAINING
 
 __all__ = [
     "Check",
@@ -82,7 +82,15 @@ def compare(
             accepts; or `modes` names no mode.
     """
     require_modes(modes)
-    options = Options(batch_sizes, samples, tuple(modes), gradients=gradients, seed=seed, tolerance=tolerance)
+    options = Options(
+        batch_sizes,
+        samples,
+        tuple(modes),
+        trains_bare=TRAINING in modes,
+        gradients=gradients,
+        seed=seed,
+        tolerance=tolerance,
+    )
     require_built(a=a, b=b)
     pairing = pairing_of(a, b, variables, call_a)
     return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)
@@ -98,18 +106,21 @@ def verify(
     call_a: Call | None = None,
     modes: Sequence[str] = (INFERENCE,),
     thorough: bool = False,
+    bare: bool = False,
     seed: int = 0,
     tolerance: float | None = None,
 ) -> Comparison:
     """The quick part of `compare`: variables, outputs, perturbed outputs, losses, masks; asked for, training.
 
-    Each model runs twice on one batch, or as in `compare` if it is to be `thorough`. That the original raises
+    Each model runs twice on one batch, or as in `compare` if it is to be `thorough`. Both are called without
+    `training` as well if a layer trains by default, or if it is asked for (`bare`). That the original raises
     in training mode, and the other does not, is a note and no difference. Arguments, result and errors are
     those of `compare`.
     """
     require_modes(modes)
-    known = replace(Options(), training_may_raise=True) if thorough else QUICK
-    options = replace(known, modes=tuple(modes), seed=seed, tolerance=tolerance)
+    trains_bare = not thorough or TRAINING in modes
+    known = replace(Options(), training_may_raise=True) if thorough else replace(QUICK, bare=bare)
+    options = replace(known, modes=tuple(modes), trains_bare=trains_bare, seed=seed, tolerance=tolerance)
     require_built(a=a, b=b)
     pairing = pairing_of(a, b, variables, call_a)
     return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)

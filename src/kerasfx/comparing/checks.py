@@ -221,8 +221,7 @@ def _bare_checks(subjects: Subjects, sample: Sample, options: Options) -> list[C
     states = subjects.alike(subjects.own_states()[0])
     are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
     outcomes: dict[str, Outcome] = {}
-    # Who asks about inference alone does not ask about a bare call that trains; the quick comparison does.
-    if options.training or not (may_train and options.bare):
+    if options.trains_bare or not may_train:
         outcomes["model(x)"] = subjects.outcome(sample, states, training=None)
     if are_models:
         outcomes[IN_PREDICT] = subjects.outcome(sample, states, training=False, in_fit=True)

@@ -35,6 +35,8 @@ from kerasfx.comparing.run import (
 from kerasfx.errors import SizeGuardError, first_line
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.keras_api.internals import all_layers
+from kerasfx.runtime.functional import Functional
+from kerasfx.runtime.layers import CheckSizes, RefuseInference
 from kerasfx.runtime.modes import BOTH, INFERENCE, TRAINING
 
 ORIGINAL_RAISES = (
@@ -60,13 +62,19 @@ ALL_MODES = (INFERENCE, TRAINING)
 
 @dataclass(frozen=True)
 class Options:
-    """How much is compared; see `kerasfx.compare`."""
+    """How much is compared; see `kerasfx.compare`.
+
+    Attributes:
+        bare: Whether calls without `training` are asked about, where no layer trains in one.
+        trains_bare: Whether they are asked about where a layer does, which is a question about training.
+    """
 
     batch_sizes: Sequence[int] = (2, 3)
     samples: int = 2
     modes: tuple[str, ...] = ALL_MODES
     fit: bool = True
     bare: bool = True
+    trains_bare: bool = True
     gradients: bool = True
     training_may_raise: bool = False
     seed: int = 0
@@ -124,12 +132,12 @@ class Subjects:
     @property
     def mode(self) -> str:
         """The mode for which the prepared model was made alone, or "both"."""
-        return (getattr(self.b, "_settings", None) or {}).get("mode") or BOTH
+        return self.b.kerasfx_mode if isinstance(self.b, Functional) else BOTH
 
     @functools.cached_property
     def usual(self) -> bool:
         """The `training` of calls that are not about training: of a model that refuses inference, True."""
-        refuses = any(type(layer).__name__ == "RefuseInference" for layer in self.b.layers)
+        refuses = any(isinstance(layer, RefuseInference) for layer in all_layers(self.b))
         return self.mode == TRAINING or refuses or self.is_for_training
 
     def own_states(self) -> tuple[State, State]:
@@ -241,7 +249,7 @@ def _run_a(subjects: Subjects, sample: Sample, state: State) -> Run:
 
 def _as_guarded(subjects: Subjects, sample: Sample, found: Run) -> Run:
     """`found`, or the refusal of a prepared model that was made for other sizes."""
-    if not any(type(layer).__name__ == "CheckSizes" for layer in subjects.b.layers):
+    if not any(isinstance(layer, CheckSizes) for layer in all_layers(subjects.b)):
         return found
     theirs = attempt(subjects.b, sample.inputs, subjects.own_states()[1], training=subjects.usual)
     return theirs if isinstance(theirs.error, SizeGuardError) else found

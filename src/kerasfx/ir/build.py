@@ -163,7 +163,7 @@ def give_masks(node: Node, masks: Sequence[Value | MadeMask | None], like: Node 
 
 def _same_made_mask(node: Node, like: Node | None, mask: Value | None) -> Value:
     """The mask that `like` makes, if `node` calls a layer of the same class."""
-    is_same = node.spec and like and _kind(like) == node.spec.class_name.rpartition(".")[2]
+    is_same = node.spec and like and _kind(like) == _kind(node)
     if is_same and mask is not None:
         return mask
     raise GraphError(
@@ -176,7 +176,9 @@ def _same_made_mask(node: Node, like: Node | None, mask: Value | None) -> Value:
 
 
 def _kind(node: Node) -> str:
-    return type(node.layer).__name__ if node.layer else node.spec.class_name if node.spec else ""
+    if node.layer:
+        return type(node.layer).__name__
+    return node.spec.class_name.rpartition(".")[2] if node.spec else ""
 
 
 def target_of(target: Target | str, config: dict[str, Any]) -> tuple[Target | str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -166,7 +166,7 @@ class Graph(Program):
         self,
         target: Target | str,
         *args: object,
-        weights: Mapping[str, Operand] | None = None,
+        weights: Mapping[str, Operand] | object = None,
         like: Node | None = None,
         wish: str = "",
         **config: object,
@@ -182,7 +182,7 @@ class Graph(Program):
             target: Public name of a layer or of a function, or a target such as a `LayerSpec`.
             *args: What it is called with, Values in the places of tensors.
             weights: For a layer, where each of its weights comes from, by name: a Value of a weight, an
-                expression over weights, or an array.
+                expression over weights, or an array. For a function an argument like others.
             like: The node that it is made to replace. It gives name, path, source line and dtype, the
                 masks that its arguments carried, and free sizes that agree with those of the results.
             wish: Its name, if it is free.
@@ -193,7 +193,11 @@ class Graph(Program):
         """
         with self._nothing_added_if_refused():
             found, kwargs = build.target_of(target, config)
-            given = {name: self.computed(x, name.rpartition("/")[2]) for name, x in (weights or {}).items()}
+            if weights is not None and isinstance(found, str):
+                # Of a function, such as `average`, it is an argument like others.
+                weights, kwargs = None, {**kwargs, "weights": weights}
+            named = cast(Mapping[str, Operand], weights or {})
+            given = {name: self.computed(x, name.rpartition("/")[2]) for name, x in named.items()}
             arguments, kwargs = map_leaves(self._argument, (args, kwargs))
             node = Node("", found, arguments, kwargs, weights=given)
             if like is not None:

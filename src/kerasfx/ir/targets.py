@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from kerasfx.ir.structure import shown
@@ -205,7 +206,9 @@ def _depth_in_common(paths: list[list[str]]) -> int:
 
 def _unlike(names: Iterator[str]) -> Iterator[str]:
     """Names of which no two are alike: a custom layer may call two of its weights the same."""
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     for name in names:
-        seen[name] = seen.get(name, -1) + 1
-        yield f"{name}_{seen[name]}" if seen[name] else name
+        numbered = (f"{name}_{i}" for i in count(1))
+        unlike = next(x for x in chain([name], numbered) if x not in taken)
+        taken.add(unlike)
+        yield unlike

@@ -485,7 +485,7 @@ def transpose(x: Operand, axes: Sequence[int] | None = None) -> Expression:
     """
     operand = weight(x)
     rank = len(operand.shape)
-    order = tuple(range(rank))[::-1] if axes is None else tuple(a % rank for a in axes)
+    order = tuple(range(rank))[::-1] if axes is None else tuple(a + rank if a < 0 else a for a in axes)
     if sorted(order) != list(range(rank)):
         raise GraphError(describe(f"{operand} has shape {operand.shape} and cannot be transposed by {axes}."))
     return Transposed(tuple(operand.shape[a] for a in order), operand.dtype, operand, order)
@@ -516,7 +516,10 @@ def stack(xs: Sequence[Operand], axis: int = 0) -> Expression:
         GraphError: Their shapes or dtypes differ.
     """
     operands = list(map(weight, xs))
-    at = axis % (len(operands[0].shape) + 1)
+    rank = len(operands[0].shape) + 1 if operands else 0
+    if not -rank <= axis < rank:
+        raise GraphError(describe(f"{len(operands)} weights cannot be stacked along a new axis {axis}."))
+    at = axis % rank
     return concatenate([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in operands], at)
 
 

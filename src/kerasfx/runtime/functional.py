@@ -93,9 +93,10 @@ class Functional(OpenFunctional):
         _require_settings({**given, **rules}, len(self.outputs))
         # `keras.models.clone_model` hands over inputs, outputs and name alone.
         given = given or getattr(self.outputs[0], "kerasfx_settings", {})
-        self._settings = {**self.SETTINGS, **given}
+        # Named so that no attribute of the user's class, which the result may get, has the same name.
+        self._kerasfx_settings = {**self.SETTINGS, **given}
         modes.write(internals.nodes_of(self), rules)
-        if not self._settings["takes_training"]:
+        if not self._kerasfx_settings["takes_training"]:
             internals.take_no_training(self)
 
     def call(self, inputs: object, training: object = None, mask: object = None, **kwargs: object) -> Any:
@@ -107,7 +108,7 @@ class Functional(OpenFunctional):
         found = internals.training_of_context()
         # `fit` asks for shapes in a mode of its own choice, before it trains in the right one.
         for said in (training, found) if not internals.is_for_shapes_alone() else ():
-            modes.require(self._settings["mode"], said, self.name)
+            modes.require(self._kerasfx_settings["mode"], said, self.name)
         is_outside = not internals.is_in_call_context()
         # The calls below get contexts, in which no layer clears the losses of an earlier step.
         if is_outside:
@@ -123,7 +124,7 @@ class Functional(OpenFunctional):
         return self._arranged(super().compute_output_spec(inputs))
 
     def through_graph(self, inputs: object, operation_fn: CallFunction, call_fn: CallFunction | None) -> Any:
-        if not hasattr(self, "_settings"):  # while it is made, Keras looks whether all is connected
+        if not hasattr(self, "_kerasfx_settings"):  # while it is made, Keras looks whether all is connected
             return super().through_graph(inputs, operation_fn, call_fn)
 
         def run(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -135,7 +136,7 @@ class Functional(OpenFunctional):
         outputs = self._walk(keras.tree.flatten(inputs), internals.nodes_of(self), run)
         for tensor in keras.tree.flatten(outputs):
             if isinstance(tensor, keras.KerasTensor):
-                tensor.kerasfx_settings = dict(self._settings)  # pyright: ignore[reportAttributeAccessIssue]
+                tensor.kerasfx_settings = dict(self._kerasfx_settings)  # pyright: ignore[reportAttributeAccessIssue]
         return outputs
 
     def _walk(self, flat: list[Any], nodes: Iterable[Any], run: Callable[..., Any]) -> Any:
@@ -148,8 +149,13 @@ class Functional(OpenFunctional):
         outputs = [known[id(x)] for x in self.outputs]
         return self.packed(outputs)
 
+    @property
+    def kerasfx_mode(self) -> str:
+        """The one mode for which the model was made, or "both"."""
+        return self._kerasfx_settings["mode"] or modes.BOTH
+
     def _arranged(self, outputs: object) -> Any:
-        template = self._settings["template"]
+        template = self._kerasfx_settings["template"]
         if template is None:
             return outputs
         flat = keras.tree.flatten(outputs)
@@ -158,7 +164,7 @@ class Functional(OpenFunctional):
     def get_config(self) -> dict[str, Any]:
         # The tensors hold the only record of them.
         rules = modes.read(internals.nodes_of(self))
-        return {**super().get_config(), **self._settings, **({"training": rules} if rules else {})}
+        return {**super().get_config(), **self._kerasfx_settings, **({"training": rules} if rules else {})}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:

@@ -64,6 +64,7 @@ def _result(session: Session, spec: CallSpec) -> Traced:
         session.opened,
         session.paths,
         branches_on_training=bool(session.decisions.asked),
+        none_test=session.decisions.none_test,
         calls_of_model=tuple(session.calls_of_model),
         adding_losses=frozenset(session.adding_losses),
     )

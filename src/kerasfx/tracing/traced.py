@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 
 from kerasfx.inputs import CallSpec
-from kerasfx.ir import Graph
+from kerasfx.ir import Graph, SourceLine
 from kerasfx.reporting import Finding
 from kerasfx.tracing.layers.frames import ModelCall
 from kerasfx.tracing.where import Paths
@@ -27,6 +27,7 @@ class Origin:
         opened: Path -> class name of each layer whose `call` was traced through.
         paths: The paths of its layers and variables.
         branches_on_training: Whether Python code asked for the mode, so that two traces became one graph.
+        none_test: A line of code that asks whether `training` is None, which tells a bare call from others.
         calls_of_model: The calls of layers that `call` of the model makes itself.
         adding_losses: The ids of those that add a loss.
     """
@@ -37,6 +38,7 @@ class Origin:
     opened: dict[str, str]
     paths: Paths
     branches_on_training: bool
+    none_test: SourceLine | None
     calls_of_model: tuple[ModelCall, ...]
     adding_losses: frozenset[int]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import keras
 
-from kerasfx.ir import Training
+from kerasfx.ir import SourceLine, Training
 from kerasfx.tracing.control.training_flag import TrainingFlag
 
 
@@ -22,6 +22,7 @@ class Decisions:
         asked: The rules of the flags whose truth was asked.
         answer: The mode that is traced at present, while a layer is traced for one after the other.
         forked_layer: The layer that is traced so, if any.
+        none_test: A line that asks whether `training` is None, as it is in a bare call alone.
     """
 
     def __init__(self, training: TrainingFlag | bool):
@@ -29,6 +30,7 @@ class Decisions:
         self.asked: set[Training] = set()
         self.answer: bool | None = None
         self.forked_layer: keras.Layer | None = None
+        self.none_test: SourceLine | None = None
 
     @contextmanager
     def forking(self, layer: keras.Layer) -> Iterator[None]:

@@ -219,7 +219,12 @@ def fit(a: Value | None, b: Value | None) -> bool:
         return True
     if a is None or b is None:
         return False
-    return a.dtype == b.dtype and list(map(hint, a.shape)) == list(map(hint, b.shape))
+    return a.dtype == b.dtype and _examples(a) == _examples(b)
+
+
+def _examples(value: Value) -> list[tuple[int | float, ...]]:
+    """Both example sizes of each axis: a free size may be like a known one for the first."""
+    return [(hint(d, 0), hint(d, 1)) for d in value.shape]
 
 
 def _rename(node: Node, same: dict[Value, Value]) -> None:

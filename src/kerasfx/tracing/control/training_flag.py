@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
+import numpy as np
+
 from kerasfx.errors import TrainingBranchError, describe
 from kerasfx.ir import Training
 from kerasfx.tracing.recorder import Recorder
@@ -86,7 +88,9 @@ class TrainingFlag:
         )
 
     def __eq__(self, other: object) -> bool:
-        return bool(self) == other if isinstance(other, bool) else self is other
+        # `training == 1` asks for the mode as `training == True` does.
+        is_number = isinstance(other, (bool, int, float, np.bool_, np.number))
+        return bool(bool(self) == other) if is_number else self is other
 
     def __hash__(self) -> int:
         return id(self)

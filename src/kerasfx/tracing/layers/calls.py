@@ -29,7 +29,11 @@ from kerasfx.tracing import inference
 from kerasfx.tracing.control.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
 from kerasfx.tracing.control.training_flag import TrainingFlag, is_flag
 from kerasfx.tracing.layers.frames import Frame, ModelCall
-from kerasfx.tracing.layers.reading import identity_test_of_training, values_branched_on
+from kerasfx.tracing.layers.reading import (
+    identity_test_of_training,
+    none_test_of_training,
+    values_branched_on,
+)
 from kerasfx.tracing.layers.whole import record_whole, regularized
 from kerasfx.tracing.native import memory
 from kerasfx.tracing.native.calls import following_attributes
@@ -218,6 +222,7 @@ def _require_readable(session: Session, frame: Frame) -> None:
     Raises:
         UnsupportedOperationError: It asks `training is True`.
     """
+    session.decisions.none_test = session.decisions.none_test or none_test_of_training(type(frame.layer))
     line = identity_test_of_training(type(frame.layer))
     if line is not None:
         raise UnsupportedOperationError(

@@ -55,6 +55,7 @@ class _Source:
 
     readings: tuple[Reading, ...]
     identity_test: SourceLine | None
+    none_test: SourceLine | None
 
 
 # By class, which it does not keep alive.
@@ -90,17 +91,29 @@ def identity_test_of_training(cls: type) -> SourceLine | None:
     return _source(cls).identity_test
 
 
+def none_test_of_training(cls: type) -> SourceLine | None:
+    """The line where the `call` of `cls` asks `training is None`; None if there is none.
+
+    What stands for `training` while tracing is never None: the code that runs in a bare call alone is not seen.
+    """
+    return _source(cls).none_test
+
+
 def _source(cls: type) -> _Source:
     if cls not in _sources:
         functions = list(_functions(cls))
-        _sources[cls] = _Source(_readings(functions), _identity_test(functions))
+        _sources[cls] = _Source(
+            _readings(functions), _test_of(functions, _is_identity_test), _test_of(functions, _is_none_test)
+        )
     return _sources[cls]
 
 
-def _identity_test(functions: list[tuple[Function, ast.AST]]) -> SourceLine | None:
+def _test_of(
+    functions: list[tuple[Function, ast.AST]], is_meant: Callable[[ast.Compare], bool]
+) -> SourceLine | None:
     for function, tree in functions:
         for node in ast.walk(tree):
-            if isinstance(node, ast.Compare) and _is_identity_test(node):
+            if isinstance(node, ast.Compare) and is_meant(node):
                 return _line(function, node)
     return None
 
@@ -108,8 +121,16 @@ def _identity_test(functions: list[tuple[Function, ast.AST]]) -> SourceLine | No
 def _is_identity_test(node: ast.Compare) -> bool:
     sides = [node.left, *node.comparators]
     asks = any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops)
-    about_training = any(isinstance(x, ast.Name) and x.id == "training" for x in sides)
-    return asks and about_training and any(isinstance(getattr(x, "value", None), bool) for x in sides)
+    return asks and _names_training(sides) and any(isinstance(getattr(x, "value", None), bool) for x in sides)
+
+
+def _is_none_test(node: ast.Compare) -> bool:
+    sides = [node.left, *node.comparators]
+    return _names_training(sides) and any(isinstance(x, ast.Constant) and x.value is None for x in sides)
+
+
+def _names_training(sides: list[ast.expr]) -> bool:
+    return any(isinstance(x, ast.Name) and x.id == "training" for x in sides)
 
 
 def _readings(functions: list[tuple[Function, ast.AST]]) -> tuple[Reading, ...]:

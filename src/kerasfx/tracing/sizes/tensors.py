@@ -36,6 +36,10 @@ RANGES = ("keras.ops.arange", "tf.range", "jax.numpy.arange", "torch.arange")
 """Functions whose result has the dtype of the tensors that they are given as limits."""
 
 
+WIDE = ("int32", "int64", "uint32", "uint64")
+"""Integers that hold every size; a narrower one wraps around, and then is no size."""
+
+
 def sizes_again(sizes: Held, name: str, args: Args, kwargs: Kwargs) -> tuple[Any, Any]:
     """The arguments of a function, where it wants sizes with those that the tensors given hold."""
     held = [x for x in leaves_of((args, kwargs)) if _held(sizes, x) is not None]
@@ -70,7 +74,7 @@ def note_sizes(sizes: Held, node: Node) -> None:
     """Remember what the result of `node` holds, if that is a number of sizes."""
     result = node.outputs
     rule = RULES.get(node.function or "")
-    if rule is None or not isinstance(result, Value) or "int" not in result.dtype or len(result.shape) > 1:
+    if rule is None or not isinstance(result, Value) or result.dtype not in WIDE or len(result.shape) > 1:
         return
     try:
         args, kwargs = map_leaves(lambda x: _as_array(sizes, x), (node.args, node.kwargs))

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from kerasfx.errors import UnsupportedOperationError, describe
+from kerasfx.ir import leaves_of
 from kerasfx.tracing.bindings import Bindings, is_library
 from kerasfx.tracing.recorder import Args, Function, Kwargs, Recorder
 from kerasfx.tracing.where import called_by_user, source_line
@@ -79,7 +80,8 @@ def refusing_draws(session: Recorder, layer: keras.Layer) -> Iterator[None]:
     Raises:
         UnsupportedOperationError: It did.
     """
-    held = [*vars(layer).values(), *_globals_of(layer).values()]
+    # Also in the lists and dicts that a layer holds.
+    held = [*leaves_of(list(vars(layer).values())), *_globals_of(layer).values()]
     before = [(g, _state_of(g)) for g in held if isinstance(g, _GENERATORS)]
     yield
     if any(_state_of(g) != state for g, state in before):
