@@ -385,6 +385,8 @@ UNTRIED = {
     "mend them, or leave them out one by one to see which it is": FOR_PASSES,
     "leave the weight to functions, whose weights keep theirs": FOR_PASSES,
     'weights="copy", or leave out the pass that computes it': FOR_PASSES,
+    "write the default into the signature: `def call(self, x, training=True)`": "is what other models "
+    "of tests/test_bare_calls.py do",
     'weights="copy", or leave the weight to functions': FOR_PASSES,
     "copy before such changes": FOR_PASSES,
     "put it into the `call` of a keras.layers.Layer": "is followed in tests/test_errors.py",

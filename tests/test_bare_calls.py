@@ -8,6 +8,7 @@ from keras import layers
 
 import kerasfx
 from kerasfx.comparing import verify
+from kerasfx.errors import NotEquivalentError
 
 pytestmark = pytest.mark.every_run
 
@@ -247,3 +248,31 @@ def test_python_that_asks_what_a_layer_before_was_told():
     prepared = kerasfx.prepare_model(model, x)
     told = [f for f in kerasfx.report(prepared).of_kind("warning") if "was told" in f.what]
     assert [f.path for f in told] == (["block"] if keras.backend.backend() == "jax" else [])
+
+
+class DefaultInTheCode(keras.Model):
+    def __init__(self, default):
+        super().__init__(name="default_in_the_code")
+        self.default = default
+        self.dropout = layers.Dropout(0.5, seed=1)
+        self.head = layers.Dense(2)
+
+    def call(self, x, training=None):
+        if training is None:
+            training = self.default
+        return self.head(self.dropout(x, training=training))
+
+
+def test_code_that_only_a_bare_call_runs_is_asked_about():
+    model = DefaultInTheCode(True)
+    model(X)
+    with pytest.raises(NotEquivalentError) as caught:
+        kerasfx.prepare_model(model, X)
+    told = str(caught.value)
+    assert "NOT equivalent: bare call" in told
+    assert "in a bare call alone `training` is None" in told
+    assert "if training is None:" in told
+    assert "def call(self, x, training=True)" in told
+    harmless = DefaultInTheCode(False)
+    harmless(X)
+    assert kerasfx.compare(harmless, kerasfx.prepare_model(harmless, X))

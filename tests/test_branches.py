@@ -249,3 +249,17 @@ class TestRaised:
 def test_what_was_found_before_a_branch_stays_in_the_report():
     _, prepared = prepared_from(several)
     assert any("float32 is assumed" in f.what for f in kerasfx.report(prepared).of_kind("warning"))
+
+
+@pytest.mark.parametrize("said", [True, 1, 1.0, np.True_], ids=repr)
+def test_training_that_is_compared_with_a_number_is_asked(said):
+    class Asks(keras.Model):
+        def call(self, x, training=False):
+            return x * 3.0 if training == said else x
+
+    model = Asks()
+    model(X)
+    prepared = kerasfx.prepare_model(model, X)
+    for training in (False, True):
+        ours, theirs = (ops.convert_to_numpy(m(X, training=training)) for m in (model, prepared))
+        np.testing.assert_array_equal(ours, theirs)

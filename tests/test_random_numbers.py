@@ -27,6 +27,7 @@ class Drawing(layers.Layer):
         self.how = how
         self.generator = np.random.default_rng(0)
         self.python = random.Random(0)
+        self.several = {"of numpy": [np.random.default_rng(1)]}
 
     def call(self, x):
         return x * DRAWS[self.how](self)
@@ -38,6 +39,7 @@ class Drawing(layers.Layer):
 DRAWS = {
     "imported": lambda layer: uniform(0.0, 1.0),
     "unseeded": lambda layer: float(np.random.default_rng().random()),
+    "one of several": lambda layer: float(layer.several["of numpy"][0].random()),
     "of the module": lambda layer: float(GENERATOR.random()),
     "numpy": lambda layer: np.random.normal(size=(4,)).astype("float32"),
     "python": lambda layer: random.random(),

@@ -279,9 +279,7 @@ def _differs(origin: Origin, comparison: Comparison, changed: Sequence[str]) -> 
     hint = "please report this; meanwhile keep the layer that is named whole (leaves=[...])"
     why = ""
     if origin.none_test and [c.name for c in comparison.checks if not c.passed] == ["bare call"]:
-        why = (
-            f"{origin.none_test.in_full} runs in a bare call alone, which the graph does not tell from others"
-        )
+        why = f"in a bare call alone `training` is None: {origin.none_test.in_full}"
         hint = "write the default into the signature: `def call(self, x, training=True)`"
     if changed:
         why = f"these passes changed the graph: {', '.join(changed)}"

@@ -94,7 +94,7 @@ def identity_test_of_training(cls: type) -> SourceLine | None:
 def none_test_of_training(cls: type) -> SourceLine | None:
     """The line where the `call` of `cls` asks `training is None`; None if there is none.
 
-    What stands for `training` while tracing is never None: the code that runs in a bare call alone is not seen.
+    What stands for `training` while tracing is never None: code that runs in a bare call alone is not seen.
     """
     return _source(cls).none_test
 

@@ -36,8 +36,8 @@ RANGES = ("keras.ops.arange", "tf.range", "jax.numpy.arange", "torch.arange")
 """Functions whose result has the dtype of the tensors that they are given as limits."""
 
 
-WIDE = ("int32", "int64", "uint32", "uint64")
-"""Integers that hold every size; a narrower one wraps around, and then is no size."""
+WIDE = ("int16", "int32", "int64", "uint16", "uint32", "uint64")
+"""Integers that hold sizes; one of eight bits wraps around at 128 or 256, and then is no size."""
 
 
 def sizes_again(sizes: Held, name: str, args: Args, kwargs: Kwargs) -> tuple[Any, Any]:
