@@ -8,7 +8,7 @@
 | `Layer._set_mask_metadata` | `compute_mask` of the user's layers sees dimensions | 3.0 |
 | `traceback_utils.is_traceback_filtering_enabled` | exceptions of the user's code stay theirs | 3.0 |
 | `keras_tensor.any_symbolic_tensors(args, kwargs)` | ops on weights and dims take the symbolic path | 3.0 |
-| `Variable.value` and its operators, `_maybe_autocast` | a weight read while tracing is a tensor | 3.0 |
+| `Variable.value` and its operators | a weight read while tracing is a tensor | 3.0 |
 | `keras.src.backend.{core, numpy, random}` functions looked up at call time | direct backend calls | 3.0 |
 | `global_state` attributes `current_call_ctx`, `object_name_uids` | nothing is left behind | 3.0 |
 | `Layer._layers`, `_flatten_layers`, `_seed_generators` | walking the layers of a model | 3.0 |

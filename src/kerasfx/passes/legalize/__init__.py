@@ -1,1 +1,1 @@
-"""Passes without which a graph could not be emitted as it is."""
+"""Passes that make a graph one that Keras runs as the original, or that other passes can read."""
