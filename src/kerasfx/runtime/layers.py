@@ -286,7 +286,8 @@ class Constant(_Plain):
         super().__init__(**kwargs)
         safety.require_shape(shape)
         safety.require_dtype(constant_dtype)
-        safety.require(value is None or "$array" in value, "The value of a Constant is no array.")
+        is_array = isinstance(value, dict) and "$array" in value
+        safety.require(value is None or is_array, "The value of a Constant is no array.")
         safety.require_arguments(value)
         self.constant_shape = tuple(shape)
         self.constant_dtype = constant_dtype

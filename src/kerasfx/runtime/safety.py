@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import keras
@@ -334,6 +335,8 @@ def computed(op: str, args: list[Any]) -> Any:
         result = OPERATORS[op](*args)
     except OverflowError:
         raise refused("A size expression gives a number without bounds.") from None
+    except (ArithmeticError, ValueError) as error:  # by zero, or the whole part of what is no number
+        raise refused(f"A size expression gives no number: {error}.") from None
     require(type(result) in (int, float), "A size expression gives no number.")
     is_bounded = type(result) is float or result.bit_length() <= MAX_BITS
     require(is_bounded, "A size expression gives a number without bounds.")
@@ -390,7 +393,9 @@ def require_metric_arguments(arguments: object) -> None:
 def _require_no_words(x: object) -> None:
     if isinstance(x, dict):
         require("$body" not in x and "$torch" not in x, "A metric is updated with a function.")
-        values = [*x.get("$tuple", []), *(pair[1] for pair in x.get("$dict", []))]
+        # Arrays may be of strings, too.
+        lists = (x.get(key, []) for key in ("$tuple", "$slice", "$array", "$scalar"))
+        values = [*chain.from_iterable(lists), *(pair[1] for pair in x.get("$dict", []))]
     else:
         require(not isinstance(x, str), f"A metric is updated with {_shown(x)}.")
         values = x if isinstance(x, list) else []
