@@ -251,3 +251,40 @@ def test_a_layer_that_says_by_hand_that_it_has_no_weights_is_found_out(graph):
     graph.check()
     with pytest.raises(GraphError, match="it has kernel, bias; given are none"):
         kerasfx.emit(graph)
+
+
+LIKELY_MISTAKES = {
+    "no target of a call": lambda graph, x: graph.make(layers.ReLU, x),
+    "cannot be called with the node 'relu'": lambda graph, x: graph.make("keras.ops.tanh", x.node),
+    "like= takes the node": lambda graph, x: graph.make("keras.ops.tanh", x, like=x),
+    "weights= takes a dict": lambda graph, x: graph.make("keras.layers.Dense", x, units=3, weights=[x]),
+}
+
+
+@pytest.mark.parametrize(("said", "make"), LIKELY_MISTAKES.items(), ids=list(LIKELY_MISTAKES))
+def test_likely_mistakes_are_named(graph, said, make):
+    with pytest.raises(GraphError) as caught:
+        make(graph, of(graph, "relu").outputs)
+    assert said in str(caught.value)
+
+
+def test_a_variable_is_no_argument(graph, model):
+    for target in ("keras.ops.matmul", "keras.layers.Dot"):
+        with pytest.raises(GraphError, match="kernel is a variable"):
+            graph.make(target, of(graph, "relu").outputs, model.kernel)
+
+
+def test_the_name_of_a_layer_is_that_of_its_node(graph):
+    node = graph.make("keras.layers.ReLU", of(graph, "relu").outputs, name="mine")
+    assert node.name == "mine"
+    assert "name" not in node.spec.config
+
+
+def test_initializers_that_say_the_same_make_the_same_layer(graph):
+    x = of(graph, "relu").outputs
+
+    def dense(initializer):
+        return graph.make("keras.layers.Dense", x, units=3, kernel_initializer=initializer).target
+
+    assert dense(keras.initializers.Constant(1.0)) == dense(keras.initializers.Constant(1.0))
+    assert dense(keras.initializers.Constant(1.0)) != dense(keras.initializers.Constant(2.0))

@@ -104,6 +104,51 @@ class TestInsert:
         assert "'relu' is not in this graph" in message
 
 
+class TestWrongTypes:
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            lambda graph, node: graph.replace(node, node.outputs),
+            lambda graph, node: graph.replace_uses(node, node),
+            lambda graph, node: graph.remove(node.outputs),
+            lambda graph, node: graph.insert_before(node, node.outputs),
+            lambda graph, node: graph.insert_after(node.outputs, node),
+            lambda graph, node: graph.replace_output(node, node),
+            lambda graph, node: graph.weight_of(node.outputs, "kernel"),
+        ],
+    )
+    def test_a_node_is_not_its_value(self, edit):
+        graph = line("relu", "exp")
+        message = refused(graph, lambda: edit(graph, named(graph, "exp")))
+        assert "node.outputs is the value that a node gives" in message
+
+    def test_arguments_are_a_tuple_and_a_dict(self):
+        graph = line("relu", "exp")
+        node = named(graph, "exp")
+        assert "a tuple and a dict" in refused(graph, lambda: graph.set_arguments(node, graph.inputs, {}))
+
+
+def test_a_node_that_was_there_keeps_its_training():
+    graph = line("relu", "exp")
+    old = named(graph, "exp")
+    twin = graph.insert_before(old, call(graph, "exp", *old.args))
+    old.training, old.only_in = Training(fixed=True), (True, Training())
+    graph.replace(old, twin)
+    assert (twin.training, twin.only_in) == (Training(), None)
+
+
+def test_nodes_backwards_leave_out_what_was_removed():
+    graph = line("relu", "exp", "sin")
+    seen = []
+    for node in reversed(graph.nodes):
+        seen.append(node.name)
+        if node.name == "sin":
+            graph.outputs = graph.inputs
+            graph.remove(node)
+            graph.remove(named(graph, "exp"))
+    assert seen == ["sin", "relu"]
+
+
 class TestReplaceUses:
     def test_leaves_out_what_it_is_told_to(self):
         graph = line("relu", "exp", "sin")

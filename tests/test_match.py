@@ -248,3 +248,42 @@ def test_a_mistyped_function_or_argument_is_refused_at_once():
         op.gleu(any_())
     with pytest.raises(TypeError, match="aproximate"):
         op.gelu(any_(), aproximate=False)
+
+
+def test_division_in_python_is_divide():
+    assert found_in(op.divide(any_("x"), parameter("k")), lambda x, k, b: x / b)
+
+
+def test_a_question_for_values_does_not_fit_numbers():
+    pattern = op.add(any_("x", lambda x: len(x.shape) == 2), any_())
+    (found,) = found_in(pattern, lambda x, k, b: 1.0 + x)
+    assert found["x"].name == "x"
+
+
+def test_a_layer_whose_config_is_not_known_does_not_fit():
+    class Secret(keras.layers.Layer):
+        def get_config(self):
+            raise ValueError("secret")
+
+        def call(self, x):
+            return x
+
+    inputs = keras.Input((4,))
+    graph = kerasfx.trace(keras.Model(inputs, Secret()(inputs)), leaves=[Secret]).graph
+    pattern = layer(Secret, any_(), units=3)
+    assert not list(pattern.find(graph))
+    assert "secret" in pattern.why_not(graph.nodes[0])
+
+
+def test_a_layer_of_an_earlier_pass_is_found_by_its_defaults():
+    graph = graph_of(lambda x, k, b: ops.tanh(x))
+    node = graph.make("keras.layers.LayerNormalization", *graph.nodes[0].args)
+    assert layer(keras.layers.LayerNormalization, any_(), axis=any_(), scale=True).match(node)
+
+
+def test_the_mode_of_the_graph_is_no_mode_of_its_own():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
+    pattern = layer(keras.layers.BatchNormalization, any_("x"))
+    for mode in ("inference", "training"):
+        assert list(pattern.find(kerasfx.trace(model, mode=mode).graph)), mode

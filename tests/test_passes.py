@@ -8,6 +8,7 @@ from keras import ops
 import kerasfx
 from kerasfx import passes
 from kerasfx.errors import GraphError, NotEquivalentError, PassError
+from kerasfx.ir.weights import transpose
 
 
 class Net(keras.Model):
@@ -213,3 +214,100 @@ def test_other_modes_are_refused(net, modes):
     prepared = kerasfx.prepare_model(net, inputs())
     with pytest.raises(ValueError, match="modes must be"):
         kerasfx.compare(net, prepared, modes=modes)
+
+
+def test_equal_arrays_do_not_make_one_layer(net):
+    def adapters(graph):
+        for node in graph.nodes:
+            if node.calls_layer(keras.layers.Dense) or node.calls("keras.ops.tanh"):
+                weights = {"kernel": np.eye(4, dtype="float32")}
+                new = graph.make("keras.layers.Dense", node.outputs, units=4, use_bias=False, weights=weights)
+                graph.insert_after(node, new)
+                graph.replace_uses(node.outputs, new.outputs, except_=[new])
+        return True
+
+    prepared = kerasfx.prepare_model(net, inputs(), passes=[adapters])
+    assert sum(isinstance(x, keras.layers.Dense) for x in prepared.layers) == 3
+
+
+class Tied(keras.layers.Layer):
+    """Uses one weight twice, transposed."""
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(4, 4), name="w")
+
+    def call(self, x):
+        return ops.matmul(ops.tanh(ops.matmul(x, ops.transpose(self.w))), ops.transpose(self.w))
+
+
+def to_tied_dense(graph, weight_for):
+    for node in graph.nodes:
+        if node.calls("keras.ops.matmul"):
+            weights = {"kernel": weight_for(node.args[1].node.args[0])}
+            new = graph.make(
+                "keras.layers.Dense", node.args[0], units=4, use_bias=False, weights=weights, like=node
+            )
+            graph.replace(node, new)
+    return graph.prune()
+
+
+def test_one_computed_weight_is_one_variable():
+    made = {}
+
+    def shared(graph):
+        return to_tied_dense(graph, lambda w: made.setdefault(w, graph.computed(transpose(w))))
+
+    prepared = kerasfx.prepare_model(Tied(), inputs(), passes=[shared])
+    assert len(prepared.trainable_variables) == 1
+
+
+def test_two_computed_weights_of_one_variable_would_train_apart():
+    with pytest.raises(GraphError, match=r"held by 'matmul' and by 'matmul_1'(.|\n)*graph.computed"):
+        kerasfx.prepare_model(Tied(), inputs(), passes=[lambda g: to_tied_dense(g, transpose)])
+
+
+def test_a_free_size_is_no_number():
+    def asks(graph):
+        return graph.inputs.shape[1] >= 4
+
+    with pytest.raises(GraphError, match=r"a size that is free: x.shape\[1\] >= 4(.|\n)*isinstance"):
+        kerasfx.prepare_model(Net(), keras.Input((None, 4), name="x"), passes=[asks])
+    kerasfx.prepare_model(Net(), keras.Input((None, 4), name="x"), passes=[lambda g: g.inputs.shape[1] < 0])
+
+
+def test_a_value_may_take_the_place_of_a_call(net):
+    def no_tanh(graph):
+        return passes.rewrite(graph, passes.op.tanh(passes.any_("x")), lambda graph, found: found["x"])
+
+    graph = kerasfx.trace(net, inputs()).graph
+    assert no_tanh(graph)
+    graph.check()
+    assert not any(n.calls("keras.ops.tanh") for n in graph.nodes)
+    with pytest.raises(GraphError, match=r"return a node of graph\.make"):
+        passes.rewrite(graph, passes.layer(keras.layers.Dense, passes.any_()), lambda g, found: (1, 2))
+
+
+def test_the_report_says_what_a_pass_took_out(net):
+    def no_norm(graph):
+        node = next(n for n in graph.nodes if n.calls_layer(keras.layers.BatchNormalization))
+        graph.replace_uses(node.outputs, node.args[0])
+        graph.remove(node)
+        return True
+
+    prepared = kerasfx.prepare_model(net, inputs(), passes=[no_norm], verify=False)
+    said = [f.what for f in kerasfx.report(prepared).findings if f.kind == "unused"]
+    assert len(said) == 4
+    assert all("a pass has taken it out" in x for x in said)
+
+
+def test_a_dead_node_that_holds_a_weight_is_named(net):
+    def leaves_it_behind(graph):
+        node = next(n for n in graph.nodes if n.calls_layer(keras.layers.Dense))
+        weights = {name: graph.weight_of(node, name) for name in ("kernel", "bias")}
+        new = graph.make("keras.layers.Dense", *node.args, units=4, weights=weights)
+        graph.insert_before(node, new)
+        graph.replace_uses(node.outputs, new.outputs)
+        return True
+
+    with pytest.raises(GraphError, match=r"nothing uses 'dense'(.|\n)*graph.prune\(\)"):
+        kerasfx.prepare_model(net, inputs(), passes=[leaves_it_behind])

@@ -172,3 +172,21 @@ def test_refuses_to_mix_dtypes_and_to_take_what_a_call_gives(w):
     w.graph.inputs = x = w.graph.add_input("x", (2,), "float32")
     with pytest.raises(GraphError, match="'x' is no weight"):
         weight(x)
+
+
+def test_an_array_in_front_makes_one_expression(w):
+    found = np.full((3,), 2.0) * weight(w.add("a", 3))
+    assert found.shape == (3,)
+    assert np.float32(2.0) * weight(w.add("b", 3)) is not None
+
+
+def test_refuses_what_is_no_weight_and_no_number(w):
+    for x in (object(), [1.0, 2.0], None, "kernel"):
+        with pytest.raises(GraphError, match=r"no array and no number(.|\n)*graph.weight_of"):
+            weight(w.add("a", 2)) * x
+
+
+def test_one_computed_weight_stays_one(w):
+    value = w.graph.computed(transpose(w.add("a", 2, 3)))
+    assert w.graph.computed(value) is value
+    assert w.graph.computed_weights == [value]

@@ -13,6 +13,7 @@ from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.provenance import Provenance, provenance_of
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, leaves_of, map_leaves
+from kerasfx.ir.program import TakenBefore
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.reporting import Finding, Report, attach
 from kerasfx.runtime.layers import Op
@@ -47,7 +48,7 @@ def link(
         *record.findings,
         *(found for found in about_fit if found),
         *dropped,
-        *_about_variables(origin, record),
+        *_about_variables(graph, origin, record),
     ]
     # Only then: setting it sets that of each layer inside.
     if not original.trainable:
@@ -57,9 +58,13 @@ def link(
     return report
 
 
-def _about_variables(origin: Origin, record: Provenance) -> Iterator[Finding]:
+def _about_variables(graph: Graph, origin: Origin, record: Provenance) -> Iterator[Finding]:
+    note = graph.meta.get(TakenBefore)
+    before = note.variables if note else frozenset()
     for variable in record.unused:
         what = "no output depends on it: the result does not have it"
+        if id(variable) in before:
+            what = "a pass has taken it out: the result does not have it"
         yield Finding("unused", origin.paths.of_variable(variable), what)
     # A variable that a plain object holds is in the trace, and Keras does not find it.
     known = {id(v) for v in origin.model.variables}

@@ -58,6 +58,7 @@ class Inferred:
         specs: One structure of `Spec` for each set of example sizes that matters, one or two.
         masks: The mask of each result, flat: that of an argument, none, or one that the call makes.
         slots: The weights of a layer to be made.
+        settings: Its config, what its constructor was not told included.
         equal: Which size an axis of the results equals: `(axis, its example sizes) -> Dim or None`.
         cut: Axes whose length is cut at a limit.
     """
@@ -65,6 +66,7 @@ class Inferred:
     specs: Sequence[Any]
     masks: tuple[Value | MadeMask | None, ...] = ()
     slots: Mapping[str, Slot] | None = None
+    settings: Mapping[str, Any] | None = None
     equal: Callable[[int, tuple[Any, Any]], Dim | None] = equals_nothing
     cut: frozenset[int] = field(default_factory=frozenset)
 
@@ -179,6 +181,36 @@ def _kind(node: Node) -> str:
     if node.layer:
         return type(node.layer).__name__
     return node.spec.class_name.rpartition(".")[2] if node.spec else ""
+
+
+def require_callable_parts(target: object, arguments: object, weights: object, like: object) -> None:
+    """Refuse what `graph.make` cannot be meant to get.
+
+    Raises:
+        GraphError: The target is no name, something among the arguments is a Node, or the like.
+    """
+    if not isinstance(target, (str, Target)):
+        name = getattr(target, "__name__", type(target).__name__)
+        raise GraphError(
+            describe(
+                f"{name} is no target of a call.",
+                why="a graph says by a public name what is called, or by a target such as a LayerSpec",
+                hint='graph.make("keras.layers.Dense", x, units=8), graph.make("keras.ops.tanh", x)',
+            )
+        )
+    node = next((x for x in leaves_of(arguments) if isinstance(x, Node)), None)
+    if node is not None:
+        what = f"{target_text(target)} cannot be called with the node '{node.name}'."
+        raise GraphError(
+            describe(what, why="a call takes values", hint="node.outputs is the value that it gives")
+        )
+    if like is not None and not isinstance(like, Node):
+        what = f"like= takes the node that is to be replaced, not a {type(like).__name__}."
+        raise GraphError(describe(what, hint="value.node, found.root"))
+    is_layer = not isinstance(target, str) or target.startswith(LAYERS)
+    if is_layer and weights is not None and not isinstance(weights, Mapping):
+        what = f"weights= takes a dict of weights by name, not a {type(weights).__name__}."
+        raise GraphError(describe(what, hint='weights={"kernel": kernel, "bias": bias}'))
 
 
 def target_of(target: Target | str, config: dict[str, Any]) -> tuple[Target | str, dict[str, Any]]:

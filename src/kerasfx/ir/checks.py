@@ -10,6 +10,7 @@ from kerasfx.errors import GraphError, describe
 from kerasfx.ir.program import Captures, Node, Parameter, Program, Value, values_in
 from kerasfx.ir.structure import leaves_of
 from kerasfx.ir.text import neighbourhood
+from kerasfx.ir.weights import Computed
 
 OURS = "kerasfx.layers."
 """Layers that a graph uses for itself; none has weights that a node names."""
@@ -155,20 +156,40 @@ class _Check:
                 if value in values_in((user.args, user.kwargs)):
                     # All functions read one layer, `Parameter`.
                     held[id(value.variable)].setdefault("op", user)
+        self._places_of_computed(held)
         for value in self.graph.parameters:
             places = list(held[id(value.variable)].values())
             if len(places) > 1:
                 self._two_places(value, places)
 
+    def _places_of_computed(self, held: dict[int, dict[object, Node]]) -> None:
+        """A trained weight in another order is trained as well, as a variable of the layer that takes it."""
+        for value in self.graph.computed_weights:
+            if not isinstance(value.producer, Computed) or not value.producer.expression.is_rearrangement:
+                continue
+            for part in value.producer.expression.parameters:
+                if getattr(part.variable, "trainable", True):
+                    for user in value.users:
+                        held[id(part.variable)].setdefault(id(user.stands_for), user)
+
     def _two_places(self, value: Value, places: list[Node]) -> NoReturn:
         assert isinstance(value.producer, Parameter)
         first, second = (f"'{node.name}'" for node in places[:2])
+        dead = next((n for n in places if not any(v.users or v.is_output for v in n.results)), None)
+        if dead is not None:
+            self._fail(
+                f"the variable {value.producer.path} is held by {first} and by {second}, and nothing uses "
+                f"'{dead.name}'",
+                dead,
+                why="they would be two variables of the result, which train apart",
+                hint="graph.remove(node), or graph.prune() for all that nothing uses",
+            )
         self._fail(
             f"the variable {value.producer.path} is held by {first} and by {second}",
             places[1],
             why="they would be two variables of the result, which train apart",
-            hint="make layers that are alike, of the same weights (these are one layer, called by both), or "
-            "leave the weight to functions",
+            hint="make layers that are alike, of the same weights (these are one layer, called by both; what "
+            "graph.computed gives once is one weight), or leave the weight to functions",
         )
 
     def _users(self, value: Value, present: set[Node]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasfx.errors import GraphError, describe
 from kerasfx.ir import build, checks
-from kerasfx.ir.dims import Dim, Size
+from kerasfx.ir.dims import Dim, Size, decisions_go_to
 from kerasfx.ir.program import (
     Captures,
     Constant,
@@ -24,7 +24,7 @@ from kerasfx.ir.program import (
     map_values,
     values_in,
 )
-from kerasfx.ir.structure import identifier, leaves_of, map_leaves
+from kerasfx.ir.structure import identifier, leaves_of, map_leaves, shown
 from kerasfx.ir.targets import LayerSpec, Target
 from kerasfx.ir.text import line_of, neighbourhood, to_text
 from kerasfx.ir.training import FOLLOWS
@@ -124,6 +124,9 @@ class Graph(Program):
         """
         if isinstance(expression, np.ndarray):
             return self.add_constant(expression, wish)
+        # The same Value is the same weight: a copy would be one more variable of the result.
+        if isinstance(expression, Value) and any(v is expression for v in self._computed):
+            return expression
         found = weight(expression)
         if isinstance(found, Leaf):
             return found.value
@@ -144,6 +147,7 @@ class Graph(Program):
         Raises:
             GraphError: It calls no layer, or one without such a weight; the message names those it has.
         """
+        _require(Node, "takes a node", node)
         variables: dict[str, Any] = node.call.weights if node.call else {}
         if name in node.weights:
             return node.weights[name]
@@ -185,14 +189,19 @@ class Graph(Program):
                 expression over weights, or an array. For a function an argument like others.
             like: The node that it is made to replace. It gives name, path, source line and dtype, the
                 masks that its arguments carried, and free sizes that agree with those of the results.
-            wish: Its name, if it is free.
+            wish: Its name, if it is free; `name`, for a layer, is the same.
             **config: Arguments of the layer's constructor, or of the function.
 
         Raises:
             GraphError: Keras refuses the call; or the layer makes a mask that the graph does not hold.
         """
+        build.require_callable_parts(target, (args, config), weights, like)
         with self._nothing_added_if_refused():
             found, kwargs = build.target_of(target, config)
+            if isinstance(found, LayerSpec) and "name" in found.config:
+                # A constructor is told how the layer is called: that is the name of the node.
+                wish = wish or str(found.config["name"] or "")
+                found = replace(found, config={k: x for k, x in found.config.items() if k != "name"})
             if weights is not None and isinstance(found, str):
                 # Of a function, such as `average`, it is an argument like others.
                 weights, kwargs = None, {**kwargs, "weights": weights}
@@ -208,7 +217,8 @@ class Graph(Program):
             known = self._inferred(node)
             if isinstance(node.target, LayerSpec):
                 # {} is a layer without weights; None would say that nobody looked.
-                node.target = replace(node.target, slots=dict(known.slots or {}))
+                made = dict(known.settings or {})
+                node.target = replace(node.target, slots=dict(known.slots or {}), made=made)
             node.name = self.unique_name(wish or (like.name if like else build.name_of(node)))
             build.give_results(node, known)
             self._names.update(v.name for v in node.results)
@@ -231,7 +241,9 @@ class Graph(Program):
                 )
             )
         try:
-            return self.inference.infer(node)
+            # Sizes are asked for both examples: no question of Keras is one of the pass.
+            with decisions_go_to(lambda question: None):
+                return self.inference.infer(node)
         except Exception as error:
             what = build.target_text(node.target, node.path)
             taken = ", ".join(f"{v.dtype}{v.shown_shape}" for v in values_in((node.args, node.kwargs)))
@@ -285,6 +297,7 @@ class Graph(Program):
         return self._insert_new(self._position(anchor) + 1, node, f"behind '{anchor.name}'")
 
     def _insert_new(self, position: int, node: Node, where: str) -> Node:
+        _require(Node, "a node is inserted", node)
         if node.program is not None:
             raise self._refused(
                 f"'{node.name}' cannot be inserted {where}: it is in a graph already.",
@@ -300,7 +313,7 @@ class Graph(Program):
         Raises:
             GraphError: One of its results is still used.
         """
-        needed = self.needed_by_outputs()
+        position, needed = self._position(node), self.needed_by_outputs()
         for value in node.results:
             if value.users or value in needed:
                 users = ", ".join(n.name for n in value.users) or "the outputs"
@@ -309,7 +322,6 @@ class Graph(Program):
                     node,
                     hint="replace its uses first: graph.replace_uses(old, new)",
                 )
-        position = self._position(node)
         self._detach(node)
         del self.nodes[position]
 
@@ -335,6 +347,14 @@ class Graph(Program):
         implicit_masks: dict[Value, Value | None] | None = None,
     ) -> None:
         """Replace the arguments of `node`, and the masks that they carry there, if any are given."""
+        if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+            raise GraphError(
+                describe(
+                    f"'{node.name}' cannot be given {args!r} and {kwargs!r} as arguments.",
+                    why="they are a tuple and a dict, as in a call",
+                    hint="graph.set_arguments(node, (x,), {})",
+                )
+            )
         # Its inputs are read off arguments and masks: it leaves by the old ones and joins by the new ones.
         self._leave_users(node)
         node.args, node.kwargs = args, kwargs
@@ -373,6 +393,7 @@ class Graph(Program):
         Raises:
             GraphError: Their shapes or dtypes differ, or a Node would take `new` before it is produced.
         """
+        _require(Value, "uses of a value are replaced by another value", old, new)
         if old is new:
             return
         kept = set(except_)
@@ -397,8 +418,9 @@ class Graph(Program):
         Raises:
             GraphError: Their shapes or dtypes differ, or `new` is produced later.
         """
-        what = f"'{node.name}' cannot take '{new.name}' instead of '{old.name}'"
         self._position(node)
+        _require(Value, "an input is replaced by a value", old, new)
+        what = f"'{node.name}' cannot take '{new.name}' instead of '{old.name}'"
         self._require_alike(old, new, what, node)
         self._require_in_graph(new, what, node)
         self._require_before([node], new, what)
@@ -415,6 +437,7 @@ class Graph(Program):
         def swap(value: Value) -> Value:
             return new if value is old else value
 
+        _require(Value, "an output is replaced by a value", old, new)
         what = f"'{new.name}' cannot be an output in the place of '{old.name}'"
         self._require_alike(old, new, what)
         self._require_in_graph(new, what)
@@ -440,6 +463,7 @@ class Graph(Program):
         Raises:
             GraphError: Something does not agree; the message says what, as which mask is lost.
         """
+        _require(Node, "a node replaces a node", old, new)
         position, what = self._position(old), f"'{new.name}' cannot replace '{old.name}'"
         if new is old:
             return new
@@ -471,8 +495,10 @@ class Graph(Program):
             self._leave_users(new)
         new.path = new.path or old.path
         new.source = new.source or old.source
-        new.training = old.training if new.training == FOLLOWS else new.training
-        new.only_in = new.only_in or old.only_in
+        # One that was there already goes on with what it does.
+        if not is_placed:
+            new.training = old.training if new.training == FOLLOWS else new.training
+            new.only_in = new.only_in or old.only_in
         new.after = tuple(dict.fromkeys((*new.after, *old.after)))
         if is_placed:
             self._join_users(new)
@@ -519,6 +545,7 @@ class Graph(Program):
     # What a verb requires
 
     def _position(self, node: Node) -> int:
+        _require(Node, "a place in a graph is a node", node)
         if node.program is not self:
             raise GraphError(
                 describe(
@@ -705,6 +732,19 @@ class Body(Captures):
     def with_captured(self, mapping: Callable[[Value], Any]) -> Body:
         """The same function, of other outer Values."""
         return Body(self.graph, tuple(mapping(v) for v in self.captured))
+
+
+def _require(kind: type, what: str, *given: object) -> None:
+    """Refuse what is no Node, or no Value, where one is meant: one is easily written for the other."""
+    for x in given:
+        if not isinstance(x, kind):
+            raise GraphError(
+                describe(
+                    f"{shown(x)} of type {type(x).__name__} is no {kind.__name__}.",
+                    why=what,
+                    hint="node.outputs is the value that a node gives, value.node the node behind a value",
+                )
+            )
 
 
 class _NotTaken:

@@ -24,6 +24,9 @@ from kerasfx.ir.structure import shown
 
 ORDERLESS = "add multiply maximum minimum equal not_equal logical_and logical_or logical_xor"
 COMMUTATIVE = frozenset(f"keras.ops.{name}" for name in ORDERLESS.split())
+SAME = {f"keras.ops.{a}": f"keras.ops.{b}" for a, b in (("true_divide", "divide"), ("abs", "absolute"))}
+"""Functions that have two names: Python's `/` is the first, what an author of a pass writes the second."""
+
 RTOL = 1e-6
 """A constant of float32 is this near to the number that its author meant."""
 
@@ -117,12 +120,22 @@ def any_(name: str = "", where: Predicate = lambda x: True, what: str = "what `w
     """Any Value or argument, or what `where` is true for: `any_("x", lambda x: len(x.shape) == 2)`."""
 
     def tries(x: object, found: Match, no: Refuse) -> Iterator[Match]:
-        if where(x):
+        if _holds(where, x):
             yield found
         else:
             no(found, f"{_shown(x)} is not {what}")
 
     return Pattern(tries).named(name) if name else Pattern(tries)
+
+
+def _holds(where: Predicate, x: object) -> bool:
+    """Whether `where` is true: it may ask a number or a flag for what only Values have."""
+    try:
+        return bool(where(x))
+    except (AttributeError, TypeError):
+        if isinstance(x, Value):
+            raise
+        return False
 
 
 def parameter(name: str = "", where: Predicate = lambda x: True) -> Pattern:
@@ -174,7 +187,7 @@ def _call_of(
 
     def tries(x: object, found: Match, no: Refuse) -> Iterator[Match]:
         node = _node(x)
-        if node is None or node.function != path:
+        if node is None or _one_name(node.function) != _one_name(path):
             return no(found, f"{_shown(x)} does not come from {path}")
         given = _bound(signature, node.args, node.kwargs)
         # In front of the arguments: `why_not` goes by how many calls were found.
@@ -188,8 +201,12 @@ def _call_of(
     return Pattern(tries)
 
 
+def _one_name(function: str | None) -> str | None:
+    return SAME.get(function, function) if function else None
+
+
 def layer(cls: type, *args: object, **config: object) -> Pattern:
-    """A call of a layer of exactly this class with these tensors and nothing else, no mask and no mode.
+    """A call of a layer of exactly this class with these tensors and nothing else: no mask, no other mode.
 
     Args:
         cls: The class, `keras.layers.Dense`.
@@ -203,13 +220,24 @@ def layer(cls: type, *args: object, **config: object) -> Pattern:
             return no(found, f"{_shown(x)} does not come from a {cls.__name__}")
         found = replace(found, nodes=(*found.nodes, node))
         # None is what a call has anyway.
-        besides = [name for name, given in node.kwargs.items() if given is not None]
+        besides = [n for n, given in node.kwargs.items() if given is not None and not _is_mode(node, n)]
         if besides:
             return no(found, f"'{node.name}' is called with {', '.join(besides)}, too")
-        entries = [node.settings.get(name) for name in config]
+        try:
+            settings = node.settings if config else {}
+        except Exception as error:  # `get_config` may be code of the user's
+            return no(found, f"the config of '{node.name}' is not known: {error}")
+        entries = [settings.get(name) for name in config]
         yield from _all([*args, *config.values()], [*node.args, *entries], found, no)
 
     return Pattern(tries)
+
+
+def _is_mode(node: Node, name: str) -> bool:
+    """Whether an argument is `training`, and says what the graph, which is for one mode, says anyway."""
+    modes = {"training": True, "inference": False}
+    given = modes.get(node.program.mode) if node.program else None
+    return name == "training" and given is not None and node.kwargs[name] is given
 
 
 def _bound(signature: inspect.Signature, args: Args, kwargs: Kwargs) -> dict[str, Any]:

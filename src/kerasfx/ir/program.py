@@ -219,8 +219,11 @@ class Node(Producer):
         """One of the nodes that call the same layer to be made; itself, where it is alone.
 
         Layers that are made alike of the very same weights are one layer, which is called several times:
-        two would train apart.
+        two would train apart. Those whose weights are arrays alone stay as many as the pass made: nothing
+        says that arrays which are equal today are one weight.
         """
+        if not any(_is_of_variables(v) for v in self.weights.values()):
+            return self
         # A dict of Values is equal to another only if these are the same objects.
         alike = (n for v in self.weights.values() for n in v.users if n.weights == self.weights)
         return next((n for n in alike if n.target == self.target), self)
@@ -297,7 +300,8 @@ class Nodes(list[Node]):
         return (node for node in present if node.program is self.program)
 
     def __reversed__(self) -> Iterator[Node]:
-        return iter(list(self)[::-1])
+        present = list(super().__iter__())[::-1]
+        return (node for node in present if node.program is self.program)
 
 
 class Program:
@@ -343,9 +347,20 @@ class Program:
         """The weights that are computed from others when the model is made."""
         return list(self._computed)
 
+    def variables_taken(self) -> set[int]:
+        """The ids of the variables of the original that nodes hold or take."""
+        return {*self._parameters, *(id(v) for node in self.nodes for v in node.variables)}
+
     def needed_by_outputs(self) -> set[Value]:
         """The outputs and the masks that they carry."""
         return {*values_in(self.outputs), *foreign_masks(self.output_masks)}
+
+
+@dataclass(frozen=True)
+class TakenBefore:
+    """A note of what a graph held before passes ran on it: the ids of variables of the original."""
+
+    variables: frozenset[int]
 
 
 class Captures:
@@ -386,6 +401,12 @@ def values_in(structure: object) -> Iterable[Value]:
             yield from leaf.values()
         elif isinstance(leaf, Captures):
             yield from leaf.captured
+
+
+def _is_of_variables(value: Value) -> bool:
+    """Whether a weight is a variable of the original, or is computed from one."""
+    parts = (value, *value.producer.values())
+    return any(isinstance(part.producer, Parameter) for part in parts)
 
 
 def is_same(a: object, b: object) -> bool:

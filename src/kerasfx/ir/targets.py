@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kerasfx.ir.structure import shown
+
+SAID_IN_FULL = ("keras.initializers", "keras.regularizers", "keras.constraints")
+"""Modules of Keras whose objects are all that their config says."""
 
 
 class Slot(NamedTuple):
@@ -61,17 +66,38 @@ class LayerSpec(Target):
         config: Keyword arguments of its constructor.
         slots: Its weights by name, {} for a layer without any. `graph.make` makes the layer once to see them;
             None: nobody looked.
+        made: The config of the layer that was made once, what `config` does not say included.
     """
 
     class_name: str
     config: dict[str, Any] = field(default_factory=dict)
     # Not compared: calls are of one layer if it is made alike, whoever looked at it.
     slots: dict[str, Slot] | None = field(default=None, compare=False)
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both make the same layer."""
+        if not isinstance(other, LayerSpec):
+            return NotImplemented
+        is_alike = self.class_name == other.class_name and self.config.keys() == other.config.keys()
+        return is_alike and all(self._is_alike(other, key) for key in self.config)
+
+    def _is_alike(self, other: LayerSpec, key: str) -> bool:
+        ours, theirs = self.config[key], other.config[key]
+        if ours is theirs:
+            return True
+        if isinstance(ours, np.ndarray) or isinstance(theirs, np.ndarray):
+            return type(ours) is type(theirs) and np.array_equal(ours, theirs)
+        # Two initializers of Keras are never `==`, and may say the same. Of what the user wrote only a name
+        # may be known, which says nothing.
+        said = self.made.get(key)
+        is_of_keras = isinstance(said, dict) and said.get("module") in SAID_IN_FULL
+        return bool(ours == theirs) or (is_of_keras and said == other.made.get(key))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
-        return self.config
+        """The arguments of the constructor, and what it takes for those that it was not given."""
+        return {**self.made, **self.config}
 
     def is_of(self, cls: type) -> bool:
         """Whether it has the name of a class of the same package."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from kerasfx.errors import GraphError, NotInvertibleError, describe
 from kerasfx.ir.program import Constant, Parameter, Producer, Value
-from kerasfx.ir.structure import shown_array
+from kerasfx.ir.structure import shown, shown_array
 
 Read = Callable[[Value], np.ndarray]
 """Gives the present array of a parameter or constant."""
@@ -34,6 +34,9 @@ class Expression:
         shape: Of the result.
         dtype: Standard name: that of the weights, which all have one; "" for mere numbers.
     """
+
+    # NumPy leaves `array * expression` to the expression, instead of one expression for each element.
+    __array_ufunc__ = None
 
     shape: tuple[int, ...]
     dtype: str
@@ -416,11 +419,13 @@ def weight(x: Operand) -> Expression:
         x: A parameter, constant or computed weight of a graph, an array, or a number.
 
     Raises:
-        GraphError: It is a Value that is known only when the model is called.
+        GraphError: It is a Value that is known only when the model is called, or something else, such as a
+            variable, whose numbers of today would be taken.
     """
     if isinstance(x, Expression):
         return x
     if not isinstance(x, Value):
+        _require_numbers(x)
         array = np.asarray(x, "float64" if isinstance(x, (int, float)) else None)
         return Number(array.shape, "", _in_double(array))
     # So no expression refers to a computed weight, and none has to be computed before another.
@@ -435,6 +440,24 @@ def weight(x: Operand) -> Expression:
             )
         )
     return Leaf(tuple(map(_known, x.shape)), x.dtype, x)
+
+
+def _require_numbers(x: object) -> None:
+    is_array = isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind not in "OUSMm"
+    if not is_array and not isinstance(x, (int, float)):
+        raise GraphError(
+            describe(
+                f"{_plain_name(x)} is no weight of the graph, no array and no number.",
+                why="the numbers that it has today would be written into the model",
+                hint='take a variable of the original by graph.weight_of(node, "gamma"), numbers as a NumPy '
+                "array",
+            )
+        )
+
+
+def _plain_name(x: object) -> str:
+    path = getattr(x, "path", None)
+    return f"{type(x).__name__} '{path}'" if isinstance(path, str) else shown(x)
 
 
 def sqrt(x: Operand) -> Expression:

@@ -16,9 +16,12 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from kerasfx.errors import PassError, describe
-from kerasfx.ir import Graph, Node
+from kerasfx.errors import GraphError, PassError, describe
+from kerasfx.ir import Graph, Node, Value
+from kerasfx.ir.dims import Question, decisions_go_to
 from kerasfx.ir.match import Functions, Match, Pattern, any_, constant, either, layer, parameter
+from kerasfx.ir.program import TakenBefore
+from kerasfx.ir.structure import shown
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
@@ -67,10 +70,14 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
     """
     chosen = DEFAULT if passes is None else passes
     require_passes(chosen)
+    if TakenBefore not in graph.meta:
+        graph.meta[TakenBefore] = TakenBefore(frozenset(graph.variables_taken()))
     changed = []
     for each in chosen:
         try:
-            if _said(each, each(graph)):
+            with decisions_go_to(_no_number):
+                answer = each(graph)
+            if _said(each, answer):
                 changed.append(name_of(each))
             # Within the `try`: a graph that is broken is the fault of the pass as well.
             graph.check()
@@ -80,15 +87,27 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
     return changed
 
 
-def rewrite(graph: Graph, pattern: Pattern, build: Callable[[Graph, Match], Node | None]) -> bool:
+def _no_number(question: Question) -> None:
+    raise GraphError(
+        describe(
+            f"A pass asks for a size that is free: {question}.",
+            why="the answer for the sizes of an example may be wrong for others, and nothing would check it",
+            hint="ask isinstance(size, int) first, or size.same_as(other) whether two are one; leave the "
+            "node alone where the size is free",
+        )
+    )
+
+
+def rewrite(graph: Graph, pattern: Pattern, build: Callable[[Graph, Match], Node | Value | None]) -> bool:
     """Replace what a pattern finds, in bodies of control flow too; returns whether anything was.
 
     Args:
         graph: The graph, which is edited.
         pattern: What to look for.
-        build: `build(graph, found)` gives the node that replaces `found.root`, or None to leave it. Nodes
-            that it needs besides it inserts itself: `graph.insert_before(found.root, node)`. What lies
-            inside of the pattern is removed where nothing uses it any more.
+        build: `build(graph, found)` gives the node that replaces `found.root`, or the Value that its uses
+            take from then on, or None to leave it. Nodes that it needs besides it inserts itself:
+            `graph.insert_before(found.root, node)`. What lies inside of the pattern is removed where nothing
+            uses it any more.
 
     Raises:
         GraphError: A node cannot replace what was found; the message says what is lost or added.
@@ -97,13 +116,28 @@ def rewrite(graph: Graph, pattern: Pattern, build: Callable[[Graph, Match], Node
     for place, found in pattern.find(graph):
         new = build(place, found)
         if new is not None:
-            place.replace(found.root, new)
+            _put(place, found.root, new)
             changed = True
             # From the outside in: what is removed frees what it took.
             for node in found.nodes[1:]:
                 if not any(v.users or v.is_output for v in node.results):
                     place.remove(node)
     return changed
+
+
+def _put(graph: Graph, root: Node, new: object) -> None:
+    if isinstance(new, Node):
+        graph.replace(root, new)
+    elif isinstance(new, Value) and isinstance(root.outputs, Value):
+        graph.replace_uses(root.outputs, new)
+        graph.remove(root)
+    else:
+        raise GraphError(
+            describe(
+                f"'{root.name}' cannot be replaced by {shown(new)}.",
+                hint="return a node of graph.make, the one Value that takes the place of its result, or None",
+            )
+        )
 
 
 def require_passes(passes: object) -> None:

@@ -28,6 +28,7 @@ from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.runtime import functions
 from kerasfx.runtime.layers import class_named
 from kerasfx.tracing import inference
+from kerasfx.tracing.encoding import encode
 from kerasfx.tracing.sizes.equal import cut_axes, equal_sizes
 
 
@@ -46,9 +47,21 @@ class KerasInference:
 
 def _of_function(node: Node) -> Inferred:
     assert node.function is not None
+    _require_no_variables(node)
+    # What a file cannot hold is refused now, where the pass is at fault.
+    encode((node.args, node.kwargs), lambda value: 0)
     kwargs = inference.without_draw(node.function, node.kwargs)
     with internals.no_call_context():
         return Inferred(inference.infer_call(functions.resolve(node.function), node.args, kwargs))
+
+
+def _require_no_variables(node: Node) -> None:
+    for x in leaves_of((node.args, node.kwargs)):
+        if isinstance(x, keras.Variable):
+            raise ValueError(
+                f"{x.path} is a variable, and a call takes Values: graph.weight_of(node, ...) or "
+                "graph.add_parameter gives that of a weight"
+            )
 
 
 def _of_target(node: Node) -> Inferred:
@@ -69,13 +82,23 @@ def _leaving_no_trace() -> Iterator[None]:
 
 
 def _of_new_layer(node: Node, spec: LayerSpec) -> Inferred:
+    _require_no_variables(node)
     layer = class_named(spec.class_name)(**spec.config)
     layer.add_weight = partial(_with_zeros, layer.add_weight)
     # First, since the call builds the layer: its weights are asked for below.
     masks = _masks(node, layer)
     weights = weights_by_name(layer)
     slots = {n: Slot(tuple(v.shape), str(v.dtype), bool(v.trainable)) for n, v in weights.items()}
-    return Inferred(inference.infer_layer(layer, node.args, node.kwargs), masks, slots)
+    return Inferred(inference.infer_layer(layer, node.args, node.kwargs), masks, slots, _config_of(layer))
+
+
+def _config_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    try:
+        config = layer.get_config()
+    except Exception:  # code of the user's may lie inside, as a cell in an RNN; then nothing is known
+        return {}
+    # Its name is that of today, the node has one of its own.
+    return {key: x for key, x in config.items() if key != "name"}
 
 
 def _with_zeros(add_weight: Callable[..., keras.Variable], *args: object, **kwargs: object) -> keras.Variable:
