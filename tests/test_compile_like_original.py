@@ -9,6 +9,8 @@ from snapshots import bits, differences, snapshot_of_model
 
 import kerasfx
 from kerasfx.handover.provenance import provenance_of
+from kerasfx.ir.weights import concatenate
+from kerasfx.passes import any_, op, parameter, rewrite
 
 pytestmark = pytest.mark.every_run
 
@@ -311,3 +313,90 @@ def test_weights_frozen_since_the_optimizer_was_built():
     model.first.trainable = False
     with pytest.raises(ValueError, match=r"made for other variables(?s:.)*compile the original again"):
         prepare(model)
+
+
+class Affine(keras.Model):
+    """Two weights side by side, which a pass can join."""
+
+    def __init__(self):
+        super().__init__(name="affine")
+        self.q = self.add_weight(shape=(4, 3), name="q")
+        self.k = self.add_weight(shape=(4, 5), name="k")
+        self.b = self.add_weight(shape=(8,), initializer="ones", name="b")
+
+    def call(self, x):
+        return ops.concatenate([ops.matmul(x, self.q), ops.matmul(x, self.k)], axis=-1) + self.b
+
+
+X, Y = np.random.default_rng(0).random((8, 4), "float32"), np.ones((8, 8), "float32")
+
+
+def affine(optimizer):
+    model = Affine()
+    model(X)
+    model.compile(optimizer, "mse")
+    return model
+
+
+def joined(graph):
+    """The pass: one matrix for two."""
+    pattern = op.concatenate(
+        [op.matmul(any_("x"), parameter("q")), op.matmul(any_("x"), parameter("k"))], axis=any_()
+    )
+
+    def dense(graph, found):
+        given = {"kernel": concatenate([found["q"], found["k"]], axis=1)}
+        config = {"units": 8, "use_bias": False}
+        return graph.make("keras.layers.Dense", found["x"], weights=given, like=found.root, **config)
+
+    return rewrite(graph, pattern, dense)
+
+
+@pytest.mark.parametrize("is_fitted", [False, True])
+@pytest.mark.parametrize("passes", [(), (joined,)])
+def test_what_is_excluded_from_weight_decay_stays_excluded(passes, is_fitted):
+    optimizer = keras.optimizers.AdamW(0.01, weight_decay=5.0)
+    optimizer.exclude_from_weight_decay(var_names=["b"])
+    model = affine(optimizer)
+    if is_fitted:
+        model.fit(X, Y, verbose=0)
+    before = dict(vars(optimizer).get("_exclude_from_weight_decay_cache", {}))
+    prepared = kerasfx.prepare_model(model, X, passes=passes, compile="like_original")
+    assert vars(optimizer).get("_exclude_from_weight_decay_cache", {}) == before
+    for each in (model, prepared):
+        each.fit(X, Y, epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_allclose(model(X), prepared(X), rtol=1e-5)
+
+
+def test_a_weight_is_not_joined_of_what_decays_and_what_does_not():
+    optimizer = keras.optimizers.AdamW(0.01, weight_decay=5.0)
+    optimizer.exclude_from_weight_decay(var_names=["q"])
+    with pytest.raises(ValueError, match="decays a part of what it is made of"):
+        kerasfx.prepare_model(affine(optimizer), X, passes=[joined], compile="like_original")
+
+
+@pytest.mark.parametrize(("name", "given"), [("SGD", {"clipnorm": 0.01}), ("Lamb", {}), ("Adafactor", {})])
+def test_an_optimizer_that_looks_at_whole_weights_gets_none_that_were_joined(name, given):
+    model = affine(getattr(keras.optimizers, name)(0.1, **given))
+    with pytest.raises(ValueError, match="not step for each element by itself"):
+        kerasfx.prepare_model(model, X, passes=[joined], compile="like_original")
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "Muon"), reason="this Keras has no Muon")
+@pytest.mark.parametrize("is_fitted", [False, True])
+def test_muon_that_goes_by_paths_is_refused_where_paths_are_others(is_fitted):
+    class Around(keras.Model):
+        def __init__(self):
+            super().__init__(name="around")
+            self.first, self.last = keras.layers.Dense(4), keras.layers.Dense(8)
+
+        def call(self, x):
+            return self.last(self.first(x))
+
+    model = Around()
+    model(X)
+    model.compile(keras.optimizers.Muon(0.05, exclude_layers=["^around"]), "mse")
+    if is_fitted:
+        model.fit(X, Y, verbose=0)
+    with pytest.raises(ValueError, match="goes by the path of a weight"):
+        kerasfx.prepare_model(model, X, compile="like_original")

@@ -405,3 +405,22 @@ def test_feature_extraction(net, data):
     middle = keras.Model(prepared.input, prepared.get_layer("blocks_0_norm").output)
     expected = predicted(net.blocks[0].norm, predicted(net.blocks[0].dense, data[0]))
     np.testing.assert_allclose(predicted(middle, data[0]), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["share", "copy"])
+def test_a_model_that_is_not_trained_keeps_the_flags_of_its_layers(weights):
+    class Frozen(keras.Model):
+        def __init__(self):
+            super().__init__(trainable=False)
+            self.dense = keras.layers.Dense(4)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Frozen()
+    model(np.ones((2, 4), "float32"))
+    prepared = kerasfx.prepare_model(model, weights=weights)
+    assert not prepared.trainable
+    assert not prepared.trainable_variables
+    assert model.dense.trainable
+    assert all(v.trainable for v in model.variables)

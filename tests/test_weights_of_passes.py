@@ -619,8 +619,11 @@ def test_a_layer_that_was_replaced_is_refused_as_such():
     prepared = kerasfx.emit(traced)
     net.norm = net.layers[-1]
     keep_class(net, prepared, traced.graph, provenance_of(prepared), share=False)
-    with pytest.raises(NotInPreparedModelError, match=r"a pass has put Conv2D '.*' where Batch"):
+    with pytest.raises(NotInPreparedModelError, match=r"a pass has put Conv2D '.*' where Batch") as told:
         _ = prepared.norm
+    # Kept whole it would be replaced as well.
+    assert "leave out the pass" in str(told.value)
+    assert "leaves=" not in str(told.value)
 
 
 # Changes after that
@@ -707,3 +710,54 @@ def test_wrong_weights_are_found(edit):
     net = built(regularizer="l2")
     comparison = is_equivalent(net, changed(net, edit))
     assert failed(comparison) >= WRONG[edit], comparison
+
+
+def wrapped(make_config):
+    """A model of a Dense over time, and a pass that gives its layer to another layer."""
+    inputs = keras.Input((5, 4))
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+
+    def edit(graph):
+        node = graph.nodes[0]
+        given = {name: graph.weight_of(node, name) for name in ("kernel", "bias")}
+        name, config = make_config(node.layer)
+        graph.replace(node, graph.make(name, node.args[0], weights=given, like=node, **config))
+        return True
+
+    return model, edit
+
+
+@pytest.mark.parametrize("weights", ["copy", "share"])
+def test_a_layer_in_the_config_of_a_new_one_is_not_that_of_the_original(weights):
+    model, edit = wrapped(lambda layer: ("keras.layers.TimeDistributed", {"layer": layer}))
+    prepared = kerasfx.prepare_model(model, passes=[edit], weights=weights)
+    assert prepared.layers[1].layer is not model.layers[1]
+    shared = {id(v) for v in prepared.variables} & {id(v) for v in model.variables}
+    assert len(shared) == (2 if weights == "share" else 0)
+    if weights == "copy":
+        before = [v.numpy() for v in model.variables]
+        for variable in prepared.variables:
+            variable.assign(variable + 1)
+        assert all((v.numpy() == x).all() for v, x in zip(model.variables, before, strict=True))
+
+
+def test_nothing_is_written_to_a_variable_of_the_original():
+    class Cells(list):
+        """Not seen as a list of layers to copy."""
+
+    inputs = keras.Input((5, 4))
+    cell = keras.layers.SimpleRNNCell(3)
+    model = keras.Model(inputs, keras.layers.RNN([cell])(inputs))
+    before = [v.numpy() for v in model.variables]
+
+    def edit(graph):
+        node = graph.nodes[0]
+        names = list(node.call.weights)
+        given = {name: weight(graph.weight_of(node, name)) * 2.0 for name in names}
+        new = graph.make("keras.layers.RNN", node.args[0], cell=Cells([cell]), weights=given, like=node)
+        graph.replace(node, new)
+        return True
+
+    with pytest.raises(GraphError, match="would change the original"):
+        kerasfx.prepare_model(model, passes=[edit], verify=False)
+    assert all((v.numpy() == x).all() for v, x in zip(model.variables, before, strict=True))

@@ -80,7 +80,8 @@ class LayerMaker:
     # A layer that a pass wants
 
     def _made_of_spec(self, target: LayerSpec, node: Node) -> keras.layers.Layer:
-        config = dict(target.config)
+        # The constructor would put a layer of the original, whole, into the new one.
+        config = {key: copying.with_own_layers(x) for key, x in target.config.items()}
         regularizer = config.get("activity_regularizer")
         if regularizer is not None:
             found = self.making.loadable(regularizer, "regularizer", shapes_of(node), node.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 import keras
@@ -14,6 +15,7 @@ from kerasfx.ir import Graph, Node, Value, values_in
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
+from kerasfx.tracing.traced import Origin
 
 Tensors = object
 """A structure of symbolic tensors."""
@@ -36,6 +38,14 @@ class Making:
         self.names = {v.name for v in values_in(graph.inputs)}
         self.record = Provenance()
         self.made: dict[int, keras.layers.Layer] = {}
+
+    @functools.cached_property
+    def of_original(self) -> set[int]:
+        """The `id`s of the variables of the original, to which nothing may be written."""
+        origin = self.graph.meta.get(Origin)
+        known = [v for layer in self.graph.called_layers() for v in layer.variables]
+        known += [v.variable for v in self.graph.parameters]
+        return set(map(id, [*known, *(origin.model.variables if origin else ())]))
 
     def name(self, wish: str) -> str:
         """`wish`, or `wish_1`, `wish_2`..., which is taken from then on."""

@@ -189,6 +189,11 @@ def give(layer: keras.layers.Layer, node: Node, making: Making) -> None:
         has, given = (", ".join(names) or "none" for names in (slots, node.weights))
         why = "weights that nobody set are random numbers"
         raise _refusal(node, f"it has {has}; given are {given}", why, "make the node by graph.make")
+    # Before any is written.
+    held = [name for name, own in slots.items() if id(own) in making.of_original]
+    if held:
+        what = f"the layer has '{slots[held[0]].path}' of the original as its '{held[0]}'"
+        raise _refusal(node, what, "writing to it would change the original", "")
     for name, value in node.weights.items():
         _give(layer, slots[name], value, making)
         if making.share and _is_held(slots[name], layer):

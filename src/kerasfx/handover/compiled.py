@@ -11,10 +11,31 @@ import keras
 from kerasfx.errors import describe
 from kerasfx.handover.computed import ComputedWeight
 from kerasfx.handover.placement import assign_array, hand_over
-from kerasfx.handover.provenance import Provenance
+from kerasfx.handover.provenance import Provenance, VariablePair
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.reporting import Finding
+
+ELEMENTWISE = tuple(
+    getattr(keras.optimizers, name)
+    for name in (
+        "Adadelta",
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "Adamax",
+        "Ftrl",
+        "Lion",
+        "LossScaleOptimizer",
+        "Nadam",
+        "RMSprop",
+        "SGD",
+    )
+)
+"""Optimizers that step for each element by itself, unless they clip by norm."""
+
+BY_NORM = (keras.optimizers.Lamb,)
+"""Optimizers that look at norms of whole weights besides."""
 
 
 def require_compiled(original: keras.layers.Layer, dropped: Sequence[Finding] = ()) -> None:
@@ -67,6 +88,9 @@ def compile_like(original: keras.Model, prepared: keras.Model, record: Provenanc
     metrics = {k: _own_metrics(arguments[k]) for k in ("metrics", "weighted_metrics")}
     settings = {k: getattr(original, k) for k in ("run_eagerly", "steps_per_execution", "jit_compile")}
     optimizer = _copy_of_optimizer(original.optimizer)
+    trained = _trained_pairs(original, record)
+    _require_alike(original.optimizer, optimizer, trained, record)
+    _exclude_alike(original.optimizer, optimizer, trained)
     _continue_state(original.optimizer, optimizer, prepared, record)
     # The optimizer was wrapped for loss scaling already, if it was to be. Losses and metrics may be given
     # by the names that the original has for its outputs.
@@ -127,6 +151,71 @@ def _settings(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     # What `get_config` forgets shows among these; the copy alone is not built yet.
     plain = (bool, int, float, str, type(None))
     return {k: v for k, v in vars(optimizer).items() if isinstance(v, plain) and k != "built"}
+
+
+def _trained_pairs(original: keras.Model, record: Provenance) -> list[VariablePair]:
+    """What is trained in the original, with what it has become or gone into."""
+    trained = set(map(id, original.trainable_variables))
+    pairs = [*record.variables, *((v, c.variable) for c in record.computed for v in c.originals)]
+    return [(v, w) for v, w in pairs if id(v) in trained]
+
+
+def _exclude_alike(
+    source: keras.optimizers.Optimizer, target: keras.optimizers.Optimizer, trained: list[VariablePair]
+) -> None:
+    """Exclude from weight decay what is excluded in the original: no config says it, and names change."""
+    for ours, theirs in _levels(source, target):
+        decayed = {id(w): internals.uses_weight_decay(ours, v) for v, w in trained}
+        split = [w for v, w in trained if internals.uses_weight_decay(ours, v) != decayed[id(w)]]
+        if split:
+            raise _trains_otherwise(
+                source, split[0].path, "the optimizer decays a part of what it is made of, and a part not"
+            )
+        excluded = [w for _, w in trained if not decayed[id(w)]]
+        if excluded:
+            theirs.exclude_from_weight_decay(var_list=excluded)
+
+
+def _require_alike(
+    source: keras.optimizers.Optimizer,
+    target: keras.optimizers.Optimizer,
+    trained: list[VariablePair],
+    record: Provenance,
+) -> None:
+    """Refuse an optimizer that would step in another way: for weights rearranged, or of another name.
+
+    Raises:
+        ValueError: It would.
+    """
+    moved = {id(v) for v, _ in trained}
+    for ours, theirs in _levels(source, target):
+        for weight in record.computed:
+            is_trained = weight.trains_alike and any(id(v) in moved for v in weight.originals)
+            if is_trained and not _steps_alike(ours, weight):
+                why = f"the weight is {weight}, and this optimizer does not step for each element by itself"
+                raise _trains_otherwise(source, weight.variable.path, why)
+        for v, w in trained:
+            if internals.takes_for_no_matrix(ours, v) != internals.takes_for_no_matrix(theirs, w):
+                why = f"the optimizer goes by the path of a weight, which is '{v.path}' in the original"
+                raise _trains_otherwise(source, w.path, why)
+
+
+def _steps_alike(optimizer: keras.optimizers.Optimizer, weight: ComputedWeight) -> bool:
+    """Whether an optimizer steps for a rearranged weight as for what it was rearranged from."""
+    # The norm of a weight stays what it is if its elements change places.
+    goes_by_norm = optimizer.clipnorm is not None or type(optimizer) in BY_NORM
+    is_known = type(optimizer) in (*ELEMENTWISE, *BY_NORM)
+    return is_known and not (goes_by_norm and len(set(map(id, weight.originals))) > 1)
+
+
+def _trains_otherwise(optimizer: keras.optimizers.Optimizer, path: str, why: str) -> ValueError:
+    return ValueError(
+        describe(
+            f"The optimizer {optimizer.name} would train '{path}' in another way than the original.",
+            why=why,
+            hint="leave compile= out and compile the result",
+        )
+    )
 
 
 def _continue_state(

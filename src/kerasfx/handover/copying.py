@@ -56,6 +56,22 @@ def ways_to_make(
     ]
 
 
+def with_own_layers(value: object) -> Any:
+    """`value` with a copy, which has no weights yet, of each layer in it: what the constructor of one takes.
+
+    Raises:
+        NotCopyableError: A layer cannot be made again.
+    """
+    if isinstance(value, internals.Layer):
+        what = f"{type(value).__name__} '{value.name}', which a pass gives to another layer,"
+        return _first(ways_to_make(value, value.name), lambda copy: copy, what)
+    if isinstance(value, dict):
+        return {key: with_own_layers(x) for key, x in value.items()}
+    if type(value) is tuple:
+        return tuple(with_own_layers(x) for x in value)
+    return [with_own_layers(x) for x in value] if type(value) is list else value
+
+
 def _from_config(layer: keras.layers.Layer, name: str, config: dict[str, Any]) -> Any:
     cls = builtin_class(type(layer)) or type(layer)
     with keras.saving.custom_object_scope(_classes_given_to(layer)):

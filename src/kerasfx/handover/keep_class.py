@@ -122,6 +122,10 @@ class _RefusedError(Exception):
     """A value that the prepared model cannot have, and why."""
 
 
+class _EditedError(_RefusedError):
+    """A pass has taken it out of the model."""
+
+
 class _Attributes:
     """Finds for each attribute of the original what stands for it in the prepared model."""
 
@@ -159,7 +163,9 @@ class _Attributes:
             self.refused[name] = describe(
                 f"`self.{name}` is not part of the prepared model.",
                 why=str(reason),
-                hint=f'if it is a layer, kerasfx.prepare_model(..., leaves=["{name}"]) keeps it whole',
+                hint="leave out the pass, or let it leave this alone"
+                if isinstance(reason, _EditedError)
+                else f'if it is a layer, kerasfx.prepare_model(..., leaves=["{name}"]) keeps it whole',
             )
         else:
             object.__setattr__(self.prepared, name, found)  # it is tracked already, or will be in `kept`
@@ -193,7 +199,7 @@ class _Attributes:
             return self.layers[id(layer)]
         successor = next((self.new[id(w)] for w in self._partners(layer) if id(w) in self.new), None)
         if successor is not None:
-            raise _RefusedError(
+            raise _EditedError(
                 f"a pass has put {type(successor).__name__} '{successor.name}' where {kind} was"
             )
         if self._is_in_graph(layer):
@@ -219,7 +225,7 @@ class _Attributes:
         if id(variable) in self.computed:
             weight = self.computed[id(variable)]
             what = f"a pass has computed '{weight.variable.path}' from it, which is {weight}"
-            raise _RefusedError(f"the weight '{variable.path}' is no more: {what}")
+            raise _EditedError(f"the weight '{variable.path}' is no more: {what}")
         return self._variable_of_its_own(variable)
 
     def _generator(self, generator: keras.random.SeedGenerator) -> Any:

@@ -14,6 +14,7 @@ from kerasfx.handover.provenance import Provenance, provenance_of
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, leaves_of, map_leaves
 from kerasfx.ir.program import TakenBefore
+from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.reporting import Finding, Report, attach
 from kerasfx.runtime.layers import Op
@@ -50,9 +51,9 @@ def link(
         *dropped,
         *_about_variables(graph, origin, record),
     ]
-    # Only then: setting it sets that of each layer inside.
+    # The flag of the model alone: each layer inside has its own, and may be one of the original.
     if not original.trainable:
-        prepared.trainable = False
+        internals.freeze_as_whole(prepared)
     report = Report(graph.name, origin.opened, _layers(prepared, graph), findings)
     attach(prepared, report)
     return report

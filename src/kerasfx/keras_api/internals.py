@@ -39,6 +39,9 @@
 | `Sequential._functional` | telling the attributes of Keras and of the user apart | 3.0 |
 | `Trainer._compile_config` | compiling a prepared model like its original | 3.0 |
 | `Optimizer._learning_rate, _variables, _trainable_variables` | handing on the state of an optimizer | 3.0 |
+| `Optimizer._use_weight_decay`, `_exclude_from_weight_decay_cache` | a copy decays the same weights | 3.0 |
+| `Muon._should_use_adamw` | whether a copy steps alike for each weight | 3.10 |
+| `Layer._trainable` | a model is frozen without its layers | 3.0 |
 | `stateless_scope.in_stateless_scope` | where an assigned variable is read from a scope | 3.0 |
 | `Functional._inputs_struct, _outputs_struct, _run_through_graph` | structure of a functional model | 3.0 |
 | `Function._nodes_by_depth`, `Node.arguments.fill_in`, `is_input` | running only what a mode needs | 3.0 |
@@ -811,6 +814,34 @@ def compile_arguments(model: keras.Model) -> dict[str, Any] | None:
     if type(model).compile is not keras.Model.compile:
         return None
     return model._compile_config.config
+
+
+def freeze_as_whole(model: keras.Model) -> None:
+    """Let a model train nothing, and leave `trainable` of the layers inside as it is."""
+    model._trainable = False
+
+
+def uses_weight_decay(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
+    """Whether an optimizer would decay a variable; it is asked without remembering the answer."""
+    name = "_exclude_from_weight_decay_cache"
+    own: dict[str, Any] = optimizer.__dict__
+    before = own.get(name, MISSING)
+
+    def put_back() -> None:
+        if before is MISSING:
+            own.pop(name, None)
+        else:
+            own[name] = before
+
+    with undone(put_back):
+        own[name] = {}
+        return optimizer._use_weight_decay(variable)
+
+
+def takes_for_no_matrix(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool | None:
+    """Whether Muon, which asks for the path, steps with Adam for a variable; None for other optimizers."""
+    ask = getattr(optimizer, "_should_use_adamw", None)
+    return None if ask is None else bool(ask(variable))
 
 
 def learning_rate_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
