@@ -311,3 +311,14 @@ def test_a_dead_node_that_holds_a_weight_is_named(net):
 
     with pytest.raises(GraphError, match=r"nothing uses 'dense'(.|\n)*graph.prune\(\)"):
         kerasfx.prepare_model(net, inputs(), passes=[leaves_it_behind])
+
+
+def test_a_pass_that_changes_a_layer_of_the_original_is_refused(net):
+    def sets_relu(graph):
+        for layer in graph.called_layers():
+            if isinstance(layer, keras.layers.Dense):
+                layer.activation = keras.activations.relu
+        return True
+
+    with pytest.raises(GraphError, match=r"'dense.*' of the original was changed(.|\n)*sets_relu"):
+        kerasfx.prepare_model(net, inputs(), passes=[sets_relu])

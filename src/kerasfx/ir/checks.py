@@ -168,7 +168,8 @@ class _Check:
             if not isinstance(value.producer, Computed) or not value.producer.expression.is_rearrangement:
                 continue
             for part in value.producer.expression.parameters:
-                if getattr(part.variable, "trainable", True):
+                # Whoever gives no variable of Keras says nothing of training.
+                if getattr(part.variable, "trainable", False):
                     for user in value.users:
                         held[id(part.variable)].setdefault(id(user.stands_for), user)
 

@@ -22,6 +22,7 @@ from kerasfx.ir.dims import Question, decisions_go_to
 from kerasfx.ir.match import Functions, Match, Pattern, any_, constant, either, layer, parameter
 from kerasfx.ir.program import TakenBefore
 from kerasfx.ir.structure import shown
+from kerasfx.keras_api.builtins import is_builtin
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
@@ -75,8 +76,8 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
     changed = []
     for each in chosen:
         try:
-            with decisions_go_to(_no_number):
-                answer = each(graph)
+            # Ours are known to ask for no number of a free size that matters.
+            answer = each(graph) if passes is None else _of_user(each, graph)
             if _said(each, answer):
                 changed.append(name_of(each))
             # Within the `try`: a graph that is broken is the fault of the pass as well.
@@ -85,6 +86,35 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
             error.add_note(f"  pass:  {name_of(each)} ({place_of(each)}), on the graph of '{graph.name}'")
             raise
     return changed
+
+
+def _of_user(each: Pass, graph: Graph) -> bool:
+    """What a pass of the user's says; it may neither ask for free sizes nor change the layers themselves."""
+    layers = graph.called_layers()
+    before = list(map(_config_text, layers))
+    with decisions_go_to(_no_number):
+        answer = each(graph)
+    for found, text in zip(layers, before, strict=True):
+        if _config_text(found) != text:
+            raise GraphError(
+                describe(
+                    f"The layer '{found.name}' of the original was changed.",
+                    why="a pass edits the graph; what is set on node.layer is set in the model itself, and "
+                    "the result would be compared with what it has become",
+                    hint='put another layer there: graph.replace(node, graph.make("keras.layers...", x, '
+                    "weights={...}, like=node)), and set the original back",
+                )
+            )
+    return answer
+
+
+def _config_text(of: keras.layers.Layer) -> str:
+    """The config of a layer of Keras as text, to see whether it changes; "" where that would say nothing."""
+    if not is_builtin(type(of)):
+        return ""
+    text = repr(of.get_config())
+    # An object of the user's may be made anew at each request.
+    return "" if " at 0x" in text else text
 
 
 def _no_number(question: Question) -> None:
