@@ -322,3 +322,24 @@ def test_a_pass_that_changes_a_layer_of_the_original_is_refused(net):
 
     with pytest.raises(GraphError, match=r"'dense.*' of the original was changed(.|\n)*sets_relu"):
         kerasfx.prepare_model(net, inputs(), passes=[sets_relu])
+
+
+def test_a_layer_around_one_without_a_config_is_no_obstacle():
+    class Inner(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def get_config(self):
+            raise NotImplementedError
+
+        def call(self, x):
+            return x * self.factor
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    x = keras.Input((3, 4))
+    model = keras.Model(x, keras.layers.TimeDistributed(Inner(2.0))(x))
+    graph = kerasfx.trace(model, leaves=[keras.layers.TimeDistributed]).graph
+    assert passes.run(graph, [lambda graph: False]) == []

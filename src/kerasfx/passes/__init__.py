@@ -112,7 +112,10 @@ def _config_text(of: keras.layers.Layer) -> str:
     """The config of a layer of Keras as text, to see whether it changes; "" where that would say nothing."""
     if not is_builtin(type(of)):
         return ""
-    text = repr(of.get_config())
+    try:
+        text = repr(of.get_config())
+    except Exception:  # of a cell or layer of the user's inside
+        return ""
     # An object of the user's may be made anew at each request.
     return "" if " at 0x" in text else text
 
