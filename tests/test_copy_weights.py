@@ -14,6 +14,8 @@ from snapshots import bits, differences, snapshot_of_model
 import kerasfx
 from kerasfx.errors import WeightsMismatchError
 from kerasfx.handover.provenance import provenance_of
+from kerasfx.ir.weights import weight
+from kerasfx.passes import any_, op, parameter, rewrite
 
 
 class Block(keras.layers.Layer):
@@ -373,3 +375,52 @@ def test_home_in_another_process(prepared, tmp_path):
     np.testing.assert_allclose(
         np.load(tmp_path / "y.npy"), predicted(prepared, data()[0]), rtol=1e-5, atol=1e-6
     )
+
+
+class Scaled(keras.Model):
+    """Divides by a weight."""
+
+    def __init__(self):
+        super().__init__(name="scaled")
+        self.std = self.add_weight(shape=(4,), initializer=keras.initializers.RandomUniform(0.5, 2.0))
+        self.scale = keras.layers.Rescaling(2.0)
+        self.last = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.last(self.scale(x / self.std))
+
+
+def times_inverse(graph):
+    """A pass after which a weight is another, and the graph has the form that it had."""
+    pattern = op.true_divide(any_("x"), parameter("s"))
+
+    def multiplied(graph, found):
+        inverse = graph.computed(1.0 / weight(found["s"]))
+        return graph.make("keras.ops.multiply", found["x"], inverse, like=found.root)
+
+    return rewrite(graph, pattern, multiplied)
+
+
+def scaled_otherwise(graph):
+    """A pass after which the kernel holds what a layer before did."""
+    scale = next(n for n in graph.nodes if isinstance(n.layer, keras.layers.Rescaling))
+    last = next(n for n in graph.nodes if isinstance(n.layer, keras.layers.Dense))
+    given = {"kernel": weight(graph.weight_of(last, "kernel")) * 2.0, "bias": graph.weight_of(last, "bias")}
+    graph.replace(scale, graph.make("keras.layers.Rescaling", scale.args[0], scale=1.0, like=scale))
+    graph.replace(last, graph.make("keras.layers.Dense", last.args[0], units=2, weights=given, like=last))
+    return True
+
+
+@pytest.mark.parametrize("edit", [times_inverse, scaled_otherwise])
+def test_weights_do_not_go_between_graphs_of_one_form_that_compute_other_things(edit):
+    model, x = Scaled(), np.ones((3, 4), "float32")
+    model(x)
+    prepared = kerasfx.prepare_model(model, x, passes=[edit], verify="inference")
+    assert len(prepared.layers) == len(kerasfx.prepare_model(model, x).layers)
+    cloned = keras.models.clone_model(prepared)
+    before = [bits(v) for v in (*model.variables, *cloned.variables)]
+    for ours, theirs in ((model, cloned), (cloned, model)):
+        with pytest.raises(WeightsMismatchError, match="which has other settings"):
+            kerasfx.copy_weights(ours, theirs)
+    assert [bits(v) for v in (*model.variables, *cloned.variables)] == before
+    assert kerasfx.copy_weights(cloned, prepared).copied

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from kerasfx.errors import WeightsMismatchError, describe
 from kerasfx.handover.computed import ComputedWeight
 from kerasfx.handover.copying import corresponding
 from kerasfx.handover.provenance import VariablePair, provenance_of
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.builtins import is_builtin
+from kerasfx.runtime.layers import AddLoss, Constant, Op
 
 LayerPair = tuple[keras.layers.Layer, keras.layers.Layer]
 
@@ -153,8 +156,99 @@ def _calls_side_by_side(a: keras.Model, b: keras.Model) -> Iterator[LayerPair]:
         forms = [(type(c.operation), c.result, len(c.inputs)) for c in (x, y)]
         if forms[0] != forms[1]:
             raise _differ(a, b, f"{_shown(x.operation)} stands where '{b.name}' has {_shown(y.operation)}")
+        if not _is_set_alike(x.operation, y.operation):
+            what = f"{_shown(x.operation)} stands where '{b.name}' has {_shown(y.operation)}"
+            raise _differ(a, b, f"{what}, which has other settings")
         yield x.operation, y.operation
         waiting.extend(zip(x.inputs, y.inputs, strict=True))
+
+
+ASKED = {
+    Op: ("op", "arguments"),
+    # A large one is among the weights, and a clone has zeros there.
+    Constant: ("value",),
+    AddLoss: ("when",),
+}
+"""Which settings of our own layers say what they compute; no others do."""
+
+OF_ONE_LAYER = (
+    "name",
+    "module",
+    "registered_name",
+    "trainable",
+    "dtype",
+    "seed",
+    "build_config",
+    "compile_config",
+    "shared_object_id",
+    "batch_shape",
+    "query_shape",
+    "key_shape",
+    "value_shape",
+    "input_layers",
+    "output_layers",
+    "inbound_nodes",
+)
+"""Entries of a config in which layers of two models differ that are one layer of the code."""
+
+OF_WEIGHTS = ("initializer", "regularizer", "constraint")
+"""Ends of the names of such entries."""
+
+OF_CHANGED_LAYERS = ("lora", "quantization", "gptq", "awq")
+"""Beginnings of the names of such entries: LoRA deltas, and what comes with quantized weights."""
+
+
+def _is_set_alike(x: keras.Operation, y: keras.Operation) -> bool:
+    """Whether two operations of one class do the same with their inputs and weights.
+
+    A pass may leave a graph in its form and compute other things. What has a class of the user's is not
+    asked: no pass makes such, and its config may be anything.
+    """
+    # Refused later, with the names of the weights.
+    ours, theirs = _shapes(x), _shapes(y)
+    if ours and theirs and ours != theirs:
+        return True
+    for cls, asked in ASKED.items():
+        if isinstance(x, cls):
+            return all(_plain(getattr(x, key)) == _plain(getattr(y, key)) for key in asked)
+    is_ours = internals.module_of(type(x)).startswith("kerasfx.")
+    if is_ours or not isinstance(x, internals.Layer) or not isinstance(y, internals.Layer):
+        return True
+    if not is_builtin(type(x)) or isinstance(x, keras.layers.InputLayer):
+        return True
+    return _without_what_may_differ(x.get_config()) == _without_what_may_differ(y.get_config())
+
+
+def _shapes(operation: keras.Operation) -> list[tuple[int, ...]] | None:
+    """The shapes of its weights; None for one with LoRA deltas or quantized weights."""
+    is_changed = getattr(operation, "lora_enabled", False) or getattr(operation, "quantization_mode", None)
+    return None if is_changed else [tuple(v.shape) for v in getattr(operation, "variables", ())]
+
+
+def _without_what_may_differ(config: object) -> object:
+    """A config, or a part of one, without the entries that may differ."""
+    if isinstance(config, dict):
+        return {key: _without_what_may_differ(x) for key, x in config.items() if not _may_differ(str(key))}
+    if isinstance(config, (list, tuple)):
+        return [_without_what_may_differ(x) for x in config]
+    return _plain(config)
+
+
+def _plain(x: object) -> object:
+    """A part of a config as a file has it; of what no file has, its kind alone."""
+    if isinstance(x, dict):
+        return {key: _plain(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [_plain(value) for value in x]
+    if isinstance(x, (np.ndarray, np.generic)):
+        return x.tolist()
+    # NaN is not even equal to itself.
+    is_number = isinstance(x, (int, float)) and x == x
+    return x if x is None or isinstance(x, str) or is_number else type(x).__name__
+
+
+def _may_differ(key: str) -> bool:
+    return key in OF_ONE_LAYER or key.endswith(OF_WEIGHTS) or key.startswith(OF_CHANGED_LAYERS)
 
 
 def _changed(layer: keras.layers.Layer) -> WeightsMismatchError:
