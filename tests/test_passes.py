@@ -343,3 +343,14 @@ def test_a_layer_around_one_without_a_config_is_no_obstacle():
     model = keras.Model(x, keras.layers.TimeDistributed(Inner(2.0))(x))
     graph = kerasfx.trace(model, leaves=[keras.layers.TimeDistributed]).graph
     assert passes.run(graph, [lambda graph: False]) == []
+
+
+def test_passes_over_what_was_prepared_already_are_warned_of():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, ops.exp(ops.log(inputs)))
+    prepared = kerasfx.prepare_model(model)
+    again = kerasfx.prepare_model(prepared, passes=[lambda graph: False])
+    assert "it was prepared before" in str(kerasfx.report(again))
+    assert "it was prepared before" not in str(
+        kerasfx.report(kerasfx.prepare_model(model, passes=[lambda graph: False]))
+    )

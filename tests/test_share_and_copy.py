@@ -424,3 +424,19 @@ def test_a_model_that_is_not_trained_keeps_the_flags_of_its_layers(weights):
     assert not prepared.trainable_variables
     assert model.dense.trainable
     assert all(v.trainable for v in model.variables)
+
+
+def test_a_refused_result_leaves_no_calls_in_layers_that_it_shared():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(4)(inputs)))
+
+    def wrong(graph):
+        node = graph.nodes[0]
+        graph.replace_uses(node.outputs, node.args[0])
+        return True
+
+    before = [len(x._inbound_nodes) + len(x._outbound_nodes) for x in model.layers]
+    with pytest.raises(kerasfx.errors.NotEquivalentError):
+        kerasfx.prepare_model(model, weights="share", passes=[wrong])
+    assert [len(x._inbound_nodes) + len(x._outbound_nodes) for x in model.layers] == before
+    assert model.layers[1].output is not None

@@ -354,6 +354,10 @@ class WeightsMismatchError(KerasFxError, ValueError):
     """
 
 
+class NoSampleError(KerasFxError, ValueError):
+    """`compare` has no inputs to compare two models with: none fit, or the original raises on all of them."""
+
+
 class NotEquivalentError(KerasFxError):
     """The prepared model differs from the original; it is not returned.
 

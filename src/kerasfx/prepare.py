@@ -14,6 +14,7 @@ from kerasfx.comparing import verify as quick_compare
 from kerasfx.comparing.checks import IN_INFERENCE, NOT_TRAINABLE, NOTHING_FINITE
 from kerasfx.emitting import make_model, require_one_of
 from kerasfx.errors import (
+    NoSampleError,
     NotEquivalentError,
     OpaqueLayerError,
     TraceError,
@@ -145,19 +146,25 @@ def prepare_model(
         _refuse_opaque(traced)
     changed = graph_passes.run(traced.graph, passes)
     graph_passes.run(traced.graph)
-    prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit)
-    record = _record(prepared)
-    if keep_class:
-        # What it copies beside the graph lies where the originals lie.
-        with made_for(original_model.variables):
-            take_class(original_model, prepared, traced.graph, record, weights == "share")
-    found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
-    if verify:
-        asked = _modes_to_compare(verify, bool(passes), traced.origin)
-        found.findings.extend(_verify(prepared, traced.origin, asked, bool(passes), changed))
-    if compile:
-        with made_for(original_model.variables):
-            compile_like(original_model, prepared, record)
+    # Only calls on a model that is returned stay with layers that it shares.
+    shared = internals.all_layers(original_model) if weights == "share" else []
+    with internals.calls_undone_if_refused(shared):
+        prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit)
+        record = _record(prepared)
+        if keep_class:
+            # What it copies beside the graph lies where the originals lie.
+            with made_for(original_model.variables):
+                take_class(original_model, prepared, traced.graph, record, weights == "share")
+        found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
+        if verify:
+            asked = _modes_to_compare(verify, bool(passes), traced.origin)
+            found.findings.extend(_verify(prepared, traced.origin, asked, bool(passes), changed))
+        if compile:
+            with made_for(original_model.variables):
+                compile_like(original_model, prepared, record)
+    if passes and was_prepared(original_model):
+        what = "it was prepared before: passes saw no function in it, but layers of kerasfx that hold them"
+        found.findings.append(Finding("warning", "", f"{what}; prepare the original with passes=[...]"))
     if dropped:
         warn_when_used(original_model, prepared)
     found.seconds = time.perf_counter() - start
@@ -263,7 +270,7 @@ def _verify(
         is_bare = origin.none_test is not None
         comparison = quick_compare(original, prepared, modes=asked, thorough=thorough, bare=is_bare)
     # The oracle found no inputs that the original accepts.
-    except ValueError as error:
+    except NoSampleError as error:
         return [_unverified(original, str(error))]
     finally:
         record.examples = kept

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kerasfx.comparing.measure import leaves, skeleton
+from kerasfx.errors import NoSampleError
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import all_layers, calls_that_take
 
@@ -42,11 +43,11 @@ UNSUPPORTED_DTYPE = (
 )
 
 
-class UnfitInputsError(ValueError):
+class UnfitInputsError(NoSampleError):
     """Inputs do not have the structure or the shapes that a model takes."""
 
 
-class NoRandomValuesError(ValueError):
+class NoRandomValuesError(NoSampleError):
     """There are no random values of a dtype."""
 
 

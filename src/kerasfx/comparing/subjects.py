@@ -32,7 +32,7 @@ from kerasfx.comparing.run import (
     call_directly,
     present_state,
 )
-from kerasfx.errors import SizeGuardError, first_line
+from kerasfx.errors import NoSampleError, SizeGuardError, first_line
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.keras_api.internals import all_layers
 from kerasfx.runtime.functional import Functional
@@ -227,11 +227,11 @@ def admitted(
     return kept, notes
 
 
-def _refusal(subjects: Subjects, sample: Sample, failed: Run) -> ValueError:
+def _refusal(subjects: Subjects, sample: Sample, failed: Run) -> NoSampleError:
     """The error for an original that accepts none of the samples."""
     tensors = ", ".join(f"{path} of shape {np.shape(leaf)}" for path, leaf in leaves(sample.inputs, "inputs"))
     name = next((t.name for t in keras.tree.flatten(input_structure(subjects.b))), "input")
-    return ValueError(
+    return NoSampleError(
         ORIGINAL_RAISES.format(a=subjects.a.name, error=first_line(failed.error), inputs=tensors, name=name)
     )
 
@@ -279,7 +279,7 @@ def _random(
     subjects: Subjects, options: Options, ranges: Mapping[str, Range] | None
 ) -> Iterator[list[Sample]]:
     if input_structure(subjects.b) is None:
-        raise ValueError(NO_INPUTS.format(b=subjects.b.name))
+        raise NoSampleError(NO_INPUTS.format(b=subjects.b.name))
     slots = slots_of(subjects.b, ranges)
     free = any(dim is None for slot in slots for dim in slot.shape[1:])
     make = functools.partial(

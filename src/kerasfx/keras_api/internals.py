@@ -583,6 +583,19 @@ def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def calls_undone_if_refused(layers: list[Any]) -> Iterator[None]:
+    """Forget the symbolic calls of `layers` that are made in the block, if it raises."""
+    calls = [x for layer in layers for x in (layer._inbound_nodes, layer._outbound_nodes)]
+    before = [(x, len(x)) for x in calls]
+    try:
+        yield
+    except BaseException:
+        for each, count in before:
+            del each[count:]
+        raise
+
+
 def forget_losses(model: keras.Model) -> None:
     """Let no layer of `model` know of losses, nor of their `id`s, from an earlier call."""
     for layer in all_layers(model):
