@@ -424,3 +424,25 @@ def test_weights_do_not_go_between_graphs_of_one_form_that_compute_other_things(
             kerasfx.copy_weights(ours, theirs)
     assert [bits(v) for v in (*model.variables, *cloned.variables)] == before
     assert kerasfx.copy_weights(cloned, prepared).copied
+
+
+def test_a_layer_around_one_without_a_config_has_its_partner():
+    class Inner(keras.layers.Layer):
+        def build(self, shape):
+            self.w = self.add_weight(shape=(4,))
+
+        def get_config(self):
+            raise NotImplementedError
+
+        def call(self, x):
+            return x * self.w
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    def around():
+        x = keras.Input((3, 4))
+        return keras.Model(x, keras.layers.TimeDistributed(Inner())(x))
+
+    a, b = (kerasfx.prepare_model(around(), leaves=[keras.layers.TimeDistributed]) for _ in range(2))
+    assert len(kerasfx.copy_weights(a, b).copied) == 1
