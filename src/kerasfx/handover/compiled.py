@@ -14,6 +14,7 @@ from kerasfx.handover.placement import assign_array, hand_over
 from kerasfx.handover.provenance import Provenance, VariablePair
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.operations import public_optimizer
 from kerasfx.reporting import Finding
 
 ELEMENTWISE = tuple(
@@ -203,9 +204,9 @@ def _require_alike(
 def _steps_alike(optimizer: keras.optimizers.Optimizer, weight: ComputedWeight) -> bool:
     """Whether an optimizer steps for a rearranged weight as for what it was rearranged from."""
     # The norm of a weight stays what it is if its elements change places.
-    goes_by_norm = optimizer.clipnorm is not None or type(optimizer) in BY_NORM
-    is_known = type(optimizer) in (*ELEMENTWISE, *BY_NORM)
-    return is_known and not (goes_by_norm and len(set(map(id, weight.originals))) > 1)
+    cls = public_optimizer(optimizer)
+    goes_by_norm = optimizer.clipnorm is not None or cls in BY_NORM
+    return cls in (*ELEMENTWISE, *BY_NORM) and not (goes_by_norm and len(set(map(id, weight.originals))) > 1)
 
 
 def _trains_otherwise(optimizer: keras.optimizers.Optimizer, path: str, why: str) -> ValueError:
@@ -258,22 +259,8 @@ class _Rearranged:
     place: dict[int, int]
 
     def give(self, target: keras.Variable, slots: list[keras.Variable]) -> None:
-        """Give a slot its value.
-
-        Raises:
-            ValueError: What is kept there is not kept for each element of a weight.
-        """
+        """Give a slot its value: only optimizers that step for each element are let through."""
         sources = {id(v): slots[self.place[id(v)]] for v in self.weight.originals}
-        shapes = [tuple(sources[id(v)].shape) == tuple(v.shape) for v in self.weight.originals]
-        if not all(shapes) or tuple(target.shape) != tuple(self.weight.variable.shape):
-            raise ValueError(
-                describe(
-                    f"The state of the optimizer for '{self.weight.variable.path}' cannot be copied.",
-                    why=f"the weight is {self.weight}, and this optimizer keeps state for rows and columns "
-                    "instead of elements",
-                    hint="leave compile= out and compile the result",
-                )
-            )
         assign_array(target, self.weight.value(lambda v: to_numpy(sources[id(v)])))
 
 
