@@ -96,7 +96,7 @@ class TestUnlikeStructures:
 
 def outer(prepared):
     """A function that calls a model inside another layer, in the other mode."""
-    mode = not training_of(prepared._settings["mode"])
+    mode = not training_of(prepared.kerasfx_mode)
     return lambda x: keras.Sequential([prepared])(x, training=mode)
 
 
