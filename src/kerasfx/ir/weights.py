@@ -61,8 +61,8 @@ class Expression:
 
     @property
     def only_moves(self) -> bool:
-        """Whether each element of the result is an element of a weight."""
-        raise NotImplementedError
+        """Whether each element of the result is an element of a weight, and no new number."""
+        return False
 
     # What they share
 
@@ -196,11 +196,6 @@ class Number(Expression):
         """There is nothing to find."""
         return {}
 
-    @property
-    def only_moves(self) -> bool:
-        """It is no weight."""
-        return False
-
     def __str__(self) -> str:
         return shown_array(self.array)
 
@@ -263,13 +258,33 @@ class Arithmetic(Expression):
         with np.errstate(divide="ignore"):
             return known / result
 
-    @property
-    def only_moves(self) -> bool:
-        """It makes new numbers."""
-        return False
-
     def __str__(self) -> str:
         return f"({self.left} {self.op} {self.right})"
+
+
+@dataclass(frozen=True, eq=False)
+class OfOne(Expression):
+    """Arithmetic over one operand."""
+
+    operand: Expression
+
+    def values(self) -> Iterator[Value]:
+        """Those of the operand."""
+        return self.operand.values()
+
+    def substitute(self, mapping: Callable[[Value], Value]) -> Expression:
+        """The same of other weights."""
+        return replace(self, operand=self.operand.substitute(mapping))
+
+
+@dataclass(frozen=True, eq=False)
+class Moved(OfOne):
+    """The elements of the operand at other places."""
+
+    @property
+    def only_moves(self) -> bool:
+        """Where the operand does."""
+        return self.operand.only_moves
 
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -281,19 +296,10 @@ FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Function(Expression):
+class Function(OfOne):
     """A function of each element."""
 
     name: str
-    operand: Expression
-
-    def values(self) -> Iterator[Value]:
-        """Those of the operand."""
-        return self.operand.values()
-
-    def substitute(self, mapping: Callable[[Value], Value]) -> Expression:
-        """The function of other weights."""
-        return replace(self, operand=self.operand.substitute(mapping))
 
     def exactly(self, read: Read) -> np.ndarray:
         """The function of the operand."""
@@ -305,28 +311,13 @@ class Function(Expression):
             return {}
         raise not_invertible(root, f"{self.name} loses what its operand was")
 
-    @property
-    def only_moves(self) -> bool:
-        """It makes new numbers."""
-        return False
-
     def __str__(self) -> str:
         return f"{self.name}({self.operand})"
 
 
 @dataclass(frozen=True, eq=False)
-class Reshaped(Expression):
+class Reshaped(Moved):
     """The same elements in the same order in another shape."""
-
-    operand: Expression
-
-    def values(self) -> Iterator[Value]:
-        """Those of the operand."""
-        return self.operand.values()
-
-    def substitute(self, mapping: Callable[[Value], Value]) -> Expression:
-        """The reshape of other weights."""
-        return replace(self, operand=self.operand.substitute(mapping))
 
     def exactly(self, read: Read) -> np.ndarray:
         """The array in its shape."""
@@ -336,29 +327,15 @@ class Reshaped(Expression):
         """The array in the shape of the operand."""
         return self.operand.back(array.reshape(self.operand.shape), root)
 
-    @property
-    def only_moves(self) -> bool:
-        """Where the operand does."""
-        return self.operand.only_moves
-
     def __str__(self) -> str:
         return f"reshape({self.operand}, {self.shape})"
 
 
 @dataclass(frozen=True, eq=False)
-class Transposed(Expression):
+class Transposed(Moved):
     """The same elements with the axes in another order."""
 
-    operand: Expression
     axes: tuple[int, ...]
-
-    def values(self) -> Iterator[Value]:
-        """Those of the operand."""
-        return self.operand.values()
-
-    def substitute(self, mapping: Callable[[Value], Value]) -> Expression:
-        """The transpose of other weights."""
-        return replace(self, operand=self.operand.substitute(mapping))
 
     def exactly(self, read: Read) -> np.ndarray:
         """The array with its axes in order."""
@@ -367,11 +344,6 @@ class Transposed(Expression):
     def back(self, array: np.ndarray, root: Expression) -> dict[Value, np.ndarray]:
         """The axes put back."""
         return self.operand.back(array.transpose(np.argsort(self.axes)), root)
-
-    @property
-    def only_moves(self) -> bool:
-        """Where the operand does."""
-        return self.operand.only_moves
 
     def __str__(self) -> str:
         return f"transpose({self.operand}, {self.axes})"
@@ -573,7 +545,7 @@ def _constant_array(value: Value) -> np.ndarray:
 
 def _function(name: str, x: Operand) -> Expression:
     operand = weight(x)
-    return Function(operand.shape, operand.dtype, name, operand)
+    return Function(operand.shape, operand.dtype, operand, name)
 
 
 def _arithmetic(op: str, left: Operand, right: Operand) -> Expression:
