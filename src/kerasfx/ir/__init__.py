@@ -6,7 +6,7 @@ graph    the program and its edit verbs    Graph, Body
 weights  arithmetic that is done once      Expression, weight
 """
 
-from kerasfx.ir.graph import Body, Graph, bodies_of
+from kerasfx.ir.graph import Body, Graph
 from kerasfx.ir.meta import Meta
 from kerasfx.ir.program import (
     Constant,
@@ -57,7 +57,6 @@ __all__ = [
     "Target",
     "Training",
     "Value",
-    "bodies_of",
     "foreign_masks",
     "identifier",
     "leaves_of",

@@ -8,7 +8,6 @@ from typing import NoReturn
 
 from kerasfx.errors import GraphError, describe
 from kerasfx.ir.program import Captures, Node, Parameter, Program, Value, values_in
-from kerasfx.ir.structure import leaves_of
 from kerasfx.ir.text import neighbourhood
 from kerasfx.ir.weights import Computed
 
@@ -75,9 +74,8 @@ class _Check:
             self._claim(value.name, self.names, node)
             self.known.add(value)
         self._weights(node)
-        for body in leaves_of((node.args, node.kwargs)):
-            if isinstance(body, Captures):
-                self._body(node, body)
+        for body in node.bodies:
+            self._body(node, body)
 
     def _body(self, node: Node, body: Captures) -> None:
         """A body is data in the config of a layer: it has room for calls of functions alone."""

@@ -24,7 +24,7 @@ from kerasfx.ir.program import (
     map_values,
     values_in,
 )
-from kerasfx.ir.structure import identifier, leaves_of, map_leaves, shown
+from kerasfx.ir.structure import identifier, map_leaves, shown
 from kerasfx.ir.targets import LayerSpec, Target
 from kerasfx.ir.text import line_of, neighbourhood, to_text
 from kerasfx.ir.training import FOLLOWS
@@ -70,8 +70,9 @@ class Graph(Program):
         """
         for node in self.nodes:
             yield self, node
-            for body in bodies_of(node):
-                yield from body.graph.walk()
+            for body in node.bodies:
+                if isinstance(body, Body):
+                    yield from body.graph.walk()
 
     # Names and Values that no Node gives
 
@@ -96,10 +97,6 @@ class Graph(Program):
             value = self._own(Value(name, shape, dtype, Parameter(variable, path)))
             self._parameters[id(variable)] = value
         return self._parameters[id(variable)]
-
-    def parameter_of(self, variable: object) -> Value | None:
-        """The Value of a variable, or None where no Node takes it."""
-        return self._parameters.get(id(variable))
 
     def add_constant(self, array: np.ndarray, wish: str = "constant") -> Value:
         """Return the constant Value of a NumPy array, made at the first request for its contents."""
@@ -757,11 +754,6 @@ def _mask_taken(node: Node, value: Value) -> Value | _NotTaken | None:
         return node.implicit_masks[value]
     is_taken = node.function is None and any(v is value for v in values_in((node.args, node.kwargs)))
     return value.mask if is_taken else _NotTaken()
-
-
-def bodies_of(node: Node) -> list[Body]:
-    """The bodies among the arguments of a node."""
-    return [x for x in leaves_of((node.args, node.kwargs)) if isinstance(x, Body)]
 
 
 def _contents(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:

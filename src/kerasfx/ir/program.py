@@ -276,6 +276,11 @@ class Node(Producer):
         return tuple(dict.fromkeys((*taken, *self.weights.values(), *masks, *self.after)))
 
     @property
+    def bodies(self) -> list[Captures]:
+        """The bodies of control flow among its arguments."""
+        return [x for x in leaves_of((self.args, self.kwargs)) if isinstance(x, Captures)]
+
+    @property
     def results(self) -> tuple[Value, ...]:
         """The output Values, flat."""
         return tuple(values_in(self.outputs))

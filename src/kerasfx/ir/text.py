@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerasfx.ir.dims import Dim
 from kerasfx.ir.program import Captures, Constant, Node, Parameter, Program, Value, values_in
-from kerasfx.ir.structure import leaves_of, shown, shown_array
+from kerasfx.ir.structure import shown, shown_array
 
 NEIGHBOURS = 3
 
@@ -33,11 +33,10 @@ def _calls(graph: Program) -> list[str]:
     lines: list[str] = []
     for node in graph.nodes:
         lines.append(f"  {line_of(node)}")
-        for body in leaves_of((node.args, node.kwargs)):
-            if isinstance(body, Captures):
-                arguments, captured = body.program.inputs
-                names = ", ".join(_typed(v) for v in (*arguments, *captured))
-                lines += [f"    {line}" for line in (f"body({names}):", *_calls(body.program))]
+        for body in node.bodies:
+            arguments, captured = body.program.inputs
+            names = ", ".join(_typed(v) for v in (*arguments, *captured))
+            lines += [f"    {line}" for line in (f"body({names}):", *_calls(body.program))]
     return [*lines, f"  return {_structure(graph.outputs)}"]
 
 

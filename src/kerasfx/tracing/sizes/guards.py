@@ -15,7 +15,6 @@ from kerasfx.ir import (
     Node,
     SourceLine,
     Value,
-    foreign_masks,
     map_leaves,
     map_values,
     values_in,
@@ -146,21 +145,12 @@ def _axis(value: Value, k: int, n: int) -> Dim:
 def check_early(graph: Graph, guards: list[Guard]) -> None:
     """Put `CheckSizes` layers in front of everything that uses the tensors whose sizes were asked about."""
     groups: dict[Value | None, list[Guard]] = defaultdict(list)
-    needed = _needed(graph)
+    needed = graph.needed()
     # Code in a loop, or in one layer after the other, asks the same again.
     for guard in {str(g): g for g in guards}.values():
         groups[_anchor(graph, guard, needed)].append(guard)
     for anchor, group in groups.items():
         _insert_check(graph, anchor, group)
-
-
-def _needed(graph: Graph) -> set[Value]:
-    """The Values that an output is computed from."""
-    needed = {*values_in(graph.outputs), *foreign_masks(graph.output_masks)}
-    for node in reversed(graph.nodes):
-        if not needed.isdisjoint(node.results):
-            needed.update(node.inputs)
-    return needed
 
 
 def _anchor(graph: Graph, guard: Guard, needed: set[Value]) -> Value | None:
