@@ -29,7 +29,7 @@ class LayerMaker:
         self.rules = rules
         self.calls_of: dict[int, list[Node]] = {}
         for node in making.graph.nodes:
-            self.calls_of.setdefault(id(getattr(node.target, "layer", None)), []).append(node)
+            self.calls_of.setdefault(id(node.layer), []).append(node)
 
     def of_spec(self, node: Node, args: Any, kwargs: Any) -> Tensors:
         """Call the layer that a pass put there."""

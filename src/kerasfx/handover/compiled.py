@@ -157,8 +157,7 @@ def _settings(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
 def _trained_pairs(original: keras.Model, record: Provenance) -> list[VariablePair]:
     """What is trained in the original, with what it has become or gone into."""
     trained = set(map(id, original.trainable_variables))
-    pairs = [*record.variables, *((v, c.variable) for c in record.computed for v in c.originals)]
-    return [(v, w) for v, w in pairs if id(v) in trained]
+    return [(v, w) for v, w in record.went_into() if id(v) in trained]
 
 
 def _exclude_alike(
@@ -280,9 +279,7 @@ def _require_same_variables(
         is_trained = id(weight.variable) in wanted
         if any(id(v) in present for v in weight.originals) or is_trained:
             _require_rearranged(source, weight, present if is_trained else set())
-    pairs = [(v, w) for v, w in record.variables]
-    pairs += [(v, weight.variable) for weight in record.computed for v in weight.originals]
-    partners = {id(v): w for v, w in pairs}
+    partners = {id(v): w for v, w in record.went_into()}
     kept = {id(partners[id(v)]) for v in trained if id(v) in partners}
     other = [w for key, w in wanted.items() if key not in kept]
     other += [v for v in trained if id(v) in partners and id(partners[id(v)]) not in wanted]

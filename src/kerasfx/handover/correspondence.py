@@ -154,11 +154,10 @@ def _calls_side_by_side(a: keras.Model, b: keras.Model) -> Iterator[LayerPair]:
         seen.add((id(ours), id(theirs)))
         x, y = internals.call_that_made(ours), internals.call_that_made(theirs)
         forms = [(type(c.operation), c.result, len(c.inputs)) for c in (x, y)]
-        if forms[0] != forms[1]:
-            raise _differ(a, b, f"{_shown(x.operation)} stands where '{b.name}' has {_shown(y.operation)}")
-        if not _is_set_alike(x.operation, y.operation):
+        has_form = forms[0] == forms[1]
+        if not has_form or not _is_set_alike(x.operation, y.operation):
             what = f"{_shown(x.operation)} stands where '{b.name}' has {_shown(y.operation)}"
-            raise _differ(a, b, f"{what}, which has other settings")
+            raise _differ(a, b, f"{what}, which has other settings" if has_form else what)
         yield x.operation, y.operation
         waiting.extend(zip(x.inputs, y.inputs, strict=True))
 

@@ -58,10 +58,13 @@ class Provenance:
         """Refer to the original, without keeping it alive."""
         self._original = weakref.ref(original)
 
+    def went_into(self) -> list[VariablePair]:
+        """The variables of the original, each with what it has become or gone into."""
+        return [*self.variables, *((v, c.variable) for c in self.computed for v in c.originals)]
+
     def carried(self) -> set[int]:
         """The `id`s of the variables of the original that the prepared model has, or is computed from."""
-        computed = {id(v) for weight in self.computed for v in weight.originals}
-        return computed | {id(v) for v, _ in self.variables}
+        return {id(v) for v, _ in self.went_into()}
 
 
 def attach(model: keras.layers.Layer, provenance: Provenance) -> None:

@@ -156,6 +156,5 @@ def _note_fit(graph: Graph, model: keras.Layer) -> None:
     """Write down whether `fit` passes `training` to `model`; there is no fitting of a mere layer."""
     is_model = isinstance(model, keras.Model)
     graph.takes_training = internals.takes_training(model) or not is_model
-    for node in graph.nodes:
-        if not is_model:
-            node.training = replace(node.training, from_context=False)
+    for node in graph.nodes if not is_model else ():
+        node.training = replace(node.training, from_context=False)

@@ -51,8 +51,8 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         # Masks and `training` that Keras filled in are for the inference alone: the result finds its own.
         plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
         masks = map_leaves(partial(layer_argument, session), _without_flag(plain))
-        _require_tensors(session, layer, args, {**masks, **_without_flag(kwargs)})
         all_kwargs = {**masks, **_without_flag(kwargs)}
+        _require_tensors(session, layer, args, all_kwargs)
         try:
             specs = inference.infer_layer(layer, args, all_kwargs)
         except Exception:
