@@ -46,7 +46,7 @@ class Everything(keras.layers.Layer):
     """Needs an op, a weight, a constant, a guard of sizes, a loss, a draw, both modes and a body."""
 
     def build(self, shape):
-        self.scale = self.add_weight(shape=(shape[-1],), name="scale", regularizer=halves)
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale", regularizer=Halves())
         self.seed = keras.random.SeedGenerator(1)
 
     def call(self, x, training=None):
@@ -58,8 +58,9 @@ class Everything(keras.layers.Layer):
         return x + keras.random.normal(keras.ops.shape(x), seed=self.seed) if training else x
 
 
-def halves(weight):
-    return keras.ops.sum(weight) / 2.0
+class Halves(keras.regularizers.Regularizer):
+    def __call__(self, weight):
+        return keras.ops.sum(weight) / 2.0
 
 
 FILES = {"path": ".keras", "inputs": ".npy", "outputs": ".npy"}
