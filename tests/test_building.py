@@ -111,9 +111,16 @@ def test_a_mask_that_a_layer_makes_itself_is_refused(graph):
 
 def test_a_replacement_that_adds_a_mask_is_refused(graph):
     old = of(graph, "relu")
-    new = graph.make("keras.layers.ReLU", old.args[0], like=old)
+    new = graph.make("keras.layers.ReLU", old.args[0])
     with pytest.raises(GraphError, match="a mask would be added: 'relu_1' carries 'embed_not_equal'"):
         graph.replace(old, new)
+
+
+def test_what_is_made_like_a_function_takes_no_masks(graph):
+    old = of(graph, "relu")
+    new = graph.make("keras.layers.ReLU", old.args[0], like=old)
+    assert graph.replace(old, new).outputs.mask is None
+    assert "DropMask" in {type(x).__name__ for x in kerasfx.emit(graph).layers}
 
 
 def test_a_layer_is_like_one_that_is_called(graph, model):

@@ -65,6 +65,7 @@ def prepare_model(
     keep_class: bool = False,
     strict: bool = False,
     passes: Sequence[graph_passes.Pass] = (),
+    lower: bool | str = True,
     verify: bool | str = True,
     hints: Hints | None = None,
 ) -> keras.Model:
@@ -93,6 +94,9 @@ def prepare_model(
         strict: Raise instead of keeping a custom layer whole.
         passes: Functions that edit the graph, as `kerasfx.trace` gives it, and return whether they did; they
             run in this order, before those of `kerasfx.passes.DEFAULT`.
+        lower: Put built-in layers where functions of the model compute the same bits: a `Dense` where it
+            multiplies by a weight and adds another. `False` leaves each function a layer of its own;
+            `"fast"` takes layers, too, that may differ in the last bit, and the report says by how much.
         verify: Compare the result with the original before it is returned: on the example arrays given as
             `input_layer`, and on random ones besides, and as thoroughly as `kerasfx.compare` does if there
             are `passes`. Where the original accepts none of them, an `UnverifiedWarning` says
@@ -125,6 +129,7 @@ def prepare_model(
         training_in_fit=(training_in_fit, fit.CHOICES),
         mode=(mode, modes.MODES),
         compile=(compile, (None, "like_original")),
+        lower=(lower, graph_passes.LOWER),
         verify=(verify, (True, False, modes.INFERENCE)),
     )
     graph_passes.require_passes(passes)
@@ -145,7 +150,7 @@ def prepare_model(
     if strict:
         _refuse_opaque(traced)
     changed = graph_passes.run(traced.graph, passes)
-    graph_passes.run(traced.graph)
+    graph_passes.run_default(traced.graph, lower)
     # Only calls on a model that is returned stay with layers that it shares.
     shared = internals.all_layers(original_model) if weights == "share" else []
     with internals.calls_undone_if_refused(shared):

@@ -149,6 +149,13 @@ def _taken(value: Value, k: int, own: Size, old: Size) -> Size:
     return own
 
 
+def masks_like(like: Node, taken: set[Value]) -> dict[Value, Value | None]:
+    """The masks with which a node takes Values that is made in the place of `like`: a function takes none."""
+    if like.function is not None:
+        return {v: None for v in taken if v.mask is not None}
+    return {v: m for v, m in like.implicit_masks.items() if v in taken}
+
+
 def give_masks(node: Node, masks: Sequence[Value | MadeMask | None], like: Node | None) -> None:
     """Write down the masks of the results.
 

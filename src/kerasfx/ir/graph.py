@@ -208,8 +208,7 @@ class Graph(Program):
             node = Node("", found, arguments, kwargs, weights=given)
             if like is not None:
                 node.path, node.source = like.path, like.source
-                taken = set(values_in((arguments, kwargs)))
-                node.implicit_masks = {v: m for v, m in like.implicit_masks.items() if v in taken}
+                node.implicit_masks = build.masks_like(like, set(values_in((arguments, kwargs))))
             node.target = build.with_dtype(found, node, like)
             known = self._inferred(node)
             if isinstance(node.target, LayerSpec):

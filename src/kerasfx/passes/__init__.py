@@ -25,10 +25,12 @@ from kerasfx.ir.structure import shown
 from kerasfx.keras_api.builtins import is_builtin
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.legalize.split_activations import split_activations
+from kerasfx.passes.lower.rule import Lowering
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 __all__ = [
     "DEFAULT",
+    "LOWERING",
     "Match",
     "Pass",
     "Pattern",
@@ -48,8 +50,14 @@ __all__ = [
 Pass = Callable[[Graph], bool]
 """It edits a graph and returns whether it changed anything."""
 
-DEFAULT: list[Pass] = [use_standard_layers, ask_fewer_sizes]
+LOWERING: list[Pass] = [use_standard_layers]
+"""Put built-in layers where functions stood, in this order; `prepare_model(lower=False)` leaves them out."""
+
+DEFAULT: list[Pass] = [*LOWERING, ask_fewer_sizes]
 """What `prepare_model` runs on every graph, after the passes that it is given; the list may be edited."""
+
+LOWER = (True, False, "fast")
+"""The values of `lower`."""
 
 op = Functions("keras.ops", keras.ops)
 """Patterns of the functions of `keras.ops`: `op.add(any_("x"), 1.0)`."""
@@ -71,13 +79,17 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
     """
     chosen = DEFAULT if passes is None else passes
     require_passes(chosen)
+    return _run(graph, chosen, is_ours=passes is None)
+
+
+def _run(graph: Graph, chosen: Sequence[Pass], is_ours: bool) -> list[str]:
     if TakenBefore not in graph.meta:
         graph.meta[TakenBefore] = TakenBefore(frozenset(graph.variables_taken()))
     changed = []
     for each in chosen:
         try:
             # Ours are known to ask for no number of a free size that matters.
-            answer = each(graph) if passes is None else _of_user(each, graph)
+            answer = each(graph) if is_ours else _of_user(each, graph)
             if _said(each, answer):
                 changed.append(name_of(each))
             # Within the `try`: a graph that is broken is the fault of the pass as well.
@@ -171,6 +183,18 @@ def _put(graph: Graph, root: Node, new: object) -> None:
                 hint="return a node of graph.make, the one Value that takes the place of its result, or None",
             )
         )
+
+
+def run_default(graph: Graph, lower: bool | str) -> None:
+    """Run `DEFAULT`, or what of it is no lowering.
+
+    Args:
+        graph: The graph, which is edited.
+        lower: One of `LOWER`. With "fast" rules are applied, too, that may change the last bit.
+    """
+    graph.meta[Lowering] = Lowering(fast=lower == "fast")
+    skipped = () if lower else LOWERING
+    _run(graph, [p for p in DEFAULT if p not in skipped], is_ours=True)
 
 
 def require_passes(passes: object) -> None:
