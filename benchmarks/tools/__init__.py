@@ -1,0 +1,1 @@
+"""What other tools make of five subclassed models, and of the same models prepared (`make tools`)."""
