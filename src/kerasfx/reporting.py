@@ -13,6 +13,7 @@ KINDS = {
     "opaque": "kept whole, because they could not be opened",
     "kept": "kept whole on request",
     "warning": "warnings",
+    "inexact": 'layers that may differ from the original in the last bit (lower="fast")',
     "guard": "answers about free sizes, checked whenever the model is called",
     "fixed": "values read while tracing, fixed in the result",
     "dropped": "left out of the result",

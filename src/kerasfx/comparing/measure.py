@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.arrays import in_double, largest_gap, to_numpy
 
 # Largest difference allowed, relative to the largest magnitude in the reference tensor.
 # The two half precisions: four units in the last place.
@@ -181,36 +181,22 @@ def _number_difference(
 ) -> Difference:
     if x.dtype.kind in "OSU":
         return unlike(f"{where}: strings differ")
-    largest, allowed = _largest_gap(x, y), tolerance.allowed(x, dtype)
+    largest, allowed = largest_gap(x, y), tolerance.allowed(x, dtype)
     if math.isinf(largest):
         return unlike(f"{where}: NaN or infinite in other places")
     reason = f"{where}: differs by {largest:.2g} (allowed {allowed:.2g})"
     return Difference(exact=False, within=largest <= allowed, largest=largest, reason=reason)
 
 
-def _largest_gap(x: np.ndarray, y: np.ndarray) -> float:
-    """Largest absolute difference; infinite where only one of two numbers is finite."""
-    x, y = _wide(x), _wide(y)
-    # `inf - inf` would be NaN, although the two are equal.
-    same = (x == y) | (np.isnan(x) & np.isnan(y))
-    gaps = np.abs(np.where(same, 0, x) - np.where(same, 0, y))
-    largest = float(gaps.max(initial=0.0))
-    return largest if math.isfinite(largest) else math.inf
-
-
 def largest_magnitude(values: np.ndarray) -> float:
     """The largest finite absolute value in an array of any shape; 0.0 if there is none."""
-    magnitudes = np.abs(_wide(values))
+    magnitudes = np.abs(in_double(values))
     return float(magnitudes[np.isfinite(magnitudes)].max(initial=0.0))
 
 
 def finite_share(values: np.ndarray) -> float:
     """The share of finite numbers in an array of any shape; 1.0 when it is empty."""
-    return float(np.isfinite(_wide(values)).mean()) if values.size else 1.0
-
-
-def _wide(values: np.ndarray) -> np.ndarray:
-    return values.astype("complex128" if values.dtype.kind == "c" else "float64")
+    return float(np.isfinite(in_double(values)).mean()) if values.size else 1.0
 
 
 def dtype_of(tensor: Any) -> str:

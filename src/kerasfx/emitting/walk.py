@@ -205,7 +205,7 @@ class Walk:
         # Any of them, to say where it is.
         making, user = self.making, next(iter(value.users))
         regularizer, constraint = (
-            weights.own_of(value, value.name, kind, user, making) for kind in weights.KINDS
+            weights.own_of(value, value.name, kind, user, making) for kind in weights.WEIGHT_KINDS
         )
         layer = layers.Parameter(
             list(value.shape),

@@ -22,21 +22,11 @@ from kerasfx.handover.copying import reachable
 from kerasfx.handover.placement import assign_array, hand_over
 from kerasfx.ir import Node, Value
 from kerasfx.ir.targets import weights_by_name
-from kerasfx.ir.weights import Computed
+from kerasfx.ir.weights import Computed, is_trained
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.builtins import ELEMENTWISE, WEIGHT_KINDS, arguments_for
 from kerasfx.reporting import Finding
-
-KINDS = ("regularizer", "constraint")
-
-ELEMENTWISE = (
-    keras.regularizers.L1,
-    keras.regularizers.L2,
-    keras.regularizers.L1L2,
-    keras.constraints.NonNeg,
-)
-"""Regularizers and constraints that do not ask where in the weight an element lies."""
-
 
 # What a weight brings along
 
@@ -69,9 +59,9 @@ def _kept(node: Node, cls: type, making: Making) -> Iterator[tuple[str, object]]
     # Several weights may share an argument, such as the kernels of an attention.
     found: dict[str, object] = {}
     for name, value in node.weights.items():
-        for kind in KINDS:
+        for kind in WEIGHT_KINDS:
             own = own_of(value, name, kind, node, making)
-            key = next((k for k in _keys(name, kind) if k in arguments), None)
+            key = next((k for k in arguments_for(name, kind) if k in arguments), None)
             if key is None and own is not None:
                 hint = "leave the weight to functions, whose weights keep theirs"
                 raise _refusal(node, f"{cls.__name__} can have no {kind} for '{name}'", "", hint)
@@ -79,13 +69,6 @@ def _kept(node: Node, cls: type, making: Making) -> Iterator[tuple[str, object]]
                 why = f"{cls.__name__} has one {key} for all of them"
                 raise _refusal(node, f"its weights have several kinds of {kind}", why, "make layers apart")
     return iter(found.items())
-
-
-def _keys(name: str, kind: str) -> Iterator[str]:
-    """How the constructor may call it: that of "recurrent_kernel" is `recurrent_regularizer`."""
-    last = name.rpartition("/")[2]
-    yield f"{last}_{kind}"
-    yield f"{last.removesuffix('_kernel')}_{kind}"
 
 
 def own_of(value: Value, name: str, kind: str, node: Node, making: Making) -> object:
@@ -161,13 +144,6 @@ def _trainable(node: Node) -> dict[str, bool]:
             "let the pass leave such nodes as they are, or make two layers",
         )
     return {"trainable": all(asked.values())} if asked else {}
-
-
-def is_trained(value: Value) -> bool:
-    """Whether a weight is trained in the original, or is computed from one that is."""
-    if isinstance(value.producer, Computed):
-        return any(v.variable.trainable for v in value.producer.expression.parameters)
-    return value.variable is not None and bool(value.variable.trainable)
 
 
 def _what(node: Node, name: str) -> str:

@@ -16,6 +16,7 @@ from kerasfx.ir import Graph, leaves_of, map_leaves
 from kerasfx.ir.program import TakenBefore
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.passes.lower.rule import Lowering
 from kerasfx.reporting import Finding, Report, attach
 from kerasfx.runtime.layers import Op
 from kerasfx.tracing.traced import Origin
@@ -40,6 +41,7 @@ def link(
     record.examples = _kept(origin.call.examples())
     carried = record.carried()
     record.unused = [v for v in original.variables if id(v) not in carried]
+    lowering = graph.meta.get(Lowering)
     about_fit = (
         fit.finding(graph, training_in_fit, original),
         fit.forgotten_losses(origin.calls_of_model, origin.adding_losses, original),
@@ -47,6 +49,7 @@ def link(
     findings = [
         *origin.findings,
         *record.findings,
+        *(lowering.findings() if lowering else ()),
         *(found for found in about_fit if found),
         *dropped,
         *_about_variables(graph, origin, record),

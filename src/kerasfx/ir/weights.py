@@ -414,6 +414,13 @@ def weight(x: Operand) -> Expression:
     return Leaf(tuple(map(_known, x.shape)), x.dtype, x)
 
 
+def is_trained(value: Value) -> bool:
+    """Whether a weight is trained in the original, or is computed from one that is."""
+    if isinstance(value.producer, Computed):
+        return any(v.variable.trainable for v in value.producer.expression.parameters)
+    return value.variable is not None and bool(value.variable.trainable)
+
+
 def _require_numbers(x: object) -> None:
     is_array = isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind not in "OUSMm"
     if not is_array and not isinstance(x, (int, float)):

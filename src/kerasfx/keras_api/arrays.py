@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -25,3 +26,18 @@ def _is_narrow_scalar(tensor: Any) -> bool:
     if keras.backend.backend() != "tensorflow" or tuple(getattr(tensor, "shape", (1,))) != ():
         return False
     return keras.backend.standardize_dtype(tensor.dtype).startswith(("bfloat", "float8"))
+
+
+def largest_gap(x: np.ndarray, y: np.ndarray) -> float:
+    """Largest absolute difference; infinite where only one of two numbers is finite."""
+    x, y = in_double(x), in_double(y)
+    # `inf - inf` would be NaN, although the two are equal.
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    gaps = np.abs(np.where(same, 0, x) - np.where(same, 0, y))
+    largest = float(gaps.max(initial=0.0))
+    return largest if math.isfinite(largest) else math.inf
+
+
+def in_double(values: np.ndarray) -> np.ndarray:
+    """Numbers of any kind with the digits of `float64`."""
+    return values.astype("complex128" if values.dtype.kind == "c" else "float64")

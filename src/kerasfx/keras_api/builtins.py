@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -26,6 +27,17 @@ _HARMLESS |= {
     "__dict__",
     "__weakref__",
 }
+
+WEIGHT_KINDS = ("regularizer", "constraint")
+"""What a weight may have besides its value, by the name of its attribute."""
+
+ELEMENTWISE = (
+    keras.regularizers.L1,
+    keras.regularizers.L2,
+    keras.regularizers.L1L2,
+    keras.constraints.NonNeg,
+)
+"""Regularizers and constraints that do not ask where in the weight an element lies."""
 
 
 def is_builtin(cls: type) -> bool:
@@ -113,3 +125,13 @@ ACTIVATION_LAST = (
     keras.layers.SeparableConv1D,
     keras.layers.SeparableConv2D,
 )
+
+
+def arguments_for(name: str, kind: str) -> Iterator[str]:
+    """How a constructor may call the regularizer or constraint of the weight `name`.
+
+    That of "recurrent_kernel" is `recurrent_regularizer`.
+    """
+    last = name.rpartition("/")[2]
+    yield f"{last}_{kind}"
+    yield f"{last.removesuffix('_kernel')}_{kind}"

@@ -6,15 +6,15 @@ only change the last bit it is not exact: it is applied under `lower="fast"` alo
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from kerasfx.ir import Graph, LayerSpec, Node, Value
+from kerasfx.ir import Graph, Node, Value
 from kerasfx.ir.match import Match, Pattern
-
-Replacement = tuple[LayerSpec, Any]
-"""A layer without weights and what it takes: it is called where the function of the root was called."""
+from kerasfx.passes.lower.difference import NotMeasurableError, Replacement, largest_difference
+from kerasfx.passes.lower.held import can_hold, key_of, parameters_of, with_all_users
+from kerasfx.reporting import Finding
 
 Exact = Callable[[Match], bool]
 
@@ -61,6 +61,17 @@ class Lowering:
     fast: bool = False
     inexact: list[tuple[str, Node, float]] = field(default_factory=list)
 
+    def findings(self) -> list[Finding]:
+        """What the report says of rules that are not exact: each once, with all places."""
+        return [self._finding(name) for name in dict.fromkeys(name for name, _, _ in self.inexact)]
+
+    def _finding(self, name: str) -> Finding:
+        found = [(node, gap) for rule, node, gap in self.inexact if rule == name]
+        node, largest = max(found, key=lambda pair: pair[1])
+        places = ", ".join(dict.fromkeys(n.path or "the model" for n, _ in found))
+        what = f"{name}, {len(found)} times: {largest:.1e} at most on random numbers, in {places}"
+        return Finding("inexact", node.path, what, node.source)
+
 
 def lower(graph: Graph, rules: Sequence[Rule]) -> bool:
     """Apply rules, one after the other over the whole graph, but not to bodies, which hold no layers.
@@ -68,37 +79,102 @@ def lower(graph: Graph, rules: Sequence[Rule]) -> bool:
     Returns:
         Whether any was applied.
     """
-    changed = False
-    for rule in rules:
-        for node in [n for n in graph.nodes if n.function in rule.roots]:
+    changed = [_Application(graph, rule).run() for rule in rules]
+    return any(changed)
+
+
+class _Application:
+    """One rule, and the graph that it is applied to."""
+
+    def __init__(self, graph: Graph, rule: Rule):
+        self.graph, self.rule = graph, rule
+        self.lowering = graph.meta.get(Lowering) or Lowering()
+        self.weights: dict[tuple[object, ...], dict[str, Value]] = {}
+
+    def run(self) -> bool:
+        """Apply it wherever it may be applied."""
+        candidates = [n for n in self.graph.nodes if n.function in self.rule.roots]
+        founds = [found for node in candidates if (found := self._found(node))]
+        changed = False
+        for root in [f.root for f in self._whole(with_all_users(founds))]:
             # An edit may have taken it away.
-            found = rule.pattern.match(node) if node.program is graph else None
-            if found is not None and _apply(graph, rule, found):
-                changed = True
-    return changed
+            found = self._found(root) if root.program is self.graph else None
+            changed |= found is not None and self._apply(found)
+        return changed
 
+    def _found(self, node: Node) -> Match | None:
+        found = self.rule.pattern.match(node)
+        is_wanted = found is not None and (self.lowering.fast or self.rule.is_exact(found))
+        return found if is_wanted else None
 
-def _apply(graph: Graph, rule: Rule, found: Match) -> bool:
-    lowering = graph.meta.get(Lowering) or Lowering()
-    is_exact = rule.is_exact(found)
-    if not (is_exact or lowering.fast):
-        return False
-    new = rule.build(graph, found)
-    if new is None or (isinstance(new, Node) and not _is_alike(found.root, new)):
-        return False
-    if isinstance(new, Node):
-        graph.replace(found.root, new)
-    elif isinstance(new, Value):
-        graph.replace_uses(_only_result(found.root), new)
-        graph.remove(found.root)
-    else:
-        found.root.target, tensors = new
-        graph.set_arguments(found.root, (tensors,), {})
-    # From the outside in: what is removed frees what it took.
-    for node in found.nodes[1:]:
-        if node.program is graph and not any(v.users or v.is_output for v in node.results):
-            graph.remove(node)
-    return True
+    def _whole(self, founds: list[Match]) -> list[Match]:
+        """Without those that share a weight with another, unless both would become one layer."""
+        groups: dict[Value, list[Match]] = defaultdict(list)
+        for found in founds:
+            for parameter in parameters_of(found):
+                groups[parameter].append(found)
+        torn = {id(f) for group in groups.values() if not self._become_one(group) for f in group}
+        return [f for f in founds if id(f) not in torn]
+
+    def _become_one(self, group: list[Match]) -> bool:
+        if len(group) < 2:
+            return True
+        made = [new for new in map(self._tried, group) if isinstance(new, Node)]
+        is_one = len(made) == len(group) and len(set(map(key_of, group))) == 1
+        return is_one and all(new.target == made[0].target for new in made)
+
+    def _tried(self, found: Match) -> Node | Value | Replacement | None:
+        """What would be put there; the graph is left as it was."""
+        before = list(self.graph.nodes)
+        new = self._built(found)
+        self._forget(before)
+        return new
+
+    def _built(self, found: Match) -> Node | Value | Replacement | None:
+        new = self.rule.build(self.graph, found)
+        if isinstance(new, Node) and not (_is_alike(found.root, new) and can_hold(new)):
+            return None
+        return new
+
+    def _forget(self, before: list[Node]) -> None:
+        """Take out what `build` has inserted."""
+        for node in reversed([n for n in self.graph.nodes if n not in set(before)]):
+            self.graph.remove(node)
+
+    def _apply(self, found: Match) -> bool:
+        graph, before = self.graph, list(self.graph.nodes)
+        new = self._built(found)
+        if new is None or not self._is_noted(found, new, before):
+            self._forget(before)
+            return False
+        if isinstance(new, Node):
+            if new.weights:
+                # One layer is called several times: what is computed for one call is no other weight.
+                new.weights = self.weights.setdefault(key_of(found), new.weights)
+            graph.replace(found.root, new)
+        elif isinstance(new, Value):
+            graph.replace_uses(_only_result(found.root), new)
+            graph.remove(found.root)
+        else:
+            found.root.target, tensors = new
+            graph.set_arguments(found.root, (tensors,), {})
+        # From the outside in: what is removed frees what it took.
+        for node in found.nodes[1:]:
+            if node.program is graph and not any(v.users or v.is_output for v in node.results):
+                graph.remove(node)
+        return True
+
+    def _is_noted(self, found: Match, new: Node | Value | Replacement, before: list[Node]) -> bool:
+        """Write down how far the new is from the old, if it may be; False if nobody can tell."""
+        if self.rule.is_exact(found):
+            return True
+        helpers = [n for n in self.graph.nodes if n not in set(before)]
+        try:
+            gap = largest_difference(self.graph, found, new, helpers)
+        except NotMeasurableError:
+            return False
+        self.lowering.inexact.append((self.rule.name, found.root, gap))
+        return True
 
 
 def _is_alike(old: Node, new: Node) -> bool:
