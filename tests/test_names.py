@@ -1,4 +1,4 @@
-"""Names that Keras gives to the operations with which it makes masks, and that a model may have as well."""
+"""Names of layers, the same at each build, and of the operations with which Keras makes masks."""
 
 import keras
 import numpy as np
@@ -88,3 +88,69 @@ def test_weights_of_masked_layers_come_home(make, how, tmp_path):
     assert not copied.left_in_source
     assert not copied.left_in_target
     np.testing.assert_allclose(predicted(model, TOKENS), predicted(again, TOKENS), rtol=1e-5, atol=1e-6)
+
+
+class Scaled(layers.Layer):
+    """A Sequential in an attribute, weights without names, and a layer that is made in `call`."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.Sequential([layers.Dense(4), layers.Dense(4)])
+        self.scale = self.add_weight(shape=(4,))
+        self.offsets = [self.add_weight(shape=(4,)), self.add_weight(shape=(4,))]
+
+    def call(self, x):
+        return layers.add([self.dense(x) * self.scale + self.offsets[1], ops.exp(self.offsets[0] + x)])
+
+
+def functional_of_unnamed_layers():
+    x = keras.Input((4,))
+    inner = keras.Sequential([layers.Dense(4), Scaled()])
+    y = layers.Dense(4, name="head")(layers.Dense(4)(x))
+    return keras.Model(x, inner(layers.Dense(4)(Scaled()(y))))
+
+
+def test_a_model_has_the_same_names_at_each_build():
+    first, second = (functional_of_unnamed_layers() for _ in range(2))
+    assert [x.name for x in first.layers] != [x.name for x in second.layers]
+    names = [[x.name for x in kerasfx.prepare_model(m, lower=False).layers] for m in (first, second)]
+    assert names[0] == names[1]
+    # No number is one of the process.
+    stems = ("dense", "scaled_dense_dense", "sequential_scaled_dense_dense")
+    assert {f"{stem}{i}" for stem in stems for i in ("", "_1")} <= set(names[0])
+    assert {"head", "scaled_scale", "scaled_offsets_0", "scaled_offsets_1", "scaled_add"} <= set(names[0])
+
+
+def test_a_lone_layer_is_called_by_its_kind():
+    layers.Dense(2)
+    assert [n.name for n in kerasfx.trace(layers.Dense(2), keras.Input((4,))).graph.nodes] == ["dense"]
+
+
+def test_a_name_that_was_given_is_not_given_again():
+    layers.Dense(2)
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Activation("relu", name="dense")(layers.Dense(3)(x)))
+    assert [n.name for n in kerasfx.trace(model).graph.nodes] == ["dense_1", "dense"]
+
+
+def test_weights_without_names_and_attributes_are_counted():
+    class Held(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            for _ in range(2):
+                self.add_weight(shape=(4,), initializer="ones")
+
+        def call(self, x):
+            return x * self.weights[0] + self.weights[1]
+
+    graph = kerasfx.trace(Held(), keras.Input((4,))).graph
+    assert [p.name for p in graph.parameters] == ["variable", "variable_1"]
+
+
+def test_a_selector_by_the_name_that_keras_made_up_is_told_the_path():
+    layers.Dense(2)
+    x = keras.Input((4,))
+    unnamed = layers.Dense(2)
+    with pytest.raises(kerasfx.errors.UnknownSelectorError) as raised:
+        kerasfx.prepare_model(keras.Model(x, unnamed(x)), opened=[unnamed.name])
+    assert f"the path of the layer '{unnamed.name}' is 'dense'" in str(raised.value)

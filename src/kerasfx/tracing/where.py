@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain, count
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,7 @@ from kerasfx.keras_api.internals import (
     own_state,
     sublayers,
 )
+from kerasfx.keras_api.names import made_up_of
 
 _SKIPPED = {
     "keras",
@@ -132,7 +134,12 @@ def _is_file_skipped(file: str) -> bool:
 
 
 class Paths:
-    """Paths of layers and variables below a root layer, by attribute: `encoder.blocks[0].attention`."""
+    """Paths of layers and variables below a root layer, by attribute: `encoder.blocks[0].attention`.
+
+    A layer that is no attribute, as those of a Functional model, goes by its name. Where Keras made that up,
+    it counts layers of the process; here they are counted anew below each parent, so that a model has the
+    same paths whenever it is made.
+    """
 
     def __init__(self, root: Any):
         self._root = root
@@ -146,14 +153,16 @@ class Paths:
         if id(layer) not in self._layers:
             self._walk()
         if id(layer) not in self._layers:
-            self._remember(layer, join(parent, layer.name))
+            path = join(parent, name_of(layer))
+            self._remember(layer, _unlike(path, set(self._layers.values())))
         return self._layers[id(layer)]
 
     def of_variable(self, variable: keras.Variable) -> str:
         """The path of a variable: the path of the layer that made it, and its name."""
         if id(variable) not in self._variables:
             self._walk()
-        return self._variables.get(id(variable)) or variable.path.replace("/", ".")
+        found = self._variables.get(id(variable))
+        return found or (VARIABLE if made_up_of(variable) else variable.path.replace("/", "."))
 
     def below_root(self) -> list[tuple[str, Any]]:
         """Every layer that is known but the root, with its path."""
@@ -164,8 +173,8 @@ class Paths:
         self._layers[id(layer)] = path
         # Its id is its own as long as it lives.
         self._keep_alive.append(layer)
-        for variable in own_state(layer):
-            self._variables.setdefault(id(variable), join(path, variable.name))
+        for step, variable in _variables_of(layer):
+            self._variables.setdefault(id(variable), join(path, step))
 
     def _walk(self) -> None:
         # Breadth first: of all paths to a layer it gets the shortest.
@@ -181,33 +190,80 @@ class Paths:
             queue.extend((child, join(path, step)) for step, child in _children(layer))
 
 
+VARIABLE = "variable"
+"""Name of a variable that was given none, on every backend."""
+
+
 def join(parent: str, step: str) -> str:
     """`join("a", "b")` is `"a.b"`; `join("", "b")` is `"b"`."""
     return f"{parent}.{step}" if parent else step
 
 
+def name_of(layer: keras.Layer) -> str:
+    """The name of a layer, without the number that Keras gave it."""
+    return made_up_of(layer) or layer.name
+
+
 def _children(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
     own = {k: v for k, v in attributes(layer).items() if not k.startswith(HOLD_LAYERS)}
     # Alike on all backends: a layer that is an attribute and in a list of layers goes by the attribute.
-    yield from ((name, value) for name, value in own.items() if isinstance(value, Layer))
+    by_attribute = [(name, value) for name, value in own.items() if isinstance(value, Layer)]
     for name, value in own.items():
         if not isinstance(value, Layer):
-            yield from _layers_in(value, name)
-    if isinstance(layer, keras.Model):
-        yield from ((child.name, child) for child in _own_layers(layer))
-    yield from ((child.name, child) for child in sublayers(layer))
+            by_attribute += _held(value, name, Layer)
+    yield from by_attribute
+    reached = {id(child) for _, child in by_attribute}
+    tracked = [*(_own_layers(layer) if isinstance(layer, keras.Model) else ()), *sublayers(layer)]
+    yield from _by_name([x for x in tracked if id(x) not in reached], {step for step, _ in by_attribute})
+
+
+def _by_name(layers: list[Any], taken: set[str]) -> Iterator[tuple[str, Any]]:
+    """Each layer with its name, or with its kind and its number among those here that Keras named."""
+    once = list({id(layer): layer for layer in layers}.values())
+    taken = taken | {layer.name for layer in once if not made_up_of(layer)}
+    for layer in once:
+        step = _unlike(name_of(layer), taken) if made_up_of(layer) else layer.name
+        taken.add(step)
+        yield step, layer
+
+
+def _variables_of(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
+    """Each variable of a layer's own with its name, or the attribute that it is, where it was given none."""
+    variables = own_state(layer)
+    named = {v.name for v in variables if not made_up_of(v)}
+    by_attribute = {} if len(named) == len(variables) else _variables_by_attribute(layer)
+    for variable in variables:
+        step = variable.name
+        if made_up_of(variable):
+            step = _unlike(by_attribute.get(id(variable), VARIABLE), named)
+            named.add(step)
+        yield step, variable
+
+
+def _variables_by_attribute(layer: keras.Layer) -> dict[int, str]:
+    """The attribute that leads to each variable; Keras itself keeps them in lists."""
+    lists = [(name, x) for name, x in attributes(layer).items() if not name.startswith("_")]
+    found = {id(x): path for name, value in lists for path, x in _held(value, name, keras.Variable)}
+    return found | {id(x): k for k, x in attributes(layer).items() if isinstance(x, keras.Variable)}
+
+
+def _unlike(wish: str, taken: set[str]) -> str:
+    """`wish`, or the first of `wish_1`, `wish_2`... that is not taken."""
+    numbered = (f"{wish}_{i}" for i in count(1))
+    return next(x for x in chain([wish], numbered) if x not in taken)
 
 
 def _own_layers(model: keras.Layer) -> list[Any]:
     return list(model.layers)
 
 
-def _layers_in(value: Any, step: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Layer):
+def _held(value: Any, step: str, kind: type) -> Iterator[tuple[str, Any]]:
+    """What an attribute holds of a kind, in lists and dicts."""
+    if isinstance(value, kind):
         yield step, value
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from _layers_in(item, f"{step}[{i}]")
+            yield from _held(item, f"{step}[{i}]", kind)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _layers_in(item, f"{step}[{key}]")
+            yield from _held(item, f"{step}[{key}]", kind)

@@ -102,9 +102,13 @@ def _matches_nothing(argument: str, selector: Selector, layers: Sequence[tuple[s
     nearest = get_close_matches(word, known, 5, 0.5) or [x for x in known if word.lower() in x.lower()]
     shown = ", ".join(nearest or known[:8]) or "none"
     is_class = isinstance(selector, str) and selector in names
+    # `summary()` of the original shows a number that counts layers of the process, and a path has none.
+    renamed = [path for path, layer in layers if layer.name == word]
     return describe(
         f"{argument}= has {what}, which matches no layer below the model.",
-        why=f"{'the nearest are' if nearest else 'there are'}: {shown}",
+        why=f"the path of the layer '{word}' is '{renamed[0]}'"
+        if renamed
+        else f"{'the nearest are' if nearest else 'there are'}: {shown}",
         hint=f"{argument}=[{selector}] for a class, without quotes"
         if is_class
         else "correct it or leave it out; print(kerasfx.explain(model, inputs)) lists the layers",

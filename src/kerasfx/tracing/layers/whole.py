@@ -39,7 +39,7 @@ from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.state.unused import regularizers_that_count
 from kerasfx.tracing.tensor import TracedTensor, mask_value
-from kerasfx.tracing.where import source_line
+from kerasfx.tracing.where import name_of, source_line
 
 
 def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:
@@ -66,7 +66,7 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
     if activation and layer.activity_regularizer is not None:
         config["activity_regularizer"] = None  # it is about what the activation gives
     target = LayerCall(layer, _why_kept(session, frame), config)
-    node = Node(frame.path or layer.name, target, args, kwargs, frame.path, source_line())
+    node = Node(frame.path or name_of(layer), target, args, kwargs, frame.path, source_line())
     node.training = _rule(layer)
     for tensor in leaves_of((user_args, user_kwargs)):
         if isinstance(tensor, TracedTensor):

@@ -1,0 +1,23 @@
+"""Names that Keras makes up: the kind of an object, and a number that counts them in the process.
+
+| private name | relied on for | since |
+|---|---|---|
+| `keras.src.utils.naming.to_snake_case` | telling a name that Keras made up | 3.0 |
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from keras.src.utils import naming
+
+
+def made_up_of(named: Any) -> str:
+    """What Keras calls objects of this class, without the number, if `named` is called so; else "".
+
+    `Dense()` may be `dense_7`, and `dense_8` when the same code runs again. Whoever gives a layer such a name
+    by hand cannot be told from Keras.
+    """
+    stem = naming.to_snake_case(type(named).__name__)
+    return stem if re.fullmatch(rf"{re.escape(stem)}(_\d+)?", str(named.name)) else ""
