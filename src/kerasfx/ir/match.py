@@ -115,6 +115,18 @@ class Pattern:
 
         return Pattern(tries)
 
+    def result(self, k: int) -> Pattern:
+        """The result number `k` of a call that gives several."""
+
+        def tries(x: object, found: Match, no: Refuse) -> Iterator[Match]:
+            node = x.node if isinstance(x, Value) else None
+            if node is not None and k < len(node.results) and node.results[k] is x:
+                yield from self.tries(node, found, no)
+            else:
+                no(found, f"{_shown(x)} is not result {k} of a call")
+
+        return Pattern(tries)
+
 
 def any_(name: str = "", where: Predicate = lambda x: True, what: str = "what `where` asks for") -> Pattern:
     """Any Value or argument, or what `where` is true for: `any_("x", lambda x: len(x.shape) == 2)`."""
@@ -269,6 +281,15 @@ def _pattern(x: object) -> Pattern:
     # A bool is an int, and stands for a flag and no number.
     if isinstance(x, (int, float)) and not isinstance(x, bool):
         return constant(x)
+    if isinstance(x, dict):
+        is_dict = any_(where=lambda y: isinstance(y, dict) and y.keys() == x.keys(), what=f"a dict of {[*x]}")
+        return Pattern(
+            lambda y, found, no: (
+                w
+                for f in is_dict.tries(y, found, no)
+                for w in _all(list(x.values()), [y[key] for key in x], f, no)
+            )
+        )
     if isinstance(x, (list, tuple)):
         is_list = any_(where=lambda y: isinstance(y, (list, tuple)), what="a list")
         return Pattern(
