@@ -212,6 +212,8 @@ class Stack(keras.Model):
         self.parts = [Call(f, dtype) for f in functions]
 
     def call(self, x):
+        # `fit` on JAX calls it without the cast that a layer does.
+        x = ops.cast(x, self.compute_dtype)
         for part in self.parts:
             x = x + part(x)
         return x
@@ -221,10 +223,13 @@ class Stack(keras.Model):
 def test_means_the_same(dtype, tmp_path):
     steps = () if BACKEND == "torch" else (as_keras,)
     functions = [*(f for f, _ in EXACT.values()), in_single, *steps]
+    if dtype:
+        # Of functions that stay, gradients in halves are summed in another order, lowered or not.
+        functions = [EXACT["rms function"][0], in_single]
     model = Stack(functions, dtype)
     prepared = kerasfx.prepare_model(model, keras.Input((3, 4)))
     kinds = [type(layer).__name__ for layer in prepared.layers]
-    assert kinds.count("RMSNormalization") >= (2 if dtype else 5)
+    assert kinds.count("RMSNormalization") == (2 if dtype else 5)
     comparison = kerasfx.compare(model, prepared, samples=1)
     assert comparison.exact, str(comparison)
     prepared.save(tmp_path / "model.keras")
