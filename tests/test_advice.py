@@ -391,6 +391,8 @@ UNTRIED = {
     "copy before such changes": FOR_PASSES,
     "leave out the pass, or let it leave this alone": FOR_PASSES,
     "put it into the `call` of a keras.layers.Layer": "is followed in tests/test_errors.py",
+    "write `def call": "is followed in tests/test_aimet.py",
+    "quantize what prepare_model returns with aimet_onnx": "is followed by `make aimet`",
 }
 """Constant parts of advice that no test here follows, and why."""
 

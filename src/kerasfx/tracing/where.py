@@ -34,6 +34,7 @@ _SKIPPED = {
     "einops",
     "contextlib.py",
     "functools.py",
+    "inspect.py",
     "optree",
 }
 
