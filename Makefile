@@ -5,6 +5,7 @@
 #   make test ENVIRONMENTS=newest BACKENDS=jax  make test-quick KERAS_BACKEND=torch
 #   make test-pythons PYTHONS="/path/to/python3.12 /path/to/python3.13"
 #   make zoo                                    make zoo BACKENDS=jax ENTRIES="hub_t5 bf_unet"
+#   make tools                                  make tools TOOLS="hls4ml netron" MODELS=vit
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,6 +22,9 @@ PYTEST_ARGS ?=
 JOBS ?= 2
 # The third-party models of `make zoo`, by name; all of them when empty.
 ENTRIES ?=
+# Words in the titles of the rows of `make tools`, and its models by name; all of them when empty.
+TOOLS ?=
+MODELS ?=
 # The backend of the demo, the benchmarks, `make test-quick` and `make faults`.
 KERAS_BACKEND ?= tensorflow
 
@@ -33,6 +37,8 @@ oldest := $(call env-path,oldest)
 # The newest environment with the newest Keras of the index, whatever it is today.
 latest := $(subst /newest-,/latest-,$(newest))
 zoo := $(call env-path,zoo)
+# What `make tools` runs: groups of tools that agree on the versions of what they require.
+tool-groups := tools-keras tools-onnx tools-litert
 
 # JAX spends most of the tests compiling small functions: optimising them less makes that 5x faster, and what
 # one process compiled the others need not.
@@ -58,7 +64,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo environments test test-quick test-latest test-pythons faults lint bench zoo clean \
+.PHONY: help demo environments test test-quick test-latest test-pythons faults lint bench zoo tools clean \
     $(addprefix run-,$(runs))
 
 help:
@@ -71,6 +77,7 @@ help:
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make bench   measures prepare_model as models grow, the graph, and the source itself"
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
+	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
 
@@ -85,6 +92,13 @@ bench: $(newest)/ready
 zoo: $(zoo)/ready
 	@XLA_FLAGS="$(test-xla-flags)" $(zoo)/bin/python -m benchmarks.zoo \
 	    --backends $(BACKENDS) --jobs $(JOBS) --entries $(ENTRIES)
+
+tools: $(foreach group,$(tool-groups),$(call env-path,$(group))/ready)
+	@command -v dot > /dev/null || echo "dot (Graphviz) is not installed: plot_model will say so"
+	@command -v g++ > /dev/null || echo "g++ is not installed: hls4ml will say so"
+	@$(patsubst %/ready,%/bin/python,$(firstword $^)) -m benchmarks.tools \
+	    --jobs $(JOBS) --rows $(TOOLS) --models $(MODELS) \
+	    --environments $(foreach group,$(tool-groups),$(group)=$(call env-path,$(group))/bin/python)
 
 lint: $(newest)/ready
 	$(newest)/bin/python -m ruff check
@@ -165,7 +179,7 @@ $(KERASFX_ENVS)/%/ready:
 	if command -v flock > /dev/null; then flock 9; fi; \
 	if [ ! -e $@ ]; then \
 	    echo "creating $(@D) (once; about a minute)"; \
-	    name=$(patsubst latest,newest,$(firstword $(subst -, ,$*))); \
+	    name=$(patsubst latest,newest,$(firstword $(subst -py$(python-version), ,$*))); \
 	    rm -rf $(@D); \
 	    $(PYTHON) -m venv $(@D); \
 	    $(@D)/bin/python -m pip install --quiet -r requirements/$$name.txt; \
