@@ -26,7 +26,9 @@ from kerasfx.keras_api.builtins import is_builtin
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.rule import Lowering
+from kerasfx.passes.lower.to_merges import to_merges
 from kerasfx.passes.lower.to_normalizations import to_normalizations
+from kerasfx.passes.lower.to_reshapes import to_reshapes
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 __all__ = [
@@ -45,14 +47,16 @@ __all__ = [
     "rewrite",
     "run",
     "split_activations",
+    "to_merges",
     "to_normalizations",
+    "to_reshapes",
     "use_standard_layers",
 ]
 
 Pass = Callable[[Graph], bool]
 """It edits a graph and returns whether it changed anything."""
 
-LOWERING: list[Pass] = [to_normalizations, use_standard_layers]
+LOWERING: list[Pass] = [to_normalizations, to_merges, to_reshapes, use_standard_layers]
 """Put built-in layers where functions stood, in this order; `prepare_model(lower=False)` leaves them out."""
 
 DEFAULT: list[Pass] = [*LOWERING, ask_fewer_sizes]

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kerasfx.ir import Graph, Node, Value
+from kerasfx.ir import Graph, Node, Value, values_in
+from kerasfx.ir.build import masks_like
 from kerasfx.ir.match import Match, Pattern
 from kerasfx.passes.lower.difference import NotMeasurableError, Replacement, largest_difference
 from kerasfx.passes.lower.held import can_hold, key_of, parameters_of, with_all_users
@@ -134,6 +135,9 @@ class _Application:
         new = self.rule.build(self.graph, found)
         if isinstance(new, Node) and not (_is_alike(found.root, new) and can_hold(new)):
             return None
+        # A mask that the user has put on the result of a function is put there by that function alone.
+        if isinstance(new, tuple) and any(v.mask is not None for v in found.root.results):
+            return None
         return new
 
     def _forget(self, before: list[Node]) -> None:
@@ -156,8 +160,7 @@ class _Application:
             graph.replace_uses(_only_result(found.root), new)
             graph.remove(found.root)
         else:
-            found.root.target, tensors = new
-            graph.set_arguments(found.root, (tensors,), {})
+            _become(graph, found.root, new)
         # From the outside in: what is removed frees what it took.
         for node in found.nodes[1:]:
             if node.program is graph and not any(v.users or v.is_output for v in node.results):
@@ -175,6 +178,14 @@ class _Application:
             return False
         self.lowering.inexact.append((self.rule.name, found.root, gap))
         return True
+
+
+def _become(graph: Graph, node: Node, new: Replacement) -> None:
+    """Let a node that calls a function call a layer, with tensors that carry no mask, as for a function."""
+    target, tensors = new
+    masks = masks_like(node, set(values_in(tensors)))
+    node.target = target
+    graph.set_arguments(node, (tensors,), {}, masks)
 
 
 def _is_alike(old: Node, new: Node) -> bool:
