@@ -28,7 +28,9 @@ from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.rule import Lowering
 from kerasfx.passes.lower.to_merges import to_merges
 from kerasfx.passes.lower.to_normalizations import to_normalizations
+from kerasfx.passes.lower.to_pooling import to_pooling
 from kerasfx.passes.lower.to_reshapes import to_reshapes
+from kerasfx.passes.lower.to_resizing import to_resizing
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 __all__ = [
@@ -49,14 +51,23 @@ __all__ = [
     "split_activations",
     "to_merges",
     "to_normalizations",
+    "to_pooling",
     "to_reshapes",
+    "to_resizing",
     "use_standard_layers",
 ]
 
 Pass = Callable[[Graph], bool]
 """It edits a graph and returns whether it changed anything."""
 
-LOWERING: list[Pass] = [to_normalizations, to_merges, to_reshapes, use_standard_layers]
+LOWERING: list[Pass] = [
+    to_normalizations,
+    to_merges,
+    to_pooling,
+    to_resizing,
+    to_reshapes,
+    use_standard_layers,
+]
 """Put built-in layers where functions stood, in this order; `prepare_model(lower=False)` leaves them out."""
 
 DEFAULT: list[Pass] = [*LOWERING, ask_fewer_sizes]

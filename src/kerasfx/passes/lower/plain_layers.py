@@ -12,7 +12,7 @@ import keras
 
 from kerasfx.ir import LayerSpec, Value
 from kerasfx.ir.dims import Dim, Size
-from kerasfx.ir.match import Functions, Match
+from kerasfx.ir.match import Functions, Match, any_
 from kerasfx.passes.lower.rule import Replacement
 
 op = Functions("keras.ops", keras.ops)
@@ -20,6 +20,9 @@ op = Functions("keras.ops", keras.ops)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTEGERS = ("uint8", "uint16", "uint32", "int16", "int32", "int64")
 """Those that name a policy; "int8" is a way to quantize."""
+
+X = any_("x", lambda x: isinstance(x, Value) and not x.is_known and len(x.shape) > 0)
+"""A tensor, and no weight or constant."""
 
 
 def computing(found: Match, class_name: str, tensors: Any, **config: Any) -> Replacement | None:

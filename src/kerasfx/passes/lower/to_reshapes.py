@@ -9,10 +9,8 @@ from typing import Any
 from kerasfx.ir import Graph, Value
 from kerasfx.ir.dims import Dim, Size, hint
 from kerasfx.ir.match import Match, Pattern, any_
-from kerasfx.passes.lower.plain_layers import computing, is_axis, is_one, is_same_size, moving, op
+from kerasfx.passes.lower.plain_layers import X, computing, is_axis, is_one, is_same_size, moving, op
 from kerasfx.passes.lower.rule import Replacement, Rule, lower
-
-X = any_("x", lambda x: isinstance(x, Value) and not x.is_known and len(x.shape) > 0)
 
 
 def to_reshapes(graph: Graph) -> bool:
