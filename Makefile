@@ -64,7 +64,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo environments test test-quick test-latest test-pythons faults lint bench zoo tools clean \
+.PHONY: help demo environments test test-quick test-latest test-pythons faults lint bench zoo tools aimet clean \
     $(addprefix run-,$(runs))
 
 help:
@@ -78,6 +78,7 @@ help:
 	@echo "make bench   measures prepare_model as models grow, the graph, and the source itself"
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
+	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
 
@@ -99,6 +100,11 @@ tools: $(foreach group,$(tool-groups),$(call env-path,$(group))/ready)
 	@$(patsubst %/ready,%/bin/python,$(firstword $^)) -m benchmarks.tools \
 	    --jobs $(JOBS) --rows $(TOOLS) --models $(MODELS) \
 	    --environments $(foreach group,$(tool-groups),$(group)=$(call env-path,$(group))/bin/python)
+
+# The deprecation that Keras's exporter and NumPy have between them, and what AIMET says while it works.
+aimet: $(call env-path,tools-onnx)/ready
+	@KERAS_BACKEND=tensorflow PYTHONWARNINGS=ignore $(call env-path,tools-onnx)/bin/python \
+	    -m examples.quantize_with_aimet
 
 lint: $(newest)/ready
 	$(newest)/bin/python -m ruff check

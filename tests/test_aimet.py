@@ -369,3 +369,11 @@ class TestDifferences:
             "residual_conv1",
             "residual_conv2",
         ]
+
+
+@pytest.mark.once
+def test_the_page_names_tests_that_exist():
+    text = (Path(__file__).parents[1] / "docs" / "aimet.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 8
+    assert named <= set(re.findall(r"def (test_\w+)", Path(__file__).read_text()))
