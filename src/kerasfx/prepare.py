@@ -150,7 +150,7 @@ def prepare_model(
     if strict:
         _refuse_opaque(traced)
     changed = graph_passes.run(traced.graph, passes)
-    graph_passes.run_default(traced.graph, lower)
+    graph_passes.run_default(traced.graph, lower, traced.origin.model, shares=weights == "share")
     # Only calls on a model that is returned stay with layers that it shares.
     shared = internals.all_layers(original_model) if weights == "share" else []
     with internals.calls_undone_if_refused(shared):

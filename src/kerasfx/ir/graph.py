@@ -605,7 +605,7 @@ class Graph(Program):
                 node or new.node,
                 why=f"what takes '{old.name}' was made for that",
             )
-        if len(old.shape) != len(new.shape) or not all(map(_is_same_size, old.shape, new.shape)):
+        if len(old.shape) != len(new.shape) or not all(map(is_same_size, old.shape, new.shape)):
             are_free = any(isinstance(d, Dim) for d in new.shape)
             raise self._refused(
                 f"{what}: its shape is {new.shown_shape} instead of {old.shown_shape}.",
@@ -766,7 +766,8 @@ def _no_weight(value: Value) -> np.ndarray:
     raise AssertionError("an expression without weights reads none")
 
 
-def _is_same_size(a: Size, b: Size) -> bool:
+def is_same_size(a: Size, b: Size) -> bool:
+    """Whether two sizes are one: two numbers that are equal, or two free sizes that always are."""
     # `==` of two sizes would be a question that a trace writes down.
     if isinstance(a, Dim) or isinstance(b, Dim):
         return isinstance(a, Dim) and a.same_as(b)

@@ -130,8 +130,11 @@ ACTIVATION_LAST = (
 def arguments_for(name: str, kind: str) -> Iterator[str]:
     """How a constructor may call the regularizer or constraint of the weight `name`.
 
-    That of "recurrent_kernel" is `recurrent_regularizer`.
+    That of "recurrent_kernel" is `recurrent_regularizer`, that of the "kernel" of a depthwise convolution is
+    `depthwise_regularizer`.
     """
     last = name.rpartition("/")[2]
     yield f"{last}_{kind}"
     yield f"{last.removesuffix('_kernel')}_{kind}"
+    if last == "kernel":
+        yield f"depthwise_{kind}"

@@ -232,6 +232,12 @@ def autocast_dtype() -> str | None:
     return None if scope is None else scope.dtype
 
 
+def weights_cast_for(layer: keras.Layer) -> AbstractContextManager[object]:
+    """Let `call` of a layer read its weights in the block as `Layer.__call__` lets it, by the policy."""
+    is_cast = layer.autocast and backend.is_float_dtype(layer.compute_dtype)
+    return backend.AutocastScope(layer.compute_dtype if is_cast else None)
+
+
 @contextmanager
 def fresh_names() -> Iterator[None]:
     """Give automatic names back: what the block makes does not shift the names of the user's layers."""

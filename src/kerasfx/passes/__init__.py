@@ -23,9 +23,14 @@ from kerasfx.ir.match import Functions, Match, Pattern, any_, constant, either, 
 from kerasfx.ir.program import TakenBefore
 from kerasfx.ir.structure import shown
 from kerasfx.keras_api.builtins import is_builtin
+from kerasfx.keras_api.internals import all_layers, state_but_seeds
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.rule import Lowering
+from kerasfx.passes.lower.to_convolution import to_convolution
+from kerasfx.passes.lower.to_dense import to_dense
+from kerasfx.passes.lower.to_einsum_dense import to_einsum_dense
+from kerasfx.passes.lower.to_embedding import to_embedding
 from kerasfx.passes.lower.to_merges import to_merges
 from kerasfx.passes.lower.to_normalizations import to_normalizations
 from kerasfx.passes.lower.to_pooling import to_pooling
@@ -49,6 +54,10 @@ __all__ = [
     "rewrite",
     "run",
     "split_activations",
+    "to_convolution",
+    "to_dense",
+    "to_einsum_dense",
+    "to_embedding",
     "to_merges",
     "to_normalizations",
     "to_pooling",
@@ -61,6 +70,10 @@ Pass = Callable[[Graph], bool]
 """It edits a graph and returns whether it changed anything."""
 
 LOWERING: list[Pass] = [
+    to_embedding,
+    to_dense,
+    to_einsum_dense,
+    to_convolution,
     to_normalizations,
     to_merges,
     to_pooling,
@@ -202,14 +215,17 @@ def _put(graph: Graph, root: Node, new: object) -> None:
         )
 
 
-def run_default(graph: Graph, lower: bool | str) -> None:
+def run_default(graph: Graph, lower: bool | str, original: keras.layers.Layer, shares: bool = False) -> None:
     """Run `DEFAULT`, or what of it is no lowering.
 
     Args:
         graph: The graph, which is edited.
         lower: One of `LOWER`. With "fast" rules are applied, too, that may change the last bit.
+        original: What the graph was traced from.
+        shares: Whether the result takes the variables of the original, none of them rearranged.
     """
-    graph.meta[Lowering] = Lowering(fast=lower == "fast")
+    states = frozenset(id(v) for part in all_layers(original) for v in state_but_seeds(part))
+    graph.meta[Lowering] = Lowering(fast=lower == "fast", shares=shares, never_trained=states)
     skipped = () if lower else LOWERING
     _run(graph, [p for p in DEFAULT if p not in skipped], is_ours=True)
 

@@ -99,10 +99,17 @@ def specs_of_layer(layer: keras.Layer, args: Args, kwargs: Kwargs, size: SizeOf)
     except NotImplementedError:
         # `TorchModuleWrapper` has a method that only raises this.
         return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
-    if all(None not in s.shape for s in leaves_of(specs) if isinstance(s, Spec)):
+    said = [s for s in leaves_of(specs) if isinstance(s, Spec)]
+    if all(None not in s.shape for s in said) and not _is_of_another_call(layer, said, tensors):
         return specs
     # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
-    return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
+    with internals.weights_cast_for(layer):
+        return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
+
+
+def _is_of_another_call(layer: keras.Layer, said: list[Spec], tensors: list[Any]) -> bool:
+    """Whether a layer says what it gave when it was built, as an `EinsumDense` of Keras 3.14 does."""
+    return isinstance(layer, keras.layers.EinsumDense) and said[0].shape[0] != tensors[0].shape[0]
 
 
 def python_values_of(layer: keras.Layer, args: Args, kwargs: Kwargs) -> list[Any]:

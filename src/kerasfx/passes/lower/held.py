@@ -16,9 +16,17 @@ from kerasfx.keras_api.builtins import ELEMENTWISE, WEIGHT_KINDS, arguments_for
 from kerasfx.runtime.layers import class_named
 
 
-def can_hold(node: Node) -> bool:
-    """Whether the layer of `node`, of `graph.make`, can keep what its weights are in the original."""
+def can_hold(node: Node, never_trained: Container[int] = ()) -> bool:
+    """Whether the layer of `node`, of `graph.make`, can keep what its weights are in the original.
+
+    Args:
+        node: The node.
+        never_trained: The ids of variables that are not trained whatever `trainable` of their layer is.
+    """
     slots = (node.spec.slots if node.spec else None) or {}
+    moving = (name for name in node.weights if slots[name].trainable)
+    if any(id(v.variable) in never_trained for name in moving for v in _sources(node.weights[name])):
+        return False
     trained = {name: is_trained(value) for name, value in node.weights.items()}
     if any(trained[name] and not slots[name].trainable for name in trained):
         return False
@@ -94,14 +102,13 @@ def _is_asked(node: Node) -> bool:
     return any(v.is_output for v in node.results)
 
 
-def key_of(found: Match) -> tuple[object, ...]:
-    """What two matches have in common that make layers alike, of the same weights."""
-    named = tuple((name, _said(x)) for name, x in found.captures.items())
-    return (*named, tuple(map(id, parameters_of(found))), tuple(map(_said, found.root.results)))
+def key_of(node: Node) -> tuple[object, ...]:
+    """What two nodes of `graph.make` have in common that call one layer, if their targets are alike, too."""
+    return tuple((name, *_said(value)) for name, value in node.weights.items())
 
 
-def _said(x: object) -> object:
-    if isinstance(x, Value):
-        sizes = tuple(d if isinstance(d, int) else None for d in x.shape)
-        return id(x) if x.is_known else (x.dtype, sizes)
-    return type(x).__name__ if isinstance(x, Node) else repr(x)
+def _said(value: Value) -> tuple[object, ...]:
+    # A weight that is rearranged for each call anew is one weight; the names in its text are unique.
+    if isinstance(value.producer, Computed) and value.producer.expression.is_rearrangement:
+        return (str(value.producer.expression),)
+    return (id(value),)

@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kerasfx.ir import Graph, Node, Value, values_in
+from kerasfx.ir import Computed, Graph, Node, Value, values_in
 from kerasfx.ir.build import masks_like
+from kerasfx.ir.graph import is_same_size
 from kerasfx.ir.match import Match, Pattern
 from kerasfx.passes.lower.difference import NotMeasurableError, Replacement, largest_difference
 from kerasfx.passes.lower.held import can_hold, key_of, parameters_of, with_all_users
@@ -56,10 +57,14 @@ class Lowering:
 
     Attributes:
         fast: Whether rules are applied that may change the last bit.
+        shares: Whether the result takes the variables of the original as they are, none rearranged.
+        never_trained: The ids of variables of the original that setting `trainable` does not make train.
         inexact: For each such rule that was applied, its name, the node, and the largest difference.
     """
 
     fast: bool = False
+    shares: bool = False
+    never_trained: frozenset[int] = frozenset()
     inexact: list[tuple[str, Node, float]] = field(default_factory=list)
 
     def findings(self) -> list[Finding]:
@@ -121,7 +126,7 @@ class _Application:
         if len(group) < 2:
             return True
         made = [new for new in map(self._tried, group) if isinstance(new, Node)]
-        is_one = len(made) == len(group) and len(set(map(key_of, group))) == 1
+        is_one = len(made) == len(group) and len(set(map(key_of, made))) == 1
         return is_one and all(new.target == made[0].target for new in made)
 
     def _tried(self, found: Match) -> Node | Value | Replacement | None:
@@ -133,12 +138,19 @@ class _Application:
 
     def _built(self, found: Match) -> Node | Value | Replacement | None:
         new = self.rule.build(self.graph, found)
-        if isinstance(new, Node) and not (_is_alike(found.root, new) and can_hold(new)):
-            return None
         # A mask that the user has put on the result of a function is put there by that function alone.
         if isinstance(new, tuple) and any(v.mask is not None for v in found.root.results):
             return None
-        return new
+        return None if isinstance(new, Node) and not self._may_stand(new, found.root) else new
+
+    def _may_stand(self, new: Node, old: Node) -> bool:
+        """Whether the layer means what the function does to its weights and to all that takes its results."""
+        is_moved = any(isinstance(value.producer, Computed) for value in new.weights.values())
+        return (
+            _is_alike(old, new)
+            and can_hold(new, self.lowering.never_trained)
+            and not (is_moved and self.lowering.shares)
+        )
 
     def _forget(self, before: list[Node]) -> None:
         """Take out what `build` has inserted."""
@@ -154,7 +166,7 @@ class _Application:
         if isinstance(new, Node):
             if new.weights:
                 # One layer is called several times: what is computed for one call is no other weight.
-                new.weights = self.weights.setdefault(key_of(found), new.weights)
+                new.weights = self.weights.setdefault(key_of(new), new.weights)
             graph.replace(found.root, new)
         elif isinstance(new, Value):
             graph.replace_uses(_only_result(found.root), new)
@@ -189,8 +201,15 @@ def _become(graph: Graph, node: Node, new: Replacement) -> None:
 
 
 def _is_alike(old: Node, new: Node) -> bool:
-    """Whether the results carry the same masks: layers pass on what functions drop."""
-    return [v.mask for v in old.results] == [v.mask for v in new.results]
+    """Whether dtypes and sizes agree, and masks: layers pass on what functions drop."""
+    pairs = list(zip(old.results, new.results, strict=True))
+    return all(
+        a.mask is b.mask
+        and a.dtype == b.dtype
+        and len(a.shape) == len(b.shape)
+        and all(map(is_same_size, a.shape, b.shape))
+        for a, b in pairs
+    )
 
 
 def _only_result(node: Node) -> Value:
