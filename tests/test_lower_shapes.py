@@ -37,6 +37,11 @@ RULES = {
     "dot, free sizes": Rule(
         lambda m, x, y: ops.matmul(x, ops.transpose(y, (0, 2, 1))), (FREE, FREE), "Dot(axes=(2, 2))([%x, %y])"
     ),
+    "stack and join": Rule(
+        lambda m, x, y: ops.reshape(ops.stack([-x, y], axis=-2), (*ops.shape(x)[:-1], 8)),
+        (f(None, 3, 4), f(None, 3, 4)),
+        "Concatenate(axis=3)([%negative, %y])",
+    ),
     # Other places for the same elements
     "reshape, two unknowns": Rule(
         lambda m, x: ops.reshape(x, (ops.shape(x)[0], ops.shape(x)[1], -1, 2)),
@@ -57,6 +62,16 @@ RULES = {
         lambda m, x, y: ops.reshape(x, (ops.shape(y)[0], -1, 2, 2)),
         (A, A),
         "Reshape(target_shape=(3, 2, 2))(%x)",
+    ),
+    "reshape a half": Rule(
+        lambda m, x: ops.reshape(ops.split(x, 2, axis=-1)[1], (*ops.shape(x)[:2], 2, -1)),
+        (FREE,),
+        "Reshape(target_shape=(-1, 2, 1))(%split.1)",
+    ),
+    "reshape what is repeated": Rule(
+        lambda m, x: ops.reshape(ops.repeat(x, 2, axis=1), (ops.shape(x)[0], 2 * ops.shape(x)[1], 2, 2)),
+        (FREE,),
+        "Reshape(target_shape=(-1, 2, 2))(%repeat)",
     ),
     "expand_dims": Rule(lambda m, x: ops.expand_dims(x, 1), (FREE,), "Reshape(target_shape=(1, -1, 4))(%x)"),
     "expand_dims of ints": Rule(
@@ -90,6 +105,11 @@ REFUSALS = {
     ),
     "matmul over a batch of one": Rule(
         lambda m, x, y: ops.matmul(x, y), (A, fixed(1, 4, 2)), "keras.ops.matmul(%x, %y)"
+    ),
+    "stack and interleave": Rule(
+        lambda m, x, y: ops.reshape(ops.stack([x, y], axis=-1), (-1, 3, 8)),
+        (A, B),
+        "keras.ops.stack([%x, %y], axis=-1)",
     ),
     "two free sizes": Rule(
         lambda m, x: ops.expand_dims(x, 1), (f(None, None),), "keras.ops.expand_dims(%x, axis=1)"

@@ -34,6 +34,7 @@ from kerasfx.passes.lower.to_embedding import to_embedding
 from kerasfx.passes.lower.to_merges import to_merges
 from kerasfx.passes.lower.to_normalizations import to_normalizations
 from kerasfx.passes.lower.to_pooling import to_pooling
+from kerasfx.passes.lower.to_rescaling import to_rescaling
 from kerasfx.passes.lower.to_reshapes import to_reshapes
 from kerasfx.passes.lower.to_resizing import to_resizing
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
@@ -61,6 +62,7 @@ __all__ = [
     "to_merges",
     "to_normalizations",
     "to_pooling",
+    "to_rescaling",
     "to_reshapes",
     "to_resizing",
     "use_standard_layers",
@@ -76,6 +78,7 @@ LOWERING: list[Pass] = [
     to_convolution,
     to_normalizations,
     to_merges,
+    to_rescaling,
     to_pooling,
     to_resizing,
     to_reshapes,

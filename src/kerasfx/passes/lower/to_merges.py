@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from kerasfx.ir import Graph, Value
 from kerasfx.ir.match import Match, Pattern, any_, constant, either
-from kerasfx.passes.lower.plain_layers import FLOATS, INTEGERS, agree, computing, is_axis, is_one, op
+from kerasfx.passes.lower.plain_layers import (
+    FLOATS,
+    INTEGERS,
+    agree,
+    computing,
+    is_axis,
+    is_one,
+    is_same_size,
+    op,
+)
 from kerasfx.passes.lower.rule import Replacement, Rule, lower
 
 MERGES = {
@@ -75,7 +84,7 @@ def _dot(axes: tuple[int, int], graph: Graph, found: Match) -> Replacement | Non
 
 def _concatenate(graph: Graph, found: Match) -> Replacement | None:
     tensors, axis = found["tensors"], found["axis"]
-    if len(tensors) < 2 or not all(isinstance(x, Value) and not x.is_known for x in tensors):
+    if not all(isinstance(x, Value) and not x.is_known for x in tensors):
         return None
     first, *others = tensors
     rank = len(first.shape)
@@ -83,6 +92,21 @@ def _concatenate(graph: Graph, found: Match) -> Replacement | None:
     if rank < 2 or axis % rank == 0 or {x.dtype for x in tensors} != {found.root.results[0].dtype}:
         return None
     if any(not _agree_but(first, x, axis % rank) for x in others):
+        return None
+    return computing(found, "Concatenate", list(tensors), axis=axis)
+
+
+def _stacked(graph: Graph, found: Match) -> Replacement | None:
+    """Tensors side by side on a new axis, which is joined with the one behind it: they are concatenated."""
+    tensors, result = found["tensors"], found.root.results[0]
+    if not all(isinstance(x, Value) and not x.is_known for x in tensors):
+        return None
+    shape = tensors[0].shape
+    axis = found["axis"] % (len(shape) + 1)
+    if not 0 < axis < len(shape) == len(result.shape) or {x.dtype for x in tensors} != {result.dtype}:
+        return None
+    wanted = [size * len(tensors) if k == axis else size for k, size in enumerate(shape)]
+    if not all(map(is_same_size, wanted, result.shape)):
         return None
     return computing(found, "Concatenate", list(tensors), axis=axis)
 
@@ -112,6 +136,7 @@ def _batch_product(pattern: Pattern, axes: tuple[int, int], name: str) -> Rule:
     return Rule(name, ("keras.ops.matmul",), pattern, lambda graph, found: _dot(axes, graph, found))
 
 
+TENSORS = any_("tensors", lambda x: isinstance(x, (list, tuple)) and len(x) > 1)
 MATRIX, TURNED = _tensor("a"), op.transpose(_tensor("b"), either((0, 2, 1), (0, -1, -2)))
 
 RULES = [
@@ -130,7 +155,13 @@ RULES = [
     Rule(
         "concatenate to Concatenate",
         ("keras.ops.concatenate",),
-        op.concatenate(any_("tensors", lambda x: isinstance(x, (list, tuple))), any_("axis", is_axis)),
+        op.concatenate(TENSORS, any_("axis", is_axis)),
         _concatenate,
+    ),
+    Rule(
+        "stack to Concatenate",
+        ("keras.ops.reshape",),
+        op.reshape(op.stack(TENSORS, any_("axis", is_axis)), any_()),
+        _stacked,
     ),
 ]

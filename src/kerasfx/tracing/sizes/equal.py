@@ -160,6 +160,26 @@ def _concatenate(node: Node) -> list[Any]:
     return sizes
 
 
+def _split(node: Node) -> list[Any]:
+    """Sizes of each part: all but that of the axis along which it is split."""
+    x, axis = node.args[0], _argument(node, 2, "axis")
+    if not isinstance(x, Value):
+        return []
+    axis = (0 if axis is None else axis) % len(x.shape)
+    return [None if k == axis else size for k, size in enumerate(x.shape)]
+
+
+def _repeat(node: Node) -> list[Any]:
+    x, times, axis = node.args[0], _argument(node, 1, "repeats"), _argument(node, 2, "axis")
+    if not isinstance(x, Value) or axis is None:
+        return []
+    is_plain = type(times) is int or isinstance(times, Dim)
+    return [
+        size if k != axis % len(x.shape) else size * times if is_plain else None
+        for k, size in enumerate(x.shape)
+    ]
+
+
 def _like_first(node: Node) -> list[Size]:
     x = node.args[0]
     return list(x.shape) if isinstance(x, Value) else []
@@ -169,8 +189,10 @@ RULES: dict[str, Callable[[Node], list[Any]]] = {
     "keras.ops.arange": _arange,
     "keras.ops.concatenate": _concatenate,
     "keras.ops.get_item": _get_item,
+    "keras.ops.repeat": _repeat,
     "keras.ops.reshape": _reshape,
     "keras.ops.scatter_update": _like_first,
     "keras.ops.slice_update": _like_first,
+    "keras.ops.split": _split,
     "torch.updated.set_item": _like_first,
 }
