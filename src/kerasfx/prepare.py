@@ -95,7 +95,8 @@ def prepare_model(
         passes: Functions that edit the graph, as `kerasfx.trace` gives it, and return whether they did; they
             run in this order, before those of `kerasfx.passes.DEFAULT`.
         lower: Put built-in layers where functions of the model compute the same bits: a `Dense` where it
-            multiplies by a weight and adds another. `False` leaves each function a layer of its own;
+            multiplies by a weight and adds another. `False` leaves each function a layer of its own, but for
+            those without which every number is the same: identities, reshapes in a row, masks made twice;
             `"fast"` takes layers, too, that may differ in the last bit, and the report says by how much.
         verify: Compare the result with the original before it is returned: on the example arrays given as
             `input_layer`, and on random ones besides, and as thoroughly as `kerasfx.compare` does if there

@@ -24,6 +24,13 @@ from kerasfx.ir.program import TakenBefore
 from kerasfx.ir.structure import shown
 from kerasfx.keras_api.builtins import is_builtin
 from kerasfx.keras_api.internals import all_layers, state_but_seeds
+from kerasfx.passes.clean_up.fold_constants import fold_constants
+from kerasfx.passes.clean_up.join_casts import join_casts
+from kerasfx.passes.clean_up.join_reshapes import join_reshapes
+from kerasfx.passes.clean_up.join_transposes import join_transposes
+from kerasfx.passes.clean_up.merge_equal import merge_equal
+from kerasfx.passes.clean_up.remove_identities import remove_identities
+from kerasfx.passes.clean_up.remove_unused import remove_unused
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.rule import Lowering
@@ -40,8 +47,10 @@ from kerasfx.passes.lower.to_resizing import to_resizing
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 __all__ = [
+    "CLEAN_UP",
     "DEFAULT",
     "LOWERING",
+    "MERGE",
     "Match",
     "Pass",
     "Pattern",
@@ -49,9 +58,16 @@ __all__ = [
     "ask_fewer_sizes",
     "constant",
     "either",
+    "fold_constants",
+    "join_casts",
+    "join_reshapes",
+    "join_transposes",
     "layer",
+    "merge_equal",
     "op",
     "parameter",
+    "remove_identities",
+    "remove_unused",
     "rewrite",
     "run",
     "split_activations",
@@ -71,6 +87,16 @@ __all__ = [
 Pass = Callable[[Graph], bool]
 """It edits a graph and returns whether it changed anything."""
 
+CLEAN_UP: list[Pass] = [fold_constants, join_casts, join_reshapes, join_transposes, remove_identities]
+"""Shorten the graph in front of the lowering, whose patterns then meet one form of each thing.
+
+What is joined may come to be an identity, so that those go last. Casts around a norm stay: between the one to
+float32 and the one back lies what the norm computes.
+"""
+
+MERGE: list[Pass] = [merge_equal, remove_unused]
+"""Behind the lowering: a pattern whose inside is used twice is not one that a layer can take the place of."""
+
 LOWERING: list[Pass] = [
     to_embedding,
     to_dense,
@@ -86,7 +112,7 @@ LOWERING: list[Pass] = [
 ]
 """Put built-in layers where functions stood, in this order; `prepare_model(lower=False)` leaves them out."""
 
-DEFAULT: list[Pass] = [*LOWERING, ask_fewer_sizes]
+DEFAULT: list[Pass] = [*CLEAN_UP, *LOWERING, *MERGE, ask_fewer_sizes]
 """What `prepare_model` runs on every graph, after the passes that it is given; the list may be edited."""
 
 LOWER = (True, False, "fast")
