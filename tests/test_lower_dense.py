@@ -307,6 +307,26 @@ def test_a_weight_that_is_cast_once_for_two_products_is_not_cast_for_each():
     assert not lowered(cast_once, dtype="mixed_float16")[1]
 
 
+def tied(m, x):
+    """Rows of a table, and logits by the same table."""
+    return ops.matmul(ops.tanh(ops.take(m.table, x, axis=0)), ops.transpose(m.table))
+
+
+@pytest.mark.any_keras
+def test_a_table_that_gives_logits_as_well():
+    layer = "ReversibleEmbedding(input_dim=7, output_dim=4)"
+    assert lowered(tied, **IDS)[0] == [
+        f"{layer}(%x, weights={{embeddings: %table}})",
+        "keras.ops.tanh(%reversibleembedding)",
+        f"{layer}(%tanh, reverse=True, weights={{embeddings: %table}})",
+    ]
+    # The layer casts rows, and the code casts the table.
+    assert not lowered(tied, dtype="mixed_float16", fast=True, **IDS)[1]
+    assert not lowered(lambda m, x: ops.sum(m.table) + tied(m, x), **IDS)[1]
+    untied = lowered(lambda m, x: ops.matmul(ops.take(m.table, x, axis=0), ops.transpose(m.turned)), **IDS)
+    assert untied[0][0] == "Embedding(input_dim=7, output_dim=4)(%x, weights={embeddings: %table})"
+
+
 # The oracle
 
 
@@ -428,3 +448,18 @@ def test_behind_a_mask():
     assert "Dense" in kinds(prepared)
     # Where the function drops the mask, the RNN reads all steps.
     assert kerasfx.compare(model, prepared, samples=1, gradients=False)
+
+
+def test_tied_weights_stay_one_variable(tmp_path):
+    model = Call(tied)
+    prepared = kerasfx.prepare_model(model, symbolic(model, **IDS))
+    ids = np.random.default_rng(0).integers(0, 7, (6, 3))
+    loaded = require_equal(model, prepared, tmp_path, ids)
+    cloned = keras.models.clone_model(prepared)
+    cloned.set_weights(prepared.get_weights())
+    for same in (model, prepared, loaded, cloned):
+        same.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        same.train_on_batch(ids, ids)
+    for same in (prepared, loaded, cloned):
+        (table,), (expected,) = same.weights, model.weights
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (table, expected)))

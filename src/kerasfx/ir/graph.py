@@ -254,13 +254,25 @@ class Graph(Program):
 
     @contextmanager
     def _nothing_added_if_refused(self) -> Iterator[None]:
-        saved = self._names.copy(), self._copies.copy(), self._constants.copy(), list(self._computed)
+        saved = self._added()
         try:
             yield
         # An interrupt as well: the names of half a node would stay taken.
         except BaseException:
             self._names, self._copies, self._constants, self._computed = saved
             raise
+
+    @contextmanager
+    def nothing_added(self) -> Iterator[None]:
+        """Forget names, constants and computed weights of what the block makes, to see what it would be."""
+        saved = self._added()
+        try:
+            yield
+        finally:
+            self._names, self._copies, self._constants, self._computed = saved
+
+    def _added(self) -> tuple[set[str], dict[str, int], dict[Any, Value], list[Value]]:
+        return self._names.copy(), self._copies.copy(), self._constants.copy(), list(self._computed)
 
     # Placing Nodes
 

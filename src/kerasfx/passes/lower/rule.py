@@ -132,8 +132,9 @@ class _Application:
     def _tried(self, found: Match) -> Node | Value | Replacement | None:
         """What would be put there; the graph is left as it was."""
         before = list(self.graph.nodes)
-        new = self._built(found)
-        self._forget(before)
+        with self.graph.nothing_added():
+            new = self._built(found)
+            self._forget(before)
         return new
 
     def _built(self, found: Match) -> Node | Value | Replacement | None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import keras
 
-from kerasfx.ir import Graph, Node, Value
-from kerasfx.ir.match import Match, any_
+from kerasfx.ir import Graph, LayerSpec, Node, Value
+from kerasfx.ir.match import Match, any_, either
 from kerasfx.passes.lower.rule import Rule, lower
 from kerasfx.passes.lower.weighted import (
     comes_from_inputs,
     is_mixed,
     is_tensor,
     make,
+    name_for,
     op,
     sizes_of,
     weight,
@@ -34,9 +35,17 @@ TABLE = weight("table")
 ROWS = op.take(TABLE, NUMBERS, axis=any_("axis"))
 BY_INDEX = op.get_item(TABLE, NUMBERS)
 
+X = any_("x", is_tensor, "a tensor")
+LOGITS = op.matmul(X, either(op.transpose(TABLE), op.transpose(TABLE, axes=[1, 0])).shared())
+REVERSIBLE = "keras.layers.ReversibleEmbedding"
+
 
 def to_embedding(graph: Graph) -> bool:
-    """Replace what takes rows of a weight by `Embedding`; returns whether any was."""
+    """Replace what takes rows of a weight by `Embedding`; returns whether any was.
+
+    A table that gives the logits as well, `matmul(x, transpose(table))`, is one weight of one
+    `ReversibleEmbedding`, which is called both ways.
+    """
     return lower(graph, RULES)
 
 
@@ -50,6 +59,30 @@ def _embedding(graph: Graph, found: Match) -> Node | None:
     if is_mixed(found, "table"):
         config["dtype"] = f"mixed_{dtype}"
     return make(graph, found, keras.layers.Embedding, found["ids"], weights=weights, **config)
+
+
+def _reversible(graph: Graph, found: Match) -> Node | None:
+    table = found["table"]
+    is_alike = found.root.results[0].dtype == table.dtype and not is_mixed(found, "table")
+    if not is_alike or not _is_tied(table):
+        return None
+    x = found.captures.get("x")
+    if not (_is_multiplied(x, table) if x else _takes_rows(found)):
+        return None
+    rows, width = sizes_of(table)
+    layer = LayerSpec(REVERSIBLE, {"input_dim": rows, "output_dim": width, "dtype": table.dtype})
+    given = {"weights": {"embeddings": table}, "like": found.root, "wish": name_for(found, REVERSIBLE)}
+    return graph.make(layer, x, reverse=True, **given) if x else graph.make(layer, found["ids"], **given)
+
+
+def _is_multiplied(x: Value, table: Value) -> bool:
+    return len(x.shape) >= 2 and len(table.shape) == 2 and x.dtype == table.dtype and comes_from_inputs(x)
+
+
+def _is_tied(table: Value) -> bool:
+    """Whether rows of a table are taken, and something is multiplied by it; one may be a layer by now."""
+    ways = ("keras.ops.take", "keras.ops.transpose")
+    return all(any(node.calls(way, REVERSIBLE) for node in table.users) for way in ways)
 
 
 def _takes_rows(found: Match) -> bool:
@@ -72,6 +105,13 @@ def _adds_up_alike(found: Match) -> bool:
 
 
 RULES = [
+    Rule(
+        "take and matmul with one table to ReversibleEmbedding",
+        ("keras.ops.take", "keras.ops.matmul"),
+        either(ROWS, LOGITS),
+        _reversible,
+        _adds_up_alike,
+    ),
     Rule("take to Embedding", ("keras.ops.take",), ROWS, _embedding, _adds_up_alike),
 ]
 if keras.backend.backend() == "torch":

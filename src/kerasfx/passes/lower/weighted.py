@@ -90,20 +90,19 @@ def make(
         *args: What it is called with.
         **given: `weights`, and arguments of the constructor.
     """
-    kind = layer.__name__
+    name = f"keras.layers.{layer.__name__}"
     try:
-        return graph.make(
-            f"keras.layers.{kind}", *args, like=found.root, wish=_name(found.root, kind), **given
-        )
+        return graph.make(name, *args, like=found.root, wish=name_for(found, name), **given)
     except GraphError:
         # A layer refuses what functions do: a convolution with strides and dilation, for one.
         return None
 
 
-def _name(root: Node, kind: str) -> str:
+def name_for(found: Match, class_name: str) -> str:
     """As functions are called: by the path of the custom layer, and what is called there."""
+    kind, path = class_name.rpartition(".")[2], found.root.path
     name = "einsum_dense" if kind == "EinsumDense" else kind.lower()
-    return f"{identifier(root.path)}_{name}" if root.path else name
+    return f"{identifier(path)}_{name}" if path else name
 
 
 def weights_of(found: Match, **names: str) -> Mapping[str, Operand]:
