@@ -88,6 +88,20 @@ RULES = {
     "cut the last axis": Rule(
         lambda m, x: x[..., :2], (IMAGE,), f"Cropping2D(cropping=((0, 0), (0, 1)), {FIRST})(%x)"
     ),
+    "the first of a series": Rule(
+        lambda m, x: x[:, 0], (SERIES,), "Reshape(target_shape=(3,))(%get_item_cropping)"
+    ),
+    "the last row, and some columns": Rule(
+        lambda m, x: x[:, -1, 1:],
+        (IMAGE,),
+        f"Cropping2D(cropping=((3, 0), (1, 0)), {LAST})(%x)",
+    ),
+    "a channel of free columns": Rule(
+        lambda m, x: x[..., 1],
+        (f(2, None, 3),),
+        f"Cropping2D(cropping=((0, 0), (1, 1)), {FIRST})(%x)",
+    ),
+    "the only one": Rule(lambda m, x: x[:, 0], (f(1, None, 3),), "Reshape(target_shape=(-1, 3))(%x)"),
     # Repeating and resizing
     "repeat a series": Rule(lambda m, x: ops.repeat(x, 3, axis=1), (FREE,), "UpSampling1D(size=3)(%x)"),
     "repeat columns": Rule(
@@ -150,6 +164,9 @@ REFUSALS = {
     ),
     # A layer refuses a series of one, of which nothing would be left.
     "cut a free length": Rule(lambda m, x: x[:, 1:], (FREE,), "keras.ops.get_item(%x, (:, 1:))"),
+    "the first of a free length": Rule(lambda m, x: x[:, 0], (FREE,), "keras.ops.get_item(%x, (:, 0))"),
+    "one channel of a series": Rule(lambda m, x: x[..., 0], (SERIES,), "keras.ops.get_item(%x, (..., 0))"),
+    "the first of the batch": Rule(lambda m, x: x[0], (fixed(3, 4, 3),), "keras.ops.get_item(%x, 0)"),
     "each second": Rule(lambda m, x: x[:, 1::2], (SERIES,), "keras.ops.get_item(%x, (:, 1::2))"),
     "cut the batch": Rule(lambda m, x: x[:2], (fixed(3, 4, 3),), "keras.ops.get_item(%x, :2)"),
     "cut nothing": Rule(lambda m, x: x[:, :9] * 2.0, (SERIES,), "keras.ops.get_item(%x, (:, :9))"),

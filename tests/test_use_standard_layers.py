@@ -72,6 +72,7 @@ RULES = {
         (FREE,),
         "Flatten(data_format='channels_last')(%x)",
     ),
+    "gelu": Rule(lambda m, x: ops.gelu(x, approximate=False), (A,), "Activation(activation='gelu')(%x)"),
     **{
         name: Rule(
             lambda m, x, name=name: getattr(ops, name)(x), (A,), f"Activation(activation='{name}')(%x)"
@@ -118,6 +119,7 @@ REFUSALS = {
     ),
     "relu of ints": Rule(lambda m, x: ops.relu(x), (f(3, dtype="int32"),), "keras.ops.relu(%x)"),
     "relu of a weight": Rule(lambda m, x: x * ops.relu(m.table), (A,), "keras.ops.relu(%table)"),
+    "gelu by tanh": Rule(lambda m, x: ops.gelu(x), (A,), "keras.ops.gelu(%x, approximate=True)"),
     "elu with another alpha": Rule(lambda m, x: ops.elu(x, alpha=0.5), (A,), "keras.ops.elu(%x, alpha=0.5)"),
     "softmax of a weight": Rule(
         lambda m, x: x * ops.softmax(m.table), (A,), "keras.ops.softmax(%table, axis=-1)"

@@ -11,10 +11,19 @@ from typing import Any
 
 import keras
 
-from kerasfx.ir import Graph
+from kerasfx.ir import Graph, Value
 from kerasfx.ir.dims import Dim, Size
 from kerasfx.ir.match import Match, Pattern, any_, either
-from kerasfx.passes.lower.plain_layers import X, computing, is_axis, is_same_size, op
+from kerasfx.passes.lower.plain_layers import (
+    FLOATS,
+    INTEGERS,
+    X,
+    computing,
+    is_axis,
+    is_same_size,
+    moving,
+    op,
+)
 from kerasfx.passes.lower.rule import Exact, Replacement, Rule, always, lower
 
 RANKS = (3, 4, 5)
@@ -78,17 +87,55 @@ def _is_width(n: object) -> bool:
 def _cropping(graph: Graph, found: Match) -> Replacement | None:
     x, key = found["x"], found["key"]
     parts = list(key) if isinstance(key, (list, tuple)) else [key]
-    # A series has one layout.
-    layouts = LAYOUTS if len(x.shape) > 3 else LAYOUTS[:1]
     cut = [_cut_off(*pair) for pair in zip(_of_each_axis(parts, len(x.shape)), x.shape, strict=False)]
     pairs = [pair for pair in cut if pair is not None]
-    told = _per_place(pairs, layouts) if len(pairs) == len(x.shape) else None
+    told = _per_place(pairs, _layouts(x)) if len(pairs) == len(x.shape) else None
     if told is None:
         return None
     cropping, layout = told
     # That for a series has no argument for it.
     config = layout if len(x.shape) > 3 else {}
     return computing(found, f"Cropping{len(x.shape) - 2}D", x, cropping=cropping, **config)
+
+
+def _picked(graph: Graph, found: Match) -> Replacement | None:
+    """Indices among the parts of a key: all but these places are cut off, and the axes of size 1 go."""
+    x, result = found["x"], found.root.results[0]
+    parts = list(found["key"]) if isinstance(found["key"], (list, tuple)) else [found["key"]]
+    if len(result.shape) < 2 or any(part is None for part in parts):
+        return None
+    each = _of_each_axis(parts, len(x.shape))
+    if not any(type(part) is int for part in each) or type(each[0]) is int:
+        return None
+    pairs = [_cut_off(*pair) for pair in zip(map(_as_slice, each), x.shape, strict=True)]
+    target = tuple(-1 if isinstance(d, Dim) else d for d in result.shape[1:])
+    if None in pairs or target.count(-1) > 1 or x.dtype not in (*FLOATS, *INTEGERS):
+        return None
+    if any(pair != (0, 0) for pair in pairs):
+        told = _per_place([pair for pair in pairs if pair], _layouts(x))
+        if told is None:
+            return None
+        x = _cropped(graph, found, told)
+    return moving(found, "Reshape", x, target_shape=target)
+
+
+def _as_slice(part: Any) -> Any:
+    """A part that takes what an index takes, and leaves the axis."""
+    return slice(part, part + 1 if part != -1 else None) if type(part) is int else part
+
+
+def _cropped(graph: Graph, found: Match, told: tuple[Any, dict[str, str]]) -> Value:
+    x, root = found["x"], found.root
+    config = {"cropping": told[0], "dtype": x.dtype, **(told[1] if len(x.shape) > 3 else {})}
+    name = f"keras.layers.Cropping{len(x.shape) - 2}D"
+    node = graph.make(name, x, like=root, wish=f"{root.name}_cropping", **config)
+    graph.insert_before(root, node)
+    return node.results[0]
+
+
+def _layouts(x: Value) -> Sequence[str]:
+    """In which layouts it may be cropped: the layer for a series knows one."""
+    return LAYOUTS if len(x.shape) > 3 else LAYOUTS[:1]
 
 
 def _of_each_axis(parts: list[Any], rank: int) -> list[Any]:
@@ -198,6 +245,7 @@ RULES = [
         "ZeroPadding",
     ),
     _rule("get_item", op.get_item(X, any_("key")), _cropping, "Cropping"),
+    _rule("get_item", op.get_item(X, any_("key")), _picked, "Cropping and Reshape"),
     # Both axes before one of them.
     _rule("repeat", _repeat(_repeat(X, 1), 2), _repeated, "UpSampling", _is_in_order),
     _rule("repeat", _repeat(X, 1), _repeated, "UpSampling"),

@@ -93,8 +93,18 @@ def _softmax(node: Node) -> Replacement | None:
     return _layer(node, "keras.layers.Softmax", axis=axis), x
 
 
+def _gelu(node: Node) -> Replacement | None:
+    """The exact form; the layer knows no other."""
+    arguments = _arguments(node, "x", "approximate")
+    x = arguments["x"]
+    if arguments.get("approximate") is not False or not isinstance(x, Value) or not _has_batch(x):
+        return None
+    return _layer(node, "keras.layers.Activation", activation="gelu"), x
+
+
 RULES: dict[str, Rule] = {
     **{f"keras.ops.{a}": _unary("keras.layers.Activation", activation=a) for a in ACTIVATIONS},
     "keras.ops.relu": _unary("keras.layers.ReLU"),
+    "keras.ops.gelu": _gelu,
     "keras.ops.softmax": _softmax,
 }
