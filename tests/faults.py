@@ -43,7 +43,7 @@ FAULTS = (
     Fault(
         "frozen_weight",
         "a weight that `call` reads is no longer trained",
-        "trainable=self.weight_trainable,",
+        "trainable=self.trainable,",
         "trainable=False,",
         (CASES, "-k", "class_token"),
     ),

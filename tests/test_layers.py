@@ -13,6 +13,8 @@ import kerasfx.runtime.layers as fx
 from kerasfx.errors import TrainingRefusedError, UnknownFunctionError
 from kerasfx.ir import Input, Value
 from kerasfx.ir.dims import Dim
+from kerasfx.runtime.function_layers import BY_FUNCTION, BY_NAME, TAKEN, layer_for
+from kerasfx.runtime.held_weights import SMALL_CONSTANT, HeldWeight
 from kerasfx.tracing.encoding import encode
 
 pytestmark = pytest.mark.quick
@@ -40,11 +42,17 @@ def cloned(model):
     return clone
 
 
+def constant(array):
+    """A `Constant` of the kind of the array."""
+    held = HeldWeight.of_constant(array)
+    return fx.Constant(held.shape, held.dtype, held.value)
+
+
 EXAMPLES = {
     "Op": lambda: op("keras.ops.reshape", X, (-1, COLUMNS * 2), shape=(None, None)),
     "Parameter": lambda: fx.Parameter((4,), regularizer="l2", constraint="non_neg"),
-    "small Constant": lambda: fx.Constant.of(np.arange(4, dtype="float32"), "constant"),
-    "large Constant": lambda: fx.Constant.of(np.arange(100, dtype="int32"), "constant"),
+    "small Constant": lambda: constant(np.arange(4, dtype="float32")),
+    "large Constant": lambda: constant(np.arange(100, dtype="int32")),
     "ReadAssigned": lambda: fx.ReadAssigned(),
     "ReadHeld": lambda: fx.ReadHeld(),
     "AttachMask": lambda: fx.AttachMask(),
@@ -73,11 +81,38 @@ def test_config_goes_round(name):
 
 
 def test_every_layer_is_registered_and_has_an_example():
-    classes = {x for x in vars(fx).values() if isinstance(x, type) and x.__module__ == fx.__name__}
-    names = {c.__name__ for c in classes if not c.__name__.startswith("_")}
-    assert names == {name.split()[-1] for name in EXAMPLES}
-    for name in names:
+    assert set(fx.__all__) == {name.split()[-1] for name in EXAMPLES}
+    for name in (*fx.__all__, *BY_NAME):
         assert keras.saving.get_registered_object(f"kerasfx>{name}") is getattr(fx, name)
+
+
+def test_no_layer_of_a_function_is_called_like_another():
+    """Tools know layers by their names, and would take one of ours for the layer of Keras."""
+    assert [name for name in BY_NAME if hasattr(keras.layers, name) or name in fx.__all__] == []
+    assert {name[:-2] for name in BY_NAME if name[:-2] in TAKEN} == TAKEN
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        ("keras.ops.expand_dims", "ExpandDims"),
+        ("keras.ops.add", "AddOp"),
+        ("keras.random.normal", "RandomNormal"),
+        ("keras.ops.image.resize", "ImageResize"),
+        ("tf.math.cumsum", "TfMathCumsum"),
+        ("jax.numpy.cumsum", "JaxNumpyCumsum"),
+        ("torch.cumsum", "TorchCumsum"),
+    ],
+)
+def test_the_layer_of_a_function_is_named_after_it(function, name):
+    assert BY_FUNCTION[function] is getattr(fx, name)
+
+
+def test_what_has_the_name_of_another_is_an_op():
+    given = (encode([(), {}], lambda _: 0), None, [], "op")
+    assert ("torch.tensor_split" in BY_FUNCTION) != ("torch.Tensor.split" in BY_FUNCTION)
+    assert type(layer_for("keras.ops.numpy.sum", *given)) is fx.Op
+    assert type(layer_for("keras.ops.sum", *given)).__name__ == "Sum"
 
 
 def test_no_layer_casts_its_inputs():
@@ -203,19 +238,25 @@ class TestConstant:
     @pytest.mark.parametrize("array", ARRAYS, ids=lambda a: f"{a.dtype}{a.shape}")
     def test_survives_saving_and_cloning(self, array, tmp_path):
         x = keras.Input((4,))
-        model = keras.Model(x, fx.Constant.of(array, "constant")(x))
+        layer = constant(array)
+        model = keras.Model(x, layer(x))
+        if layer.weight is not None:
+            layer.weight.assign(array)
         for again in (model, through_file(model, tmp_path), cloned(model)):
             found = ops.convert_to_numpy(again(np.ones((2, 4), "float32")))
             np.testing.assert_array_equal(found, array)
             assert found.dtype == array.dtype
 
     def test_a_large_one_is_not_in_the_config_and_not_trained(self):
-        large = fx.Constant.of(np.zeros(1000, "float32"), "constant")
+        large = constant(np.zeros(1000, "float32"))
+        large.build()
         assert large.get_config()["value"] is None
         assert (len(large.trainable_weights), len(large.non_trainable_weights)) == (0, 1)
 
     def test_a_small_one_has_no_weight(self):
-        assert fx.Constant.of(np.zeros(fx.SMALL_CONSTANT), "constant").weights == []
+        small = constant(np.zeros(SMALL_CONSTANT))
+        small.build()
+        assert small.weights == []
 
 
 class TestMasks:

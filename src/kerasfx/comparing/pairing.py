@@ -15,6 +15,7 @@ from kerasfx.handover.placement import placed_like
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state
+from kerasfx.runtime.layers import Constant, Op
 
 Pair = tuple[keras.Variable, keras.Variable]
 LayerPair = tuple[keras.Layer, keras.Layer]
@@ -123,8 +124,10 @@ def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None)
 
 
 def _constants_of(model: keras.Layer) -> tuple[keras.Variable, ...]:
-    own = [layer for layer in all_layers(model) if type(layer).__module__ == "kerasfx.runtime.layers"]
-    return tuple(v for layer in own if type(layer).__name__ == "Constant" for v in layer.variables)
+    layers = all_layers(model)
+    own = [v for layer in layers if isinstance(layer, Constant) for v in layer.variables]
+    held = [v for layer in layers if isinstance(layer, Op) for v in layer.constants]
+    return tuple(own + held)
 
 
 def _guessed_layers(a: keras.Layer, b: keras.Layer, variables: Iterable[Pair]) -> tuple[LayerPair, ...]:

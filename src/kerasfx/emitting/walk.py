@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import keras
 
-from kerasfx.emitting import weights
+from kerasfx.emitting.held import WeightsOfFunctions
 from kerasfx.emitting.layer_calls import LayerMaker
 from kerasfx.emitting.making import Making, Tensors, static_shape
 from kerasfx.emitting.training import TrainingRules
-from kerasfx.handover import provenance, recorded
+from kerasfx.handover import provenance
 from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.placement import hand_over
 from kerasfx.ir import (
     Assignment,
-    Computed,
-    Constant,
     Graph,
     LayerCall,
     LayerSpec,
     MetricUpdate,
     Node,
-    Parameter,
     SeedDraw,
     Value,
     leaves_of,
@@ -34,7 +32,12 @@ from kerasfx.ir import (
 from kerasfx.ir.dims import hint
 from kerasfx.keras_api import internals
 from kerasfx.runtime import codec, functional, layers, modes
+from kerasfx.runtime.function_layers import layer_for
 from kerasfx.tracing.encoding import encode
+
+TRIES = 5_000
+"""Keras loads a file in rounds over the layers that are left: as many as one layer has calls that wait for
+others. So often it may try a layer in vain, at a millisecond each; it bounds the calls of a weight."""
 
 
 class Walk:
@@ -51,22 +54,36 @@ class Walk:
         self.making = Making(graph, share)
         self.rules = TrainingRules(graph, training_in_fit)
         self.layers = LayerMaker(self.making, self.rules)
+        self.weights = WeightsOfFunctions(self.making)
         self.tensors: dict[Value, Any] = {}
-        self.parameters: dict[Value, layers.Parameter] = {}
+        self.weight_layers: dict[Value, Any] = {}
+        self.known: dict[Value, _Ties] = {}
+        self.max_ties = max(TRIES // max(len(graph.nodes), 1), 1)
+        self._anchor: Any = None
         self.masked: dict[tuple[Value, Value | None], Any] = {}
 
     def run(self, name: str) -> keras.Model:
         """The model, which knows where it comes from."""
         inputs = map_values(self._input, self.graph.inputs)
+        self._anchor = first = next(iter(self.tensors.values()))
         for node in self.graph.nodes:
-            outputs = CALLS[type(node.target)](self, node)
-            self.tensors.update(_paired(node.outputs, outputs))
+            # What takes weights alone waits for who takes it: what that one takes beside it is what ties both
+            # to the graph. On an input of the model they would keep it from being cut in two.
+            taken = next((self.tensors[v] for v in node.inputs if v in self.tensors), None)
+            if taken is not None:
+                self._anchor = taken
+                self._call(node)
+        self._anchor = first
         outputs = map_leaves(self._output, self.graph.outputs)
         model = self._model(inputs, outputs, name)
         record = self.making.record
         record.sizes = {v.name: tuple(map(hint, v.shape)) for v in values_in(self.graph.inputs)}
         provenance.attach(model, record)
         return model
+
+    def _call(self, node: Node) -> None:
+        outputs = CALLS[type(node.target)](self, node)
+        self.tensors.update(_paired(node.outputs, outputs))
 
     # The model
 
@@ -108,21 +125,40 @@ class Walk:
     # Nodes
 
     def call_function(self, node: Node) -> Tensors:
-        """Call a function by its name, in a layer."""
+        """Call a function by its name, in a layer that holds the weights which nothing else takes."""
         # With those that it only waits for: Keras has no other way to say it.
         values = list(node.inputs)
+        held = {slot: v for slot, v in enumerate(values) if self._is_held(v)}
         arguments = encode([node.args, node.kwargs], values.index)
         output = codec.encode_structure(node.outputs, _result_spec)
-        layer = layers.Op(str(node.target), arguments, output, name=self.making.name(node.name))
-        tensors = [self._tensor(v) for v in values] or [self._anchor()]
+        said = {v: self.weights.describe(v, node) for v in held.values()}
+        weights = [[slot, said[v].config()] for slot, v in held.items()]
+        layer = layer_for(str(node.target), arguments, output, weights, self.making.name(node.name))
+        self._give(layer, held)
+        tensors = [self._tensor(v) for v in values if v not in said] or [self._anchor]
         return layer(tensors[0] if len(tensors) == 1 else tensors)
+
+    def _is_held(self, value: Value) -> bool:
+        """Whether a weight or constant lives in the layer of the one node that takes it."""
+        return value.is_known and len(value.users) == 1 and not value.is_output and not _is_assigned(value)
+
+    def _give(self, layer: layers.Op, held: dict[int, Value]) -> None:
+        if self.making.share:
+            for slot, value in held.items():
+                if value.variable is not None:
+                    layer.hold(slot, value.variable)
+        layer.build()
+        for slot, value in held.items():
+            own = layer.variable_at(slot)
+            if own is not None:
+                self.weights.give(own, value)
 
     def assign(self, node: Node) -> Tensors:
         """Assign a weight of the graph."""
         x, new_value, parameter = node.args
         # Makes its layer, if nothing has read the weight yet.
         self._tensor(parameter)
-        layer = self.parameters[parameter]
+        layer = self.weight_layers[parameter]
         return layer([self._with_mask(x, x.mask), self._tensor(new_value)], update=True)
 
     def draw(self, node: Node) -> Tensors:
@@ -138,7 +174,7 @@ class Walk:
             making.record.variables.append((generator.state, layer.generator.state))
             making.made[id(generator)] = layer
         before = [self._tensor(v) for v in node.inputs]
-        args = (before[0] if before else self._anchor(),)
+        args = (before[0] if before else self._anchor,)
         return self.rules.call(making.made[id(generator)], node, args, node.kwargs)
 
     def update_metric(self, node: Node) -> Tensors:
@@ -175,57 +211,37 @@ class Walk:
 
     def _tensor(self, value: Value) -> Any:
         if value not in self.tensors:
-            self.tensors[value] = WEIGHTS[type(value.producer)](self, value)(self._anchor())
+            if value.is_known:
+                return self._known(value)
+            # A node that takes weights alone, and whose turn it is now that something takes it.
+            assert value.node is not None
+            self._call(value.node)
         return self.tensors[value]
 
-    def _anchor(self) -> Any:
-        """Any tensor, for what takes none and has to stand in the graph."""
-        return next(iter(self.tensors.values()))
+    def _known(self, value: Value) -> Any:
+        """The tensor of a weight that several nodes take, tied to what this one takes beside it."""
+        if value not in self.weight_layers:
+            self.weight_layers[value] = self._weight_layer(value)
+            self.known[value] = _Ties(self.weight_layers[value], len(value.users), self.max_ties)
+        tensor = self.known[value].to(self._anchor)
+        if _is_assigned(value):
+            # Where it is read says whether that is before it is assigned.
+            self.tensors[value] = tensor
+        return tensor
 
-    def parameter(self, value: Value) -> layers.Parameter:
-        """The layer of a variable that functions read."""
-        assert isinstance(value.producer, Parameter)
-        variable, making = value.producer.variable, self.making
-        name = making.name(value.name)
-        given = {
-            kind: making.loadable(
-                getattr(variable, kind), kind, [recorded.argument_of(variable)], value.producer.path
-            )
-            for kind in ("regularizer", "constraint")
-        }
-        layer = layers.Parameter.of(variable, name, _is_assigned(value), making.share, **given)
-        if not making.share:
-            hand_over(layer.weight, variable)
-        making.record.variables.append((variable, layer.weight))
-        self.parameters[value] = layer
-        return layer
-
-    def computed(self, value: Value) -> layers.Parameter:
-        """The layer of a computed weight that functions read."""
-        # Any of them, to say where it is.
-        making, user = self.making, next(iter(value.users))
-        regularizer, constraint = (
-            weights.own_of(value, value.name, kind, user, making) for kind in weights.WEIGHT_KINDS
-        )
-        layer = layers.Parameter(
-            list(value.shape),
-            value.dtype,
-            weights.is_trained(value),
-            regularizer,
-            constraint,
-            name=making.name(value.name),
-        )
+    def _weight_layer(self, value: Value) -> layers.Parameter | layers.Constant:
+        # An output alone may take it.
+        user = next(iter(value.users), Node(value.name, "the outputs", (), {}))
+        name, said = self.making.name(value.name), self.weights.describe(value, user)
+        if value.array is not None:
+            layer = layers.Constant(said.shape, said.dtype, said.value, name=name)
+        else:
+            layer = layers.Parameter.of(said, name, _is_assigned(value))
+        if self.making.share and value.variable is not None:
+            layer.weight = value.variable
         layer.build()
-        weights.compute(layer.weight, value, making)
-        return layer
-
-    def constant(self, value: Value) -> layers.Constant:
-        """The layer of a constant that functions read."""
-        array = value.array
-        assert array is not None
-        layer = layers.Constant.of(array, self.making.name(value.name))
         if layer.weight is not None:
-            self.making.record.constants.append(layer.weight)
+            self.weights.give(layer.weight, value)
         return layer
 
     def _with_mask(self, value: Value, expected: Value | None) -> Any:
@@ -245,6 +261,34 @@ class Walk:
         return self.masked[key]
 
 
+@dataclass
+class _Ties:
+    """The calls of the layer of a weight, each tied to another tensor.
+
+    Attributes:
+        layer: The layer.
+        users: How many nodes take the weight.
+        most: How many calls there may be.
+        calls: The calls, by the `id` of what they are tied to.
+        last: The last call.
+    """
+
+    layer: layers.Parameter | layers.Constant
+    users: int
+    most: int
+    calls: dict[int, Any] = field(default_factory=dict)
+    last: Any = None
+
+    def to(self, anchor: Any) -> Any:
+        """The weight, tied to a tensor, or to one before it where there are more users than calls."""
+        if id(anchor) not in self.calls:
+            # What is after a tie in the graph may take it as well.
+            if len(self.calls) % -(-self.users // self.most) == 0:
+                self.last = self.layer(anchor)
+            self.calls[id(anchor)] = self.last
+        return self.calls[id(anchor)]
+
+
 CALLS: dict[type, Callable[[Walk, Node], Tensors]] = {
     str: Walk.call_function,
     LayerCall: Walk.call_layer,
@@ -254,14 +298,6 @@ CALLS: dict[type, Callable[[Walk, Node], Tensors]] = {
     MetricUpdate: Walk.update_metric,
 }
 """How a node is emitted, by the kind of its target."""
-
-
-WEIGHTS: dict[type, Callable[[Walk, Value], keras.layers.Layer]] = {
-    Parameter: Walk.parameter,
-    Computed: Walk.computed,
-    Constant: Walk.constant,
-}
-"""The layer that gives a Value which no node results in, by its producer."""
 
 
 def _is_assigned(parameter: Value) -> bool:

@@ -163,9 +163,9 @@ def _calls_side_by_side(a: keras.Model, b: keras.Model) -> Iterator[LayerPair]:
 
 
 ASKED = {
-    Op: ("op", "arguments"),
+    Op: ("op", "arguments", "small_constants"),
     # A large one is among the weights, and a clone has zeros there.
-    Constant: ("value",),
+    Constant: ("held",),
     AddLoss: ("when",),
 }
 """Which settings of our own layers say what they compute; no others do."""

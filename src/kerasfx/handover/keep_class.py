@@ -21,6 +21,7 @@ from kerasfx.handover.provenance import Provenance
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph
 from kerasfx.keras_api import internals
+from kerasfx.runtime.held_weights import HeldWeight
 from kerasfx.runtime.layers import Parameter
 from kerasfx.tracing.state.unused import counted_alone
 
@@ -259,8 +260,12 @@ class _Attributes:
 
     def _variable_of_its_own(self, variable: keras.Variable) -> Any:
         """A variable inside a layer: a file of weights has it, and one without the class does not mind."""
-        layer = Parameter.of(variable, variable.name, share=self.share)
-        hand_over(layer.weight, variable)
+        layer = Parameter.of(HeldWeight.of_variable(variable, "weight"), variable.name)
+        if self.share:
+            layer.weight = variable
+        layer.build()
+        if not self.share:
+            hand_over(layer.weight, variable)
         self.kept.append(layer)
         self._remember([variable], [layer.weight])
         return layer.weight

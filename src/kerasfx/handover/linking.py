@@ -107,4 +107,4 @@ def _layers(prepared: keras.Model, graph: Graph) -> dict[str, tuple[str, str]]:
 
 
 def _kind(layer: keras.layers.Layer) -> str:
-    return f"Op {layer.op}" if isinstance(layer, Op) else type(layer).__name__
+    return f"Op {layer.op}" if type(layer) is Op else type(layer).__name__

@@ -6,11 +6,11 @@ are made and called with may come from a file that nobody has read, so each asks
 
 from __future__ import annotations
 
+# Not `Any` from it: that is the layer of `keras.ops.any`.
+import typing
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from kerasfx.errors import (
@@ -19,114 +19,42 @@ from kerasfx.errors import (
     TrainingRefusedError,
     describe,
 )
-from kerasfx.ir.dims import COMPARISONS, Size
+from kerasfx.ir.dims import COMPARISONS
 from kerasfx.ir.training import ORDER
 from kerasfx.runtime import codec, safety
-from kerasfx.runtime.functions import resolve
+from kerasfx.runtime.function_layers import BY_NAME, Op
+from kerasfx.runtime.held_weights import CONSTANT, HeldWeight, require_constant
+from kerasfx.runtime.plain import Plain, acts, data_of
 from kerasfx.runtime.reading_variables import read_assigned, variables_are_places
 
-SMALL_CONSTANT = 64
-"""Constants with at most this many elements are kept in the config, larger ones with the weights."""
+__all__ = [
+    "AddLoss",
+    "After",
+    "AttachMask",
+    "CheckSizes",
+    "Constant",
+    "DrawSeed",
+    "DropMask",
+    "Op",
+    "Parameter",
+    "ReadAssigned",
+    "ReadHeld",
+    "RefuseInference",
+    "RefuseTraining",
+    "SelectByTraining",
+    "UpdateMetric",
+]
 
 
-class _Plain(keras.layers.Layer):
-    """A layer that neither casts its inputs nor passes masks on, as an op on tensors does neither."""
-
-    def __init__(self, **kwargs: Any):
-        # Whatever policy is given: an op does not cast.
-        kwargs.pop("dtype", None)
-        super().__init__(dtype="float32", autocast=False, **kwargs)
-        # Else Keras warns of each mask that goes no further.
-        self.supports_masking = True
-
-    def build(self, *args: object, **kwargs: object) -> None:
-        # For a layer without a `build` of its own Keras runs `call` to build it.
-        self.built = True
-
-    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
-        return None
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        # It is the same for all, and no argument of theirs.
-        config.pop("dtype")
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        # Keras's own makes an object of whatever is given as `dtype`, and a TypeError of all errors.
-        safety.require_shallow(config)
-        return cls(**config)
+def __getattr__(name: str) -> type[Op]:
+    """The layer of a function, by the name of its class: there are thousands of them."""
+    if name in BY_NAME:
+        return BY_NAME[name]
+    raise AttributeError(f"kerasfx.layers has no {name!r}")
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class Op(_Plain):
-    """A call of a public function, such as `keras.ops.reshape`, as a layer.
-
-    Args:
-        op: Dotted name of the function: one of `kerasfx.runtime.functions`, no other is called.
-        arguments: Its positional and keyword arguments, `kerasfx.tracing.encoding.encode([args, kwargs])`.
-        output: `kerasfx.runtime.codec.encode_structure` of `{"shape": ..., "dtype": ...}`, None for free
-            sizes.
-
-    Call arguments:
-        inputs: The tensors of `arguments`, in the order of their slots; a lone tensor without a list.
-
-    Raises:
-        UnknownFunctionError: `op` is no function of the allowed namespaces.
-    """
-
-    def __init__(self, op: str, arguments: object, output: object, **kwargs: object):
-        super().__init__(**kwargs)
-        safety.require(isinstance(op, str), "The function of an Op has no name.")
-        self._function = resolve(op)
-        safety.require_call(arguments)
-        safety.require_structure(output, safety.require_spec)
-        self.op = op
-        self.arguments = arguments
-        self.output_template = output
-
-    def call(self, inputs: object) -> Any:
-        args, kwargs = codec.decode(self.arguments, _data(inputs), codec.size_of, resolve)
-        return _without_none(self._function(*args, **kwargs))
-
-    def compute_output_spec(self, inputs: object) -> Any:
-        # Asked for its refusal alone: a symbolic call comes first when a file is loaded.
-        _data(inputs)
-        spec = codec.decode_structure(
-            self.output_template, lambda x: x and keras.KerasTensor(x["shape"], dtype=x["dtype"])
-        )
-        return _without_none(spec)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"op": self.op, "arguments": self.arguments, "output": self.output_template}
-        return {**super().get_config(), **own}
-
-
-def _data(inputs: object) -> list[Any]:
-    """The inputs of a layer, in a list: tensors, or numbers in their places."""
-    tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-    safety.require_data(tensors)
-    return tensors
-
-
-def _acts(when: bool | None, training: object) -> bool:
-    """Whether something is done in this mode that is to be done when `training` is `when`, or always."""
-    # Where nobody says `training`, it is inference.
-    return when is None or when == bool(training)
-
-
-def _without_none(results: object) -> Any:
-    """`results` without what is None among them: a layer gives tensors."""
-    if isinstance(results, (tuple, list)):
-        return [_without_none(x) for x in results if x is not None]
-    if isinstance(results, dict):
-        return {k: _without_none(x) for k, x in results.items() if x is not None}
-    return results
-
-
-@keras.saving.register_keras_serializable("kerasfx")
-class Parameter(_Plain):
+class Parameter(Plain):
     """A weight of the graph; its output is the weight itself, without a batch axis.
 
     Args:
@@ -143,7 +71,7 @@ class Parameter(_Plain):
 
     def __init__(
         self,
-        shape: Sequence[Size],
+        shape: Sequence[int],
         weight_dtype: str = "float32",
         weight_trainable: bool = True,
         regularizer: object = None,
@@ -155,82 +83,47 @@ class Parameter(_Plain):
         safety.require_shape(shape)
         safety.require_dtype(weight_dtype)
         self.assigned = assigned
-        self.weight_shape = tuple(shape)
-        self.weight_dtype = weight_dtype
-        self.weight_trainable = weight_trainable
-        self.regularizer = safety.require_kind(
-            keras.regularizers.get(regularizer), keras.regularizers.Regularizer, regularizer
-        )
-        self.constraint = safety.require_kind(
-            keras.constraints.get(constraint), keras.constraints.Constraint, constraint
-        )
-        self.weight: Any = None
+        held = HeldWeight("weight", tuple(shape), weight_dtype, weight_trainable, regularizer, constraint)
+        self.held = held.with_objects()
+        self.weight: typing.Any = None
 
     @classmethod
-    def of(
-        cls, variable: keras.Variable, name: str, assigned: bool = False, share: bool = False, **given: object
-    ) -> Parameter:
-        """A layer for `variable`, with one of its own that has no value yet or, to `share`, with that one.
-
-        Its `regularizer` and `constraint` are those of the variable, unless others are `given`.
-        """
-        layer = cls(
-            list(variable.shape),
-            variable.dtype,
-            variable.trainable,
-            given.get("regularizer", variable.regularizer),
-            given.get("constraint", variable.constraint),
-            assigned,
-            name=name,
-        )
-        # Before `build`, which then makes none of its own.
-        if share:
-            layer.weight = variable
-        layer.build()
-        return layer
+    def of(cls, weight: HeldWeight, name: str, assigned: bool = False) -> Parameter:
+        """A layer for a weight, which it does not have yet."""
+        given = (weight.shape, weight.dtype, weight.trainable, weight.regularizer, weight.constraint)
+        return cls(*given, assigned, name=name)
 
     def build(self, input_shape: object = None) -> None:
         if self.weight is None:
-            # What a clone begins with: matrices of zeros would not train.
-            is_matrix = len(self.weight_shape) > 1 and "float" in self.weight_dtype
-            self.weight = self.add_weight(
-                shape=self.weight_shape,
-                dtype=self.weight_dtype,
-                initializer="glorot_uniform" if is_matrix else "zeros",
-                trainable=self.weight_trainable,
-                autocast=False,
-                regularizer=self.regularizer,
-                constraint=self.constraint,
-                name="weight",
-            )
+            self.weight = self.held.add_to(self)
         self.built = True
 
-    def call(self, inputs: Any, update: bool = False) -> Any:
+    def call(self, inputs: typing.Any, update: bool = False) -> typing.Any:
         if not update:
             return ops.copy(self.weight) if self.assigned else ops.convert_to_tensor(self.weight)
         x, new_value = inputs
         self.weight.assign(new_value)
         return ops.copy(x)
 
-    def compute_output_spec(self, inputs: Any, update: bool = False) -> Any:
+    def compute_output_spec(self, inputs: typing.Any, update: bool = False) -> typing.Any:
         if update:
             return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
-        return keras.KerasTensor(self.weight_shape, dtype=self.weight_dtype)
+        return keras.KerasTensor(self.held.shape, dtype=self.held.dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         own = {
-            "shape": list(self.weight_shape),
-            "weight_dtype": self.weight_dtype,
-            "weight_trainable": self.weight_trainable,
-            "regularizer": keras.regularizers.serialize(self.regularizer),
-            "constraint": keras.constraints.serialize(self.constraint),
+            "shape": list(self.held.shape),
+            "weight_dtype": self.held.dtype,
+            "weight_trainable": self.held.trainable,
+            "regularizer": keras.regularizers.serialize(self.held.regularizer),
+            "constraint": keras.constraints.serialize(self.held.constraint),
             "assigned": self.assigned,
         }
         return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class ReadAssigned(_Plain):
+class ReadAssigned(Plain):
     """What is read of a weight after it was assigned: the new value, with the gradient of the backend.
 
     On TensorFlow and PyTorch reading a variable gives its gradient to the variable, and none to what it was
@@ -241,15 +134,15 @@ class ReadAssigned(_Plain):
         inputs: `[new value, weight as it was before]`, of one shape and float dtype.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[typing.Any]) -> typing.Any:
         return read_assigned(*inputs)
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> typing.Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class ReadHeld(_Plain):
+class ReadHeld(Plain):
     """What `before = weight.value` gives after the weight was assigned.
 
     On TensorFlow and PyTorch it is the variable itself and gives what it is by now; on JAX, and on any
@@ -259,16 +152,16 @@ class ReadHeld(_Plain):
         inputs: `[value that was read, what reading the weight gives now]`, of one shape and dtype.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[typing.Any]) -> typing.Any:
         before, now = inputs
         return ops.copy(now if variables_are_places() else before)
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> typing.Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class Constant(_Plain):
+class Constant(Plain):
     """A constant of the graph, without a batch axis.
 
     A small one is kept in the config. A large one is a variable that is not trained, so that it is saved
@@ -282,66 +175,38 @@ class Constant(_Plain):
         inputs: Any tensor of the model; it only ties the layer to the graph.
     """
 
-    def __init__(self, shape: Sequence[int], constant_dtype: str, value: Any = None, **kwargs: object):
+    def __init__(self, shape: Sequence[int], constant_dtype: str, value: typing.Any = None, **kwargs: object):
         super().__init__(**kwargs)
         safety.require_shape(shape)
         safety.require_dtype(constant_dtype)
-        is_array = isinstance(value, dict) and "$array" in value
-        safety.require(value is None or is_array, "The value of a Constant is no array.")
-        safety.require_arguments(value)
-        self.constant_shape = tuple(shape)
-        self.constant_dtype = constant_dtype
-        self.value = value
-        self.weight: Any = None
-
-    @classmethod
-    def of(cls, array: np.ndarray, name: str) -> Constant:
-        """A constant that holds `array`."""
-        small = array.size <= SMALL_CONSTANT
-        layer = cls(
-            list(array.shape),
-            keras.backend.standardize_dtype(array.dtype),
-            codec.encode_plain(array) if small else None,
-            name=name,
-        )
-        layer.build()
-        # There is a variable for it only once the layer is built.
-        if not small:
-            layer.weight.assign(array)
-        return layer
+        require_constant(value)
+        self.held = HeldWeight(CONSTANT, tuple(shape), constant_dtype, trainable=False, value=value)
+        self.weight: typing.Any = None
 
     def build(self, input_shape: object = None) -> None:
-        if self.value is None and self.weight is None:
-            self.weight = self.add_weight(
-                shape=self.constant_shape,
-                dtype=self.constant_dtype,
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                name="constant",
-            )
+        if self.held.value is None and self.weight is None:
+            self.weight = self.held.add_to(self)
         self.built = True
 
-    def call(self, inputs: object) -> Any:
+    def call(self, inputs: object) -> typing.Any:
         if self.weight is not None:
             return ops.convert_to_tensor(self.weight)
-        array = codec.decode(self.value, [], codec.size_of)
-        return ops.convert_to_tensor(array, dtype=self.constant_dtype)
+        return self.held.constant()
 
-    def compute_output_spec(self, inputs: object) -> Any:
-        return keras.KerasTensor(self.constant_shape, dtype=self.constant_dtype)
+    def compute_output_spec(self, inputs: object) -> typing.Any:
+        return keras.KerasTensor(self.held.shape, dtype=self.held.dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         own = {
-            "shape": list(self.constant_shape),
-            "constant_dtype": self.constant_dtype,
-            "value": self.value,
+            "shape": list(self.held.shape),
+            "constant_dtype": self.held.dtype,
+            "value": self.held.value,
         }
         return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class DrawSeed(_Plain):
+class DrawSeed(Plain):
     """Draws a seed, an integer tensor of shape (2,), at each call.
 
     The state of its generator is saved with the weights, so that a loaded model goes on drawing where the
@@ -371,27 +236,29 @@ class DrawSeed(_Plain):
         safety.require(is_generator, "A DrawSeed draws from something else than a generator.")
         self.generator = generator or keras.random.SeedGenerator(seed)
 
-    def call(self, inputs: object, when: bool | None = None, training: object = None) -> Any:
-        if _acts(when, training):
+    def call(self, inputs: object, when: bool | None = None, training: object = None) -> typing.Any:
+        if acts(when, training):
             return self.generator.next()
         return ops.zeros(self.generator.state.shape, dtype=self.generator.state.dtype)
 
-    def compute_output_spec(self, inputs: object, when: bool | None = None, training: object = None) -> Any:
+    def compute_output_spec(
+        self, inputs: object, when: bool | None = None, training: object = None
+    ) -> typing.Any:
         state = self.generator.state
         return keras.KerasTensor(state.shape, dtype=state.dtype)
 
-    def save_own_variables(self, store: Any) -> None:
+    def save_own_variables(self, store: typing.Any) -> None:
         store["state"] = ops.convert_to_numpy(self.generator.state)
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: typing.Any) -> None:
         self.generator.state.assign(store["state"])
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         return {**super().get_config(), "seed": self.generator.get_config()["seed"]}
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class SelectByTraining(_Plain):
+class SelectByTraining(Plain):
     """Gives the first of its inputs in inference and the second in training: both sides of an `if`.
 
     Call arguments:
@@ -399,15 +266,15 @@ class SelectByTraining(_Plain):
         training: The mode.
     """
 
-    def call(self, inputs: Sequence[Any], training: object = None) -> Any:
+    def call(self, inputs: Sequence[typing.Any], training: object = None) -> typing.Any:
         return ops.copy(inputs[1] if training else inputs[0])
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> typing.Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class RefuseTraining(_Plain):
+class RefuseTraining(Plain):
     """Gives its input back in inference and raises in training, as the original does.
 
     Args:
@@ -422,27 +289,27 @@ class RefuseTraining(_Plain):
     """
 
     refuses = True
-    error: Any = TrainingRefusedError
+    error: typing.Any = TrainingRefusedError
 
     def __init__(self, message: str, **kwargs: object):
         super().__init__(**kwargs)
         safety.require(isinstance(message, str), "The message of a RefuseTraining is no text.")
         self.message = message
 
-    def call(self, inputs: object, training: object = None) -> Any:
+    def call(self, inputs: object, training: object = None) -> typing.Any:
         if bool(training) == self.refuses:
             mode = "training" if self.refuses else "inference"
             why = f"the model that this one was prepared from raises here in {mode}"
             raise self.error(describe(self.message, why=why))
         return ops.copy(inputs)
 
-    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
+    def compute_mask(self, inputs: object, previous_mask: object = None) -> typing.Any:
         return previous_mask
 
-    def compute_output_spec(self, inputs: keras.KerasTensor, training: object = None) -> Any:
+    def compute_output_spec(self, inputs: keras.KerasTensor, training: object = None) -> typing.Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         return {**super().get_config(), "message": self.message}
 
 
@@ -459,11 +326,11 @@ class RefuseInference(RefuseTraining):
     """
 
     refuses = False
-    error: Any = InferenceRefusedError
+    error: typing.Any = InferenceRefusedError
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class AddLoss(_Plain):
+class AddLoss(Plain):
     """Gives its first input back and adds the others to the losses of the model.
 
     Args:
@@ -479,22 +346,22 @@ class AddLoss(_Plain):
         self.when = list(when)
         safety.require_modes(self.when)
 
-    def call(self, inputs: Sequence[Any], training: object = None) -> Any:
+    def call(self, inputs: Sequence[typing.Any], training: object = None) -> typing.Any:
         x, *losses = inputs
         for loss, when in zip(losses, self.when, strict=True):
-            if _acts(when, training):
+            if acts(when, training):
                 self.add_loss(loss)
         return ops.copy(x)
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> typing.Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         return {**super().get_config(), "when": self.when}
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class UpdateMetric(_Plain):
+class UpdateMetric(Plain):
     """Gives its first input back and updates a metric with the others.
 
     Args:
@@ -510,14 +377,14 @@ class UpdateMetric(_Plain):
     def __init__(self, metric: object, **kwargs: object):
         super().__init__(**kwargs)
         is_made = isinstance(metric, keras.metrics.Metric)
-        self.metric: Any = metric if is_made else safety.metric_of(metric)
+        self.metric: typing.Any = metric if is_made else safety.metric_of(metric)
 
     def call(
         self, inputs: object, arguments: object, when: bool | None = None, training: object = None
-    ) -> Any:
-        x, *tensors = _data(inputs)
+    ) -> typing.Any:
+        x, *tensors = data_of(inputs)
         # Arguments of calls come from the file as well, and pass by no constructor.
-        if _acts(when, training):
+        if acts(when, training):
             safety.require_metric_arguments(arguments)
             args, kwargs = codec.decode(arguments, tensors, codec.size_of)
             self.metric.update_state(*args, **kwargs)
@@ -529,18 +396,18 @@ class UpdateMetric(_Plain):
         arguments: object,
         when: object = None,
         training: object = None,
-    ) -> Any:
+    ) -> typing.Any:
         safety.require_metric_arguments(arguments)
         safety.require_modes([when])
-        _data(inputs)
+        data_of(inputs)
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         return {**super().get_config(), "metric": keras.saving.serialize_keras_object(self.metric)}
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class CheckSizes(_Plain):
+class CheckSizes(Plain):
     """Gives its first input back, if the sizes of the others are such as the model was prepared for.
 
     Args:
@@ -556,7 +423,7 @@ class CheckSizes(_Plain):
     """
 
     def __init__(
-        self, conditions: Iterable[Any], shape: Sequence[int | None] | None = None, **kwargs: object
+        self, conditions: Iterable[typing.Any], shape: Sequence[int | None] | None = None, **kwargs: object
     ):
         super().__init__(**kwargs)
         for condition in conditions:
@@ -566,8 +433,8 @@ class CheckSizes(_Plain):
         self.conditions = list(conditions)
         self.shape = None if shape is None else list(shape)
 
-    def call(self, inputs: object) -> Any:
-        x, *tensors = _data(inputs)
+    def call(self, inputs: object) -> typing.Any:
+        x, *tensors = data_of(inputs)
         for condition in self.conditions:
             sides = (codec.decode(side, tensors, codec.size_of) for side in condition["sides"])
             holds = COMPARISONS[condition["symbol"]](*sides)
@@ -577,17 +444,17 @@ class CheckSizes(_Plain):
             x.set_shape(self.shape)
         return ops.copy(x)
 
-    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
+    def compute_mask(self, inputs: object, previous_mask: object = None) -> typing.Any:
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> typing.Any:
         return keras.KerasTensor(self.shape or inputs[0].shape, dtype=inputs[0].dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         return {**super().get_config(), "conditions": self.conditions, "shape": self.shape}
 
 
-def _if_holds(x: Any, holds: Any, text: str) -> Any:
+def _if_holds(x: typing.Any, holds: typing.Any, text: str) -> typing.Any:
     """Give `x` back if `holds`, and fail otherwise before anything can use it."""
     message = describe(
         f"The model was prepared for sizes for which {text}, and is called with others.",
@@ -607,26 +474,26 @@ def _if_holds(x: Any, holds: Any, text: str) -> Any:
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class AttachMask(_Plain):
+class AttachMask(Plain):
     """Gives its first input back, carrying its second input as its Keras mask.
 
     Call arguments:
         inputs: `[x, mask]`.
     """
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[typing.Any]) -> typing.Any:
         # A copy: Keras writes the mask onto what is returned, and others take the input.
         return ops.copy(inputs[0])
 
-    def compute_mask(self, inputs: Sequence[Any], previous_mask: object = None) -> Any:
+    def compute_mask(self, inputs: Sequence[typing.Any], previous_mask: object = None) -> typing.Any:
         return inputs[1]
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor]) -> typing.Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class After(_Plain):
+class After(Plain):
     """Gives its first input back, with its mask, once its other inputs are computed.
 
     Args:
@@ -643,28 +510,28 @@ class After(_Plain):
         self.when = None if when is None else list(when)
         safety.require_modes([x for x in self.when or () if x != ORDER])
 
-    def call(self, inputs: Sequence[Any], training: object = None) -> Any:
+    def call(self, inputs: Sequence[typing.Any], training: object = None) -> typing.Any:
         return ops.copy(inputs[0])
 
-    def compute_mask(self, inputs: object, previous_mask: object = None) -> Any:
+    def compute_mask(self, inputs: object, previous_mask: object = None) -> typing.Any:
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else None
 
-    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> Any:
+    def compute_output_spec(self, inputs: Sequence[keras.KerasTensor], training: object = None) -> typing.Any:
         return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, typing.Any]:
         return {**super().get_config(), "when": self.when}
 
 
 @keras.saving.register_keras_serializable("kerasfx")
-class DropMask(_Plain):
+class DropMask(Plain):
     """Gives its input back without its Keras mask."""
 
-    def call(self, inputs: object) -> Any:
+    def call(self, inputs: object) -> typing.Any:
         # A copy: the mask is an attribute of the input.
         return ops.copy(inputs)
 
-    def compute_output_spec(self, inputs: keras.KerasTensor) -> Any:
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> typing.Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
 
@@ -672,8 +539,9 @@ def class_named(name: str) -> type[keras.layers.Layer]:
     """The class of a layer by its public name, of Keras or of `kerasfx.layers`."""
     # The classes of this module are `kerasfx.layers` to the user.
     if name.partition(".")[0] == "kerasfx":
-        return globals()[name.rpartition(".")[2]]
-    found: Any = keras
+        last = name.rpartition(".")[2]
+        return BY_NAME.get(last) or globals()[last]
+    found: typing.Any = keras
     for part in name.split(".")[1:]:
         found = getattr(found, part)
     return found

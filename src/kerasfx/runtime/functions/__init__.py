@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kerasfx.runtime.functions import backend_functions, keras_functions
@@ -20,3 +20,13 @@ def resolve(name: str) -> Callable[..., Any]:
     if backend_functions.is_known_namespace(name):
         return backend_functions.resolve(name)
     return keras_functions.resolve(name)
+
+
+def names() -> Iterator[str]:
+    """Every name that a recorded call has, of each backend; of those that mean one function of Keras one."""
+    seen: set[int] = set()
+    for name, function in keras_functions.functions().items():
+        if id(function) not in seen:
+            yield name
+        seen.add(id(function))
+    yield from backend_functions.names()

@@ -88,6 +88,13 @@ def is_known_namespace(name: str) -> bool:
     return any(name.rpartition(".")[0] in spaces for spaces in _NAMESPACES.values())
 
 
+def names() -> Iterator[str]:
+    """The names of the functions of all backends; nothing is imported."""
+    for spaces in _NAMESPACES.values():
+        for prefix, space in spaces.items():
+            yield from (f"{prefix}.{name}" for name in sorted(space.allowed))
+
+
 def draws(name: str) -> bool:
     """Whether a function draws from the random state of the backend, so that each call differs."""
     if name in torch_names.DRAWS:
