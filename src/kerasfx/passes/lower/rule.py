@@ -155,8 +155,12 @@ class _Application:
 
     def _forget(self, before: list[Node]) -> None:
         """Take out what `build` has inserted."""
-        for node in reversed([n for n in self.graph.nodes if n not in set(before)]):
+        for node in reversed(self._new(before)):
             self.graph.remove(node)
+
+    def _new(self, before: list[Node]) -> list[Node]:
+        there = set(before)
+        return [n for n in self.graph.nodes if n not in there]
 
     def _apply(self, found: Match) -> bool:
         graph, before = self.graph, list(self.graph.nodes)
@@ -184,9 +188,8 @@ class _Application:
         """Write down how far the new is from the old, if it may be; False if nobody can tell."""
         if self.rule.is_exact(found):
             return True
-        helpers = [n for n in self.graph.nodes if n not in set(before)]
         try:
-            gap = largest_difference(self.graph, found, new, helpers)
+            gap = largest_difference(self.graph, found, new, self._new(before))
         except NotMeasurableError:
             return False
         self.lowering.inexact.append((self.rule.name, found.root, gap))
