@@ -169,7 +169,7 @@ def test_equal_inner_names(weights, net, data):
     assert len(set(names)) == len(names)
     assert prepared.name == "net_prepared"
     if weights == "copy":
-        assert {"blocks_0_dense", "blocks_1_dense", "head", "blocks_0_scale"} <= set(names)
+        assert {"blocks_0_dense", "blocks_1_dense", "head", "blocks_0_multiply"} <= set(names)
         assert kerasfx.report(prepared).renamed["blocks[0].dense"] == "blocks_0_dense"
         assert bits(prepared.get_layer("blocks_1_dense").kernel) == bits(net.blocks[1].dense.kernel)
 
