@@ -8,23 +8,36 @@ import keras
 
 from benchmarks.tools.subject import Subject, largest_difference, leaf_layers, share
 
+CALIBRATED = ("gptq", "awq")
+"""The modes that need data, and to be told the blocks of the model."""
+
 
 def run(subject: Subject, mode: str) -> str:
     """How many layers and which share of the weights are quantized, the error, and whether the file loads."""
     model, before = subject.model, subject.outputs()
     sizes = {id(layer): layer.count_params() for layer in leaf_layers(model)}
     total = model.count_params()
-    model.quantize(mode, config=calibrated(subject, mode))
-    quantized = [layer for layer in leaf_layers(model) if getattr(layer, "quantization_mode", None)]
+    if mode in CALIBRATED:
+        quantize_blocks(subject, mode)
+    else:
+        model.quantize(mode)
+    quantized = [layer for layer in leaf_layers(model) if is_quantized(layer, mode)]
     reached = share(sum(sizes[id(layer)] for layer in quantized), total)
     error = largest_difference(before, subject.outputs())
     return f"{len(quantized)} layers, {reached}, error {error:.2g}, {subject.loads_elsewhere(model)}"
 
 
-def calibrated(subject: Subject, mode: str) -> object:
-    """The config of the modes that need data and the model's blocks; None for the others."""
-    if mode not in ("gptq", "awq"):
-        return None
+def quantize_blocks(subject: Subject, mode: str) -> None:
+    """The layers of the blocks, of which alone Keras calibrates any."""
+    model, told = subject.model, structure(subject)
+    # In the config it would be a part of every saved layer, and hold that layer.
+    model.get_quantization_layer_structure = lambda mode: told
+    inside = {id(layer) for block in told["sequential_blocks"] for layer in leaf_layers(block)}
+    model.quantize(mode, config=config(subject, mode), filters=lambda layer: id(layer) in inside)
+
+
+def config(subject: Subject, mode: str) -> object:
+    """How much of which data calibrates."""
     make = keras.quantizers.GPTQConfig if mode == "gptq" else keras.quantizers.AWQConfig
     rows = subject.example.batch(16)
     return make(
@@ -33,8 +46,13 @@ def calibrated(subject: Subject, mode: str) -> object:
         num_samples=8,
         sequence_length=rows.shape[1],
         group_size=-1,
-        quantization_layer_structure=structure(subject),
     )
+
+
+def is_quantized(layer: keras.layers.Layer, mode: str) -> bool:
+    """Whether a layer is of that mode, and was given data where that needs any."""
+    of_mode = getattr(layer, "quantization_mode", None) == mode
+    return of_mode and (mode not in CALIBRATED or getattr(layer, f"is_{mode}_calibrated"))
 
 
 def structure(subject: Subject) -> dict[str, list[keras.layers.Layer]]:
