@@ -150,7 +150,7 @@ $(addprefix run-,$(runs)): run-%:
 	@mkdir -p $(results)/$*; echo "== $* started"
 	@echo "== $*"; status=0; \
 	$(on-backend) $($(environment))/bin/python -m pytest \
-	    src tests README.md --doctest-modules --doctest-glob="*.md" --continue-on-collection-errors \
+	    src tests README.md docs/lowering.md --doctest-modules --doctest-glob="*.md" --continue-on-collection-errors \
 	    --durations=8 --durations-min=1 -m "$(call questions,$(environment),$(backend))" \
 	    -o cache_dir=$(results)/$*/cache --junitxml=$(results)/$*/junit.xml $(PYTEST_ARGS) 2>&1 \
 	    | tee $(results)/$*/log || status=1; \
