@@ -68,10 +68,10 @@ def test_a_body_captures_weights_and_tensors():
 def test_the_text_shows_what_a_body_captures():
     graph, _ = traced(times_scale)
     text = str(graph).partition("keras.ops.cond")[2]
-    assert text.startswith("(%choose_greater, body(%input, %choose_variable), body(%input))")
+    assert text.startswith("(%choose_greater, body(%input, %choose_scale), body(%input))")
     assert [line.partition("#")[0].rstrip() for line in text.splitlines()[1:]] == [
-        "    body(%input: float32[?, 4], %choose_variable: float32[]):",
-        "      %choose_multiply: float32[?, 4] = keras.ops.multiply(%input, %choose_variable)",
+        "    body(%input: float32[?, 4], %choose_scale: float32[]):",
+        "      %choose_multiply: float32[?, 4] = keras.ops.multiply(%input, %choose_scale)",
         "      return %choose_multiply",
         "    body(%input: float32[?, 4]):",
         "      return %input",
