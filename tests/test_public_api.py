@@ -133,7 +133,8 @@ def test_signature_of_prepare_model():
     assert str(shown) == (
         "(original_model, input_layer=None, *, leaves=(), opened=(), "
         "weights='copy', training_in_fit='as_original', mode='both', compile=None, keep_class=False, "
-        "strict=False, passes=(), lower=True, verify=True, hints=None)"
+        "strict=False, passes=(), lower=True, unshare=False, names='path', "
+        "replace_relu6=False, lower_gelu=None, verify=True, hints=None)"
     )
     assert signature.return_annotation == "keras.Model"
 

@@ -36,6 +36,7 @@ from kerasfx.keras_api.builtins import (
     is_builtin,
     is_whole_by_itself,
 )
+from kerasfx.passes.options import GELU, NAMES, Options
 from kerasfx.reporting import (
     Finding,
     Report,
@@ -66,6 +67,10 @@ def prepare_model(
     strict: bool = False,
     passes: Sequence[graph_passes.Pass] = (),
     lower: bool | str = True,
+    unshare: bool = False,
+    names: str = "path",
+    replace_relu6: bool = False,
+    lower_gelu: str | None = None,
     verify: bool | str = True,
     hints: Hints | None = None,
 ) -> keras.Model:
@@ -98,6 +103,16 @@ def prepare_model(
             multiplies by a weight and adds another. `False` leaves each function a layer of its own, but for
             those without which every number is the same: identities, reshapes in a row, masks made twice;
             `"fast"` takes layers, too, that may differ in the last bit, and the report says by how much.
+        unshare: A layer without weights and state that is called several times becomes one for each call, as
+            quantizers ask for. Layers with weights, seeds or a class of the user's stay one: the report lists
+            them.
+        names: What the layers of the result are called: `"path"` after where they are (`blocks_0_proj`), or
+            `"original"` as the user called them, where no two layers and no other part of the model have the
+            name; the others go by their paths. A number that Keras made up is no name.
+        replace_relu6: Put ReLU where the model has ReLU6. What lies above 6 becomes another number, so that
+            what is compared is the model before; the report lists the layers.
+        lower_gelu: `"erf"` writes the exact GELU by `erf`, which TensorFlow writes by `erfc`, for which ONNX
+            has no operation. The last digits change: what is compared is the model before.
         verify: Compare the result with the original before it is returned: on the example arrays given as
             `input_layer`, and on random ones besides, and as thoroughly as `kerasfx.compare` does if there
             are `passes`. Where the original accepts none of them, an `UnverifiedWarning` says
@@ -131,13 +146,18 @@ def prepare_model(
         mode=(mode, modes.MODES),
         compile=(compile, (None, "like_original")),
         lower=(lower, graph_passes.LOWER),
+        unshare=(unshare, (True, False)),
+        names=(names, NAMES),
+        replace_relu6=(replace_relu6, (True, False)),
+        lower_gelu=(lower_gelu, GELU),
         verify=(verify, (True, False, modes.INFERENCE)),
     )
     graph_passes.require_passes(passes)
+    options = Options(unshare, names, replace_relu6, lower_gelu)
     dropped = () if keep_class else dropped_methods(original_model)
     if compile:
         require_compiled(original_model, dropped)
-    if not (leaves or opened or passes) and mode == modes.BOTH:
+    if not (leaves or opened or passes or options.are_any) and mode == modes.BOTH:
         # One that holds layers kept whole is what `strict` refuses.
         if was_prepared(original_model) and not (strict and report(original_model).opaque):
             return original_model
@@ -150,8 +170,14 @@ def prepare_model(
     traced = run_trace(original_model, spec, WholePolicy.of(leaves, opened), hints, mode)
     if strict:
         _refuse_opaque(traced)
+    options.name(traced.graph)
     changed = graph_passes.run(traced.graph, passes)
     graph_passes.run_default(traced.graph, lower, traced.origin.model, shares=weights == "share")
+    about_options = [*options.rearrange(traced.graph)]
+    if options.change_numbers:
+        if verify:
+            about_options += _verify_before(traced, training_in_fit, verify, bool(passes), changed)
+        about_options += options.replace(traced.graph)
     # Only calls on a model that is returned stay with layers that it shares.
     shared = internals.all_layers(original_model) if weights == "share" else []
     with internals.calls_undone_if_refused(shared):
@@ -162,7 +188,8 @@ def prepare_model(
             with made_for(original_model.variables):
                 take_class(original_model, prepared, traced.graph, record, weights == "share")
         found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
-        if verify:
+        found.findings.extend(about_options)
+        if verify and not options.change_numbers:
             asked = _modes_to_compare(verify, bool(passes), traced.origin)
             found.findings.extend(_verify(prepared, traced.origin, asked, bool(passes), changed))
         if compile:
@@ -255,6 +282,19 @@ def _modes_to_compare(verify: bool | str, has_passes: bool, origin: Origin) -> t
     if verify == modes.INFERENCE or not (origin.branches_on_training or has_passes):
         return (modes.INFERENCE,)
     return (modes.INFERENCE, modes.TRAINING)
+
+
+def _verify_before(
+    traced: Traced, training_in_fit: str, verify: bool | str, has_passes: bool, changed: Sequence[str]
+) -> list[Finding]:
+    """Verify the model that would be returned if no option changed its numbers.
+
+    Of one that differs by as much as the user takes, a comparison would prove nothing.
+    """
+    before = make_model(traced.graph, "copy", training_in_fit=training_in_fit)
+    link(before, traced.graph, traced.origin, training_in_fit)
+    asked = _modes_to_compare(verify, has_passes, traced.origin)
+    return _verify(before, traced.origin, asked, has_passes, changed)
 
 
 def _verify(

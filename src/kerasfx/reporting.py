@@ -14,6 +14,8 @@ KINDS = {
     "kept": "kept whole on request",
     "warning": "warnings",
     "inexact": 'layers that may differ from the original in the last bit (lower="fast")',
+    "replaced": "replaced as asked; their numbers are others than those of the original",
+    "shared": "called several times, and one layer all the same",
     "guard": "answers about free sizes, checked whenever the model is called",
     "fixed": "values read while tracing, fixed in the result",
     "dropped": "left out of the result",

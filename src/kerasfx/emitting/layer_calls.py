@@ -55,8 +55,8 @@ class LayerMaker:
         self, target: LayerCall, node: Node, args: Any, kwargs: Any
     ) -> tuple[keras.layers.Layer, Tensors]:
         original: keras.layers.Layer = target.layer
-        if id(original) in self.making.made:
-            layer = self.making.made[id(original)]
+        if target.key in self.making.made:
+            layer = self.making.made[target.key]
             return layer, self._call(layer, node, args, kwargs)
         if self.making.share:
             layer = self._shared(target, node)
@@ -64,7 +64,7 @@ class LayerMaker:
             pairs = [(v, v) for v in original.variables]
         else:
             layer, outputs, pairs = self._copied(target, node, args, kwargs)
-        self.making.remember(original, layer, pairs)
+        self.making.remember(target, layer, pairs)
         return layer, outputs
 
     def _call(self, layer: keras.layers.Layer, node: Node, args: Any, kwargs: Any) -> Tensors:

@@ -11,7 +11,7 @@ from kerasfx.handover import copying
 from kerasfx.handover.placement import hand_over
 from kerasfx.handover.provenance import Provenance
 from kerasfx.handover.recorded import Shape
-from kerasfx.ir import Graph, Node, Value, values_in
+from kerasfx.ir import Graph, LayerCall, Node, Value, values_in
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
@@ -29,7 +29,8 @@ class Making:
         share: Whether it is made of the layers and variables of the original.
         names: The names that are taken.
         record: Where the model comes from.
-        made: The layer that stands for a layer, generator or metric of the original, by the `id` of that.
+        made: The layer that stands for a layer of the original, by `LayerCall.key`, or for a generator or
+            metric, by the `id` of that.
     """
 
     def __init__(self, graph: Graph, share: bool):
@@ -37,7 +38,7 @@ class Making:
         self.share = share
         self.names = {v.name for v in values_in(graph.inputs)}
         self.record = Provenance()
-        self.made: dict[int, keras.layers.Layer] = {}
+        self.made: dict[object, keras.layers.Layer] = {}
 
     @functools.cached_property
     def of_original(self) -> set[int]:
@@ -69,12 +70,13 @@ class Making:
 
     def remember(
         self,
-        original: keras.layers.Layer,
+        call: LayerCall,
         layer: keras.layers.Layer,
         pairs: list[tuple[keras.Variable, keras.Variable]],
     ) -> None:
-        """Note that `layer` stands for `original`, and which of their variables are pairs."""
-        self.made[id(original)] = layer
+        """Note that `layer` stands for what `call` calls, and which of their variables are pairs."""
+        original = call.layer
+        self.made[call.key] = layer
         self.record.layers.append((original, layer))
         self.record.variables.extend(pairs)
         for ours, theirs in zip(*map(internals.metrics_of_layers, (original, layer)), strict=True):

@@ -274,6 +274,14 @@ class Graph(Program):
     def _added(self) -> tuple[set[str], dict[str, int], dict[Any, Value], list[Value]]:
         return self._names.copy(), self._copies.copy(), self._constants.copy(), list(self._computed)
 
+    def rename(self, node: Node, name: str) -> bool:
+        """Call `node`, and its results, otherwise; returns False where the name is taken."""
+        self._position(node)
+        if name in self._names:
+            return False
+        self._call(node, name)
+        return True
+
     # Placing Nodes
 
     def append(self, node: Node) -> Node:
@@ -516,12 +524,15 @@ class Graph(Program):
         stem, _, number = new.name.rpartition("_")
         if stem != old.name or not number.isdigit():
             return
-        renamed = {v: v.name.replace(new.name, old.name, 1) for v in new.results}
-        self._names.difference_update([new.name, *(v.name for v in renamed)])
-        new.name = old.name
-        for value, name in renamed.items():
-            value.name = name
-        self._names.update([new.name, *renamed.values()])
+        self._call(new, old.name)
+
+    def _call(self, node: Node, name: str) -> None:
+        renamed = {v: v.name.replace(node.name, name, 1) for v in node.results}
+        self._names.difference_update([node.name, *(v.name for v in renamed)])
+        node.name = name
+        for value, new in renamed.items():
+            value.name = new
+        self._names.update([name, *renamed.values()])
 
     def _swap_in(self, node: Node, old: Value, new: Value) -> None:
         def swap(value: Value) -> Value:

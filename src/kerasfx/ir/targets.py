@@ -119,12 +119,19 @@ class LayerCall(Target):
         layer: The layer.
         opaque: Why a custom layer was kept whole; `None` for a layer that is a leaf anyway.
         config: Entries that replace those of the layer's config in a copy.
+        copy: Calls of one layer are of one copy of it, but where this differs.
     """
 
     # Without it, the None of the base class would be the default.
     layer: Any = field()
     opaque: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    copy: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What calls of one layer of the result have in common."""
+        return id(self.layer), self.copy
 
     @property
     def variables(self) -> list[Any]:
