@@ -34,6 +34,7 @@ from kerasfx.passes.clean_up.remove_unused import remove_unused
 from kerasfx.passes.legalize.ask_fewer_sizes import ask_fewer_sizes
 from kerasfx.passes.legalize.split_activations import split_activations
 from kerasfx.passes.lower.rule import Lowering
+from kerasfx.passes.lower.to_activations import to_activations
 from kerasfx.passes.lower.to_convolution import to_convolution
 from kerasfx.passes.lower.to_dense import to_dense
 from kerasfx.passes.lower.to_einsum_dense import to_einsum_dense
@@ -71,6 +72,7 @@ __all__ = [
     "rewrite",
     "run",
     "split_activations",
+    "to_activations",
     "to_convolution",
     "to_dense",
     "to_einsum_dense",
@@ -103,6 +105,7 @@ LOWERING: list[Pass] = [
     to_einsum_dense,
     to_convolution,
     to_normalizations,
+    to_activations,
     to_merges,
     to_rescaling,
     to_pooling,

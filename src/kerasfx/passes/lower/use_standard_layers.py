@@ -17,22 +17,20 @@ from kerasfx.ir import (
     Value,
     leaves_of,
 )
+from kerasfx.ir.build import masks_like
 from kerasfx.ir.dims import Dim
 
 Replacement = tuple[LayerSpec, Any]
 Rule = Callable[[Node], Replacement | None]
 
-ACTIVATIONS = (
-    "sigmoid",
-    "tanh",
-    "silu",
-    "softplus",
-    "softsign",
-    "elu",
-    "selu",
-    "relu6",
-    "hard_sigmoid",
-)
+KNOWN = """
+    sigmoid tanh silu softplus softsign elu selu relu6 hard_sigmoid hard_silu hard_tanh log_sigmoid celu
+    squareplus soft_shrink hard_shrink tanh_shrink sparse_plus sparse_sigmoid sparsemax log_softmax
+"""
+"""Functions that `Activation` knows by the same name."""
+
+USUAL = {"alpha": 1.0, "b": 4, "threshold": 0.5, "axis": -1}
+"""What `Activation`, which knows no arguments, calls these functions with."""
 
 
 def use_standard_layers(graph: Graph) -> bool:
@@ -45,18 +43,21 @@ def use_standard_layers(graph: Graph) -> bool:
         replacement = rule(node)
         if replacement is None:
             continue
-        node.target, tensors = replacement
-        graph.set_arguments(node, (tensors,), {})
+        spec, tensors = replacement
+        # A function drops masks, a layer would pass them on.
+        masks = masks_like(node, {tensors})
+        node.target = spec
+        graph.set_arguments(node, (tensors,), {}, masks)
         changed = True
     return changed
 
 
 def _is_plain(node: Node) -> bool:
-    """Whether all tensors are of one float dtype and none carries a mask."""
+    """Whether all tensors are of one float dtype, and the user has put no mask on the result."""
     # Not those of which only a size is asked.
     values = [*(x for x in leaves_of((node.args, node.kwargs)) if isinstance(x, Value)), *node.results]
     dtypes = {v.dtype for v in values}
-    return len(dtypes) == 1 and "float" in dtypes.pop() and all(v.mask is None for v in values)
+    return len(dtypes) == 1 and "float" in dtypes.pop() and all(v.mask is None for v in node.results)
 
 
 def _layer(node: Node, class_name: str, **config: Any) -> LayerSpec:
@@ -76,13 +77,41 @@ def _unary(class_name: str, **config: Any) -> Rule:
     def rule(node: Node) -> Replacement | None:
         arguments = _arguments(node, "x")
         x = arguments.pop("x")
-        if arguments.get("alpha") == 1.0:  # of elu; Activation knows no other
-            del arguments["alpha"]
-        if arguments or not isinstance(x, Value) or not _has_batch(x):
+        is_usual = all(given == USUAL.get(name) for name, given in arguments.items())
+        if not is_usual or len(node.args) > 1 or not isinstance(x, Value) or not _has_batch(x):
             return None
         return _layer(node, class_name, **config), x
 
     return rule
+
+
+def _gelu(node: Node) -> Replacement | None:
+    arguments = _arguments(node, "x", "approximate")
+    # `Activation` knows the exact form alone, which is not that of `ops.gelu(x)`.
+    is_exact = arguments.get("approximate", True) is False
+    return _of(node, arguments["x"], "Activation", activation="gelu") if is_exact else None
+
+
+def _of_number(class_name: str, name: str, usual: float) -> Rule:
+    """A layer for a function of a tensor and a number that may not be negative."""
+
+    def rule(node: Node) -> Replacement | None:
+        arguments = _arguments(node, "x", name)
+        number = arguments.get(name, usual)
+        is_number = isinstance(number, (int, float)) and not isinstance(number, bool) and number >= 0
+        return _of(node, arguments["x"], class_name, **{name: number}) if is_number else None
+
+    return rule
+
+
+def _elu(node: Node) -> Replacement | None:
+    usual = _unary("keras.layers.Activation", activation="elu")
+    return usual(node) or _of_number("ELU", "alpha", 1.0)(node)
+
+
+def _of(node: Node, x: object, class_name: str, **config: Any) -> Replacement | None:
+    is_tensor = isinstance(x, Value) and _has_batch(x)
+    return (_layer(node, f"keras.layers.{class_name}", **config), x) if is_tensor else None
 
 
 def _softmax(node: Node) -> Replacement | None:
@@ -93,18 +122,12 @@ def _softmax(node: Node) -> Replacement | None:
     return _layer(node, "keras.layers.Softmax", axis=axis), x
 
 
-def _gelu(node: Node) -> Replacement | None:
-    """The exact form; the layer knows no other."""
-    arguments = _arguments(node, "x", "approximate")
-    x = arguments["x"]
-    if arguments.get("approximate") is not False or not isinstance(x, Value) or not _has_batch(x):
-        return None
-    return _layer(node, "keras.layers.Activation", activation="gelu"), x
-
-
 RULES: dict[str, Rule] = {
-    **{f"keras.ops.{a}": _unary("keras.layers.Activation", activation=a) for a in ACTIVATIONS},
-    "keras.ops.relu": _unary("keras.layers.ReLU"),
+    **{f"keras.ops.{a}": _unary("keras.layers.Activation", activation=a) for a in KNOWN.split()},
+    "keras.ops.exp": _unary("keras.layers.Activation", activation="exponential"),
+    "keras.ops.elu": _elu,
     "keras.ops.gelu": _gelu,
+    "keras.ops.leaky_relu": _of_number("LeakyReLU", "negative_slope", 0.2),
+    "keras.ops.relu": _unary("keras.layers.ReLU"),
     "keras.ops.softmax": _softmax,
 }
