@@ -5,6 +5,7 @@
 #   make test ENVIRONMENTS=newest BACKENDS=jax  make test-quick KERAS_BACKEND=torch
 #   make test-pythons PYTHONS="/path/to/python3.12 /path/to/python3.13"
 #   make zoo                                    make zoo BACKENDS=jax ENTRIES="hub_t5 bf_unet"
+#   make zoo-layers                             make zoo-layers KERAS_BACKEND=jax
 #   make tools                                  make tools TOOLS="hls4ml netron" MODELS=vit
 
 SHELL := bash
@@ -79,6 +80,7 @@ help:
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
+	@echo "make zoo-layers    counts which of their layers are built-in, without and with lowering"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
 
@@ -105,6 +107,9 @@ tools: $(foreach group,$(tool-groups),$(call env-path,$(group))/ready)
 aimet: $(call env-path,tools-onnx)/ready
 	@KERAS_BACKEND=tensorflow PYTHONWARNINGS=ignore $(call env-path,tools-onnx)/bin/python \
 	    -m examples.quantize_with_aimet
+
+zoo-layers: $(zoo)/ready
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(zoo)/bin/python -m benchmarks.zoo.layers $(ENTRIES)
 
 lint: $(newest)/ready
 	$(newest)/bin/python -m ruff check

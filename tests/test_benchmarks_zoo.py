@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 import kerasfx
-from benchmarks.zoo import ENTRIES, PACKAGE_OF, example, judge
+from benchmarks.zoo import ENTRIES, PACKAGE_OF, VISION, example, judge, layers
 from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown, side_by_side
 from kerasfx.handover import provenance
@@ -193,3 +193,26 @@ def test_the_summary_has_a_column_for_each_backend():
 
 def test_every_entry_belongs_to_one_package():
     assert len(PACKAGE_OF) == sum(map(len, ENTRIES.values())) == 35
+
+
+class Halved(keras.Model):
+    """A Dense, a product that is lowered, and one that no layer of Keras computes."""
+
+    def __init__(self):
+        super().__init__(name="halved")
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, x):
+        return ops.sort(self.dense(x) * 0.5)
+
+
+def test_layers_are_counted_by_kind():
+    before, after = layers.counts(Example(Halved(), (Tensor((BATCH, 4), example.normal()),)))
+    assert (before.layers, before.built_in, before.functions, before.others) == (3, 1, 2, 0)
+    assert (after.layers, after.built_in, after.functions, after.others) == (3, 2, 1, 0)
+    assert set(VISION) <= set(PACKAGE_OF)
+    lines = layers.table({"hub_t5": (before, before), VISION[0]: (before, after)}).splitlines()
+    numbers = "6 | 2 | 4 | 0 | 33.3 | 6 | 3 | 3 | 0 | 50.0"
+    assert " ".join(lines[-1].split()) == f"| all (goal 85 %) | {numbers} |"
+    assert "vision (goal 95 %)" in lines[-2]
+    assert " 66.7 " in lines[-2]

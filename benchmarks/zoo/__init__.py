@@ -49,3 +49,16 @@ ENTRIES = {
 """The functions of `from_<package>.py`, by package."""
 
 PACKAGE_OF = {name: package for package, names in ENTRIES.items() for name in names}
+
+VISION = (
+    "hub_vit_classifier",
+    "hub_swin",
+    "hub_dinov2",
+    "hub_segformer",
+    "hub_efficientnet",
+    "hub_retinanet",
+    "hub_sam",
+    "hub_vae",
+    "bf_unet",
+)
+"""Those that take images alone, or images and places in them."""

@@ -145,7 +145,7 @@ def side_by_side(by_backend: Mapping[str, Sequence[Verdict]]) -> str:
     header = ["entry", *by_backend]
     rows = [[v[0].entry, *(x.in_short for x in v)] for v in zip(*by_backend.values(), strict=True)]
     totals = [f"{sum(v.right for v in verdicts)} of {len(verdicts)}" for verdicts in by_backend.values()]
-    table = _aligned([header, ["---"] * len(header), *rows, ["right", *totals]])
+    table = aligned([header, ["---"] * len(header), *rows, ["right", *totals]])
     wrong = [v for verdicts in by_backend.values() for v in verdicts if not v.right]
     failures = [f"- `{v.entry}` on {v.backend}: {v.summary[:CAUSE_LENGTH]}" for v in wrong]
     return "\n".join([*table, "", *failures] if failures else table)
@@ -158,11 +158,12 @@ def as_markdown(backend: str, verdicts: Sequence[Verdict]) -> str:
     lines = [
         f"### {backend}: {right} of {len(verdicts)} right",
         "",
-        *_aligned([COLUMNS, ["---"] * len(COLUMNS), *(v.cells() for v in verdicts)]),
+        *aligned([COLUMNS, ["---"] * len(COLUMNS), *(v.cells() for v in verdicts)]),
     ]
     return "\n".join([*lines, "", *failures] if failures else lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [f"| {' | '.join(c.ljust(w) for c, w in zip(row, widths, strict=True))} |" for row in rows]
