@@ -45,6 +45,7 @@ from kerasfx.passes.lower.to_pooling import to_pooling
 from kerasfx.passes.lower.to_rescaling import to_rescaling
 from kerasfx.passes.lower.to_reshapes import to_reshapes
 from kerasfx.passes.lower.to_resizing import to_resizing
+from kerasfx.passes.lower.to_tokens import to_tokens
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "to_rescaling",
     "to_reshapes",
     "to_resizing",
+    "to_tokens",
     "use_standard_layers",
 ]
 
@@ -111,6 +113,7 @@ LOWERING: list[Pass] = [
     to_pooling,
     to_resizing,
     to_reshapes,
+    to_tokens,
     use_standard_layers,
 ]
 """Put built-in layers where functions stood, in this order; `prepare_model(lower=False)` leaves them out."""

@@ -73,9 +73,12 @@ def _to_shape(found: Match, shape: Sequence[Size]) -> Replacement | None:
 
 def _indexed(graph: Graph, found: Match) -> Replacement | None:
     """`x[:, None]`: only new axes among whole ones."""
-    key = found["key"]
-    parts = key if isinstance(key, (list, tuple)) else (key,)
-    return _same_elements(graph, found) if all(map(_is_whole, parts)) else None
+    return _same_elements(graph, found) if are_whole(found["key"]) else None
+
+
+def are_whole(key: Any) -> bool:
+    """Whether a key takes everything, and at most makes new axes."""
+    return all(map(_is_whole, key if isinstance(key, (list, tuple)) else (key,)))
 
 
 def _is_whole(part: object) -> bool:
