@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import kerasfx
+from kerasfx.passes.options.use_original_names import use_original_names
 
 RNG = np.random.default_rng(0)
 X = (10 * RNG.normal(size=(3, 4))).astype("float32")
@@ -138,7 +139,7 @@ LAST = ["head", "tail", "clash"]
 def test_a_name_that_is_called_twice_goes_to_the_first_call():
     x, act = keras.Input((4,)), layers.Activation("tanh", name="squash")
     graph = kerasfx.trace(keras.Model(x, act(act(x)))).graph
-    assert kerasfx.passes.options.use_original_names(graph) is False
+    assert use_original_names(graph) is False
     assert [node.name for node in graph.check().nodes] == ["squash", "squash_1"]
 
 
@@ -150,6 +151,62 @@ def test_rename_refuses_what_is_taken():
     assert (head.name, head.outputs.name) == ("top", "top")
     assert graph.rename(tail, "head") is True
     graph.check()
+
+
+# Separable convolutions
+
+
+def separable(rank, **config):
+    cls = (layers.SeparableConv1D, layers.SeparableConv2D)[rank - 1]
+    return [keras.Input((7,) * rank + (3,)), cls(4, 3, name="sep", **config)]
+
+
+SPLIT = {
+    "1D": separable(1, padding="same", activation="relu", depthwise_regularizer="l2"),
+    "1D, strides": separable(1, strides=2, depth_multiplier=2, pointwise_regularizer="l1"),
+    "2D": separable(2, activation="gelu", bias_regularizer="l2", pointwise_constraint="non_neg"),
+    "2D, dilation": separable(2, dilation_rate=2, padding="same", use_bias=False),
+    "2D, half": separable(2, strides=2, dtype="mixed_float16"),
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_separable_convolutions_become_two(name, tmp_path):
+    model = keras.Sequential(SPLIT[name], name="model")
+    rank = SPLIT[name][1].rank
+    result = kerasfx.prepare_model(model, replace_separable_conv=True)
+    assert kinds(result) == [f"DepthwiseConv{rank}D", f"Conv{rank}D"]
+    assert [layer.name for layer in result.layers[1:]] == ["sep_depthwise", "sep"]
+    comparison = kerasfx.compare(model, result, samples=1)
+    assert comparison.exact, str(comparison)
+    x = RNG.normal(size=(2, *model.input_shape[1:])).astype("float32")
+    assert np.array_equal(numbers(loaded(result, tmp_path), x), numbers(model, x))
+
+
+def test_separable_convolutions_that_stay():
+    model = keras.Sequential(separable(2, activity_regularizer="l2"), name="model")
+    result = kerasfx.prepare_model(model, replace_separable_conv=True)
+    assert kinds(result) == ["SeparableConv2D"]
+    (found,) = kerasfx.report(result).of_kind("warning")
+    assert "SeparableConv2D stays whole: it has an activity regularizer" in str(found)
+
+
+@pytest.mark.any_keras
+def test_channels_that_come_first():
+    model = keras.Sequential(separable(1, data_format="channels_first"), name="model")
+    # There the convolution is for GPUs alone, and an older Keras has the separable one for them alone, too.
+    stays = keras.backend.backend() == "tensorflow"
+    result = kerasfx.prepare_model(model, replace_separable_conv=True, verify=not stays)
+    assert kinds(result) == (["SeparableConv1D"] if stays else ["DepthwiseConv1D", "Conv1D"])
+    assert stays or kerasfx.compare(model, result, samples=1).exact
+
+
+def test_a_separable_convolution_that_is_called_twice_stays_two_layers():
+    x, conv = keras.Input((8, 8, 4)), layers.SeparableConv2D(4, 3, padding="same")
+    model = keras.Model(x, conv(conv(x)))
+    result = kerasfx.prepare_model(model, replace_separable_conv=True)
+    assert sorted(kinds(result)) == ["Conv2D", "DepthwiseConv2D"]
+    assert kerasfx.compare(model, result, samples=1)
 
 
 # What changes numbers

@@ -69,6 +69,7 @@ def prepare_model(
     lower: bool | str = True,
     unshare: bool = False,
     names: str = "path",
+    replace_separable_conv: bool = False,
     replace_relu6: bool = False,
     lower_gelu: str | None = None,
     verify: bool | str = True,
@@ -109,6 +110,8 @@ def prepare_model(
         names: What the layers of the result are called: `"path"` after where they are (`blocks_0_proj`), or
             `"original"` as the user called them, where no two layers and no other part of the model have the
             name; the others go by their paths. A number that Keras made up is no name.
+        replace_separable_conv: Put a depthwise and a pointwise convolution, which compute the same, where the
+            model has a separable one; the report lists those for which Keras has no such two.
         replace_relu6: Put ReLU where the model has ReLU6. What lies above 6 becomes another number, so that
             what is compared is the model before; the report lists the layers.
         lower_gelu: `"erf"` writes the exact GELU by `erf`, which TensorFlow writes by `erfc`, for which ONNX
@@ -148,12 +151,13 @@ def prepare_model(
         lower=(lower, graph_passes.LOWER),
         unshare=(unshare, (True, False)),
         names=(names, NAMES),
+        replace_separable_conv=(replace_separable_conv, (True, False)),
         replace_relu6=(replace_relu6, (True, False)),
         lower_gelu=(lower_gelu, GELU),
         verify=(verify, (True, False, modes.INFERENCE)),
     )
     graph_passes.require_passes(passes)
-    options = Options(unshare, names, replace_relu6, lower_gelu)
+    options = Options(unshare, names, replace_separable_conv, replace_relu6, lower_gelu)
     dropped = () if keep_class else dropped_methods(original_model)
     if compile:
         require_compiled(original_model, dropped)
@@ -176,7 +180,9 @@ def prepare_model(
     about_options = [*options.rearrange(traced.graph)]
     if options.change_numbers:
         if verify:
-            about_options += _verify_before(traced, training_in_fit, verify, bool(passes), changed)
+            asked = _modes_to_compare(verify, bool(passes), traced.origin)
+            before = _before(traced, training_in_fit)
+            about_options += _verify(before, traced.origin, asked, bool(passes), changed)
         about_options += options.replace(traced.graph)
     # Only calls on a model that is returned stay with layers that it shares.
     shared = internals.all_layers(original_model) if weights == "share" else []
@@ -284,17 +290,14 @@ def _modes_to_compare(verify: bool | str, has_passes: bool, origin: Origin) -> t
     return (modes.INFERENCE, modes.TRAINING)
 
 
-def _verify_before(
-    traced: Traced, training_in_fit: str, verify: bool | str, has_passes: bool, changed: Sequence[str]
-) -> list[Finding]:
-    """Verify the model that would be returned if no option changed its numbers.
+def _before(traced: Traced, training_in_fit: str) -> keras.Model:
+    """The model that would be returned if no option changed its numbers.
 
     Of one that differs by as much as the user takes, a comparison would prove nothing.
     """
     before = make_model(traced.graph, "copy", training_in_fit=training_in_fit)
     link(before, traced.graph, traced.origin, training_in_fit)
-    asked = _modes_to_compare(verify, has_passes, traced.origin)
-    return _verify(before, traced.origin, asked, has_passes, changed)
+    return before
 
 
 def _verify(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kerasfx.ir import Graph
 from kerasfx.passes.options.lower_gelu import lower_gelu
 from kerasfx.passes.options.replace_relu6 import replace_relu6
+from kerasfx.passes.options.split_separable import split_separable
 from kerasfx.passes.options.unshare import unshare
 from kerasfx.passes.options.use_original_names import use_original_names
 from kerasfx.reporting import Finding
@@ -22,6 +23,7 @@ class Options:
 
     unshare: bool = False
     names: str = "path"
+    replace_separable_conv: bool = False
     replace_relu6: bool = False
     lower_gelu: str | None = None
 
@@ -42,7 +44,8 @@ class Options:
 
     def rearrange(self, graph: Graph) -> Sequence[Finding]:
         """Do what changes no number; returns what the report says of it."""
-        return unshare(graph) if self.unshare else ()
+        findings = split_separable(graph) if self.replace_separable_conv else []
+        return [*findings, *(unshare(graph) if self.unshare else [])]
 
     def replace(self, graph: Graph) -> Sequence[Finding]:
         """Do what changes numbers; returns what the report says of it."""
