@@ -1,7 +1,8 @@
 """A tensor times a number, plus a number, to `Rescaling`.
 
 The layer always multiplies and adds. Where nothing is added it adds `-0.0`, the one number that leaves every
-other as it is: `-0.0 + 0.0` is `0.0`. Multiplied by 1 a number stays what it is, but TensorFlow and JAX take
+other as it is: `-0.0 + 0.0` is `0.0`. TensorFlow keeps the tensors of plain numbers and gives that of `0.0`
+for it, so there it is said in a list. Multiplied by 1 a number stays what it is, but TensorFlow and JAX take
 the least ones, below the normal range, for 0: what is added after that must be too large to notice.
 """
 
@@ -48,7 +49,8 @@ def _rescaled(found: Match, scale: float, offset: float) -> Replacement | None:
         return None
     if not all(_is_read_alike(n, dtype) for n in (scale, offset)):
         return None
-    return computing(found, "Rescaling", x, scale=scale, offset=offset)
+    is_lost = offset == 0 and math.copysign(1, offset) < 0 and keras.backend.backend() == "tensorflow"
+    return computing(found, "Rescaling", x, scale=scale, offset=[offset] if is_lost else offset)
 
 
 def _is_read_alike(number: float, dtype: str) -> bool:
