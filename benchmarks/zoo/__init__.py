@@ -61,4 +61,4 @@ VISION = (
     "hub_vae",
     "bf_unet",
 )
-"""Those that take images alone, or images and places in them."""
+"""Those that take images and no text."""
