@@ -11,6 +11,7 @@ from kerasfx.emitting.making import Making, Tensors, shapes_of, static_shape
 from kerasfx.emitting.training import TrainingRules
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.handover import copying, recorded
+from kerasfx.handover.placement import hand_over
 from kerasfx.handover.recorded import Shape
 from kerasfx.ir import LayerCall, LayerSpec, Node, Value, leaves_of, map_values
 from kerasfx.keras_api import foreign, internals
@@ -42,7 +43,7 @@ class LayerMaker:
         if key not in made:
             made[key] = layer
             weights.give(layer, node, self.making)
-            self.making.record.seeds += [s for x in internals.all_layers(layer) for s in internals.seeds(x)]
+            self._note_seeds(layer, node.target.generator)
         return _new_tensors(node, layer, outputs, (args, kwargs))
 
     def of_original(self, node: Node, args: Any, kwargs: Any) -> Tensors:
@@ -78,6 +79,16 @@ class LayerMaker:
                 return self.rules.call(layer, node, args, kwargs)
 
     # A layer that a pass wants
+
+    def _note_seeds(self, layer: keras.layers.Layer, generator: keras.random.SeedGenerator | None) -> None:
+        """Note the seeds of a layer, or let its generator go on from that of the original."""
+        seeds = [s for x in internals.all_layers(layer) for s in internals.seeds(x)]
+        if generator is None:
+            self.making.record.seeds += seeds
+            return
+        (own,) = seeds
+        hand_over(own, generator.state)
+        self.making.record.variables.append((generator.state, own))
 
     def _made_of_spec(self, target: LayerSpec, node: Node) -> keras.layers.Layer:
         # The constructor would put a layer of the original, whole, into the new one.

@@ -67,6 +67,7 @@ class LayerSpec(Target):
         slots: Its weights by name, {} for a layer without any. `graph.make` makes the layer once to see them;
             None: nobody looked.
         made: The config of the layer that was made once, what `config` does not say included.
+        generator: The `keras.random.SeedGenerator` of the original that its own goes on from, if any.
     """
 
     class_name: str
@@ -74,13 +75,18 @@ class LayerSpec(Target):
     # Not compared: calls are of one layer if it is made alike, whoever looked at it.
     slots: dict[str, Slot] | None = field(default=None, compare=False)
     made: dict[str, Any] = field(default_factory=dict, compare=False)
+    generator: Any = None
 
     def __eq__(self, other: object) -> bool:
         """Whether both make the same layer."""
         if not isinstance(other, LayerSpec):
             return NotImplemented
         is_alike = self.class_name == other.class_name and self.config.keys() == other.config.keys()
-        return is_alike and all(self._is_alike(other, key) for key in self.config)
+        return (
+            is_alike
+            and self.generator is other.generator
+            and all(self._is_alike(other, key) for key in self.config)
+        )
 
     def _is_alike(self, other: LayerSpec, key: str) -> bool:
         ours, theirs = self.config[key], other.config[key]
@@ -93,6 +99,11 @@ class LayerSpec(Target):
         said = self.made.get(key)
         is_of_keras = isinstance(said, dict) and said.get("module") in SAID_IN_FULL
         return bool(ours == theirs) or (is_of_keras and said == other.made.get(key))
+
+    @property
+    def variables(self) -> list[Any]:
+        """The state of the generator."""
+        return [] if self.generator is None else [self.generator.state]
 
     @property
     def settings(self) -> dict[str, Any]:

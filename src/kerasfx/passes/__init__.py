@@ -37,6 +37,7 @@ from kerasfx.passes.lower.rule import Lowering
 from kerasfx.passes.lower.to_activations import to_activations
 from kerasfx.passes.lower.to_convolution import to_convolution
 from kerasfx.passes.lower.to_dense import to_dense
+from kerasfx.passes.lower.to_dropout import to_dropout
 from kerasfx.passes.lower.to_einsum_dense import to_einsum_dense
 from kerasfx.passes.lower.to_embedding import to_embedding
 from kerasfx.passes.lower.to_merges import to_merges
@@ -76,6 +77,7 @@ __all__ = [
     "to_activations",
     "to_convolution",
     "to_dense",
+    "to_dropout",
     "to_einsum_dense",
     "to_embedding",
     "to_merges",
@@ -102,6 +104,7 @@ MERGE: list[Pass] = [merge_equal, remove_unused]
 """Behind the lowering: a pattern whose inside is used twice is not one that a layer can take the place of."""
 
 LOWERING: list[Pass] = [
+    to_dropout,
     to_embedding,
     to_dense,
     to_einsum_dense,

@@ -37,7 +37,8 @@ class Rule:
 
     Attributes:
         name: What messages call it: "matmul to Dense".
-        roots: The functions that the outermost call of the pattern may be: only these nodes are tried.
+        roots: What the outermost call of the pattern may be, a function or a layer that the trace has put
+            there: only these nodes are tried.
         pattern: What to look for.
         build: `build(graph, found)` gives the Node of `graph.make` or the Value that takes the place of
             `found.root`, or a `Replacement`, or None to leave it.
@@ -99,7 +100,7 @@ class _Application:
 
     def run(self) -> bool:
         """Apply it wherever it may be applied."""
-        candidates = [n for n in self.graph.nodes if n.function in self.rule.roots]
+        candidates = [n for n in self.graph.nodes if n.calls(*self.rule.roots)]
         founds = [found for node in candidates if (found := self._found(node))]
         changed = False
         for root in [f.root for f in self._whole(with_all_users(founds))]:
