@@ -479,6 +479,36 @@ def regularizers_and_constraints():
 
 
 @case
+def functions_of_the_users_in_layers_of_keras():
+    """Activations, regularizers and constraints are the user's, also inside of a wrapper."""
+
+    class Around(keras.regularizers.Regularizer):
+        def __call__(self, w):
+            return 0.1 * ops.sum(ops.square(w - 1.0))
+
+    class Within(keras.constraints.Constraint):
+        def __call__(self, w):
+            return ops.clip(w, -1.0, 1.0)
+
+    def bent(x):
+        return ops.tanh(x) * 0.5 + x
+
+    class Foreign(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv1D(
+                4, 2, activation=bent, kernel_regularizer=Around(), bias_constraint=Within()
+            )
+            self.dense = keras.layers.Dense(3, activation=bent, activity_regularizer=Around())
+            self.each = keras.layers.TimeDistributed(keras.layers.Dense(2, activation=bent))
+
+        def call(self, x):
+            return self.each(self.dense(self.conv(x)))
+
+    return Case(Foreign(), floats(3, 4, 4))
+
+
+@case
 def loss_added_by_a_custom_layer():
     """A custom layer calls `self.add_loss` with a tensor of its input."""
 
