@@ -134,7 +134,8 @@ def test_signature_of_prepare_model():
         "(original_model, input_layer=None, *, leaves=(), opened=(), "
         "weights='copy', training_in_fit='as_original', mode='both', compile=None, keep_class=False, "
         "strict=False, passes=(), lower=True, unshare=False, names='path', "
-        "replace_separable_conv=False, replace_relu6=False, lower_gelu=None, verify=True, hints=None)"
+        "replace_separable_conv=False, replace_relu6=False, lower_gelu=None, portable=False, "
+        "verify=True, hints=None)"
     )
     assert signature.return_annotation == "keras.Model"
 

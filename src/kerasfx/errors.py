@@ -341,6 +341,35 @@ class NotInPreparedModelError(KerasFxError, AttributeError):
     """
 
 
+class NotPortableError(KerasFxError):
+    """`portable=True`, and Keras alone could not load the result; the message lists what prevents it.
+
+    >>> import keras, kerasfx
+    >>> class Net(keras.Model):
+    ...     def call(self, x):
+    ...         return keras.ops.map(keras.ops.sin, x)
+    >>> kerasfx.prepare_model(Net(), keras.Input((4,)), portable=True)
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.NotPortableError: ...
+
+    Say it by functions of `keras.ops` alone, or do without `portable=True`:
+
+    >>> class Net(keras.Model):
+    ...     def call(self, x):
+    ...         return keras.ops.sin(x)
+    >>> kerasfx.prepare_model(Net(), keras.Input((4,)), portable=True).output_shape
+    (None, 4)
+
+    Attributes:
+        obstacles: The findings that the message lists.
+    """
+
+    def __init__(self, message: str, obstacles: tuple[Any, ...] = ()):
+        super().__init__(message)
+        self.obstacles = obstacles
+
+
 class WeightsMismatchError(KerasFxError, ValueError):
     """`copy_weights` cannot tell which weight belongs to which, or a pair does not fit; nothing was copied.
 

@@ -31,11 +31,12 @@ from kerasfx.handover.left_out import dropped_methods, warn_when_used
 from kerasfx.handover.linking import link
 from kerasfx.handover.placement import made_for
 from kerasfx.inputs import call_spec
-from kerasfx.keras_api import foreign, internals
+from kerasfx.keras_api import alone, foreign, internals
 from kerasfx.keras_api.builtins import (
     is_builtin,
     is_whole_by_itself,
 )
+from kerasfx.passes.legalize.weights_as_tables import weights_as_tables
 from kerasfx.passes.options import GELU, NAMES, Options
 from kerasfx.reporting import (
     Finding,
@@ -72,6 +73,7 @@ def prepare_model(
     replace_separable_conv: bool = False,
     replace_relu6: bool = False,
     lower_gelu: str | None = None,
+    portable: bool = False,
     verify: bool | str = True,
     hints: Hints | None = None,
 ) -> keras.Model:
@@ -116,6 +118,8 @@ def prepare_model(
             what is compared is the model before; the report lists the layers.
         lower_gelu: `"erf"` writes the exact GELU by `erf`, which TensorFlow writes by `erfc`, for which ONNX
             has no operation. The last digits change: what is compared is the model before.
+        portable: Make a model whose file Keras loads alone, on any backend: functions become operations of
+            Keras, and weights that they take are the tables of `Embedding` layers.
         verify: Compare the result with the original before it is returned: on the example arrays given as
             `input_layer`, and on random ones besides, and as thoroughly as `kerasfx.compare` does if there
             are `passes`. Where the original accepts none of them, an `UnverifiedWarning` says
@@ -135,11 +139,12 @@ def prepare_model(
         InputMismatchError: `input_layer` does not fit the model.
         TraceError: The model itself cannot be represented.
         OpaqueLayerError: `strict`, and a custom layer had to be kept whole.
+        NotPortableError: `portable`, and nodes prevent it; the message lists them.
         NotEquivalentError: `verify`, and the result differs.
         PassError: One of `passes` is no function, or returns no answer. What a pass raises itself, and the
             GraphError for a graph that it broke, has a note that names the pass.
-        ValueError: An option has no such value, or the original is not compiled or its optimizer cannot be
-            copied although the result is to be compiled alike.
+        ValueError: An option has no such value, or `portable` stands beside `keep_class`; or the original is
+            not compiled or its optimizer cannot be copied although the result is to be compiled alike.
     """
     start = time.perf_counter()
     _require_model(original_model)
@@ -154,6 +159,7 @@ def prepare_model(
         replace_separable_conv=(replace_separable_conv, (True, False)),
         replace_relu6=(replace_relu6, (True, False)),
         lower_gelu=(lower_gelu, GELU),
+        portable=(portable, (False,) if keep_class else (True, False)),
         verify=(verify, (True, False, modes.INFERENCE)),
     )
     graph_passes.require_passes(passes)
@@ -163,9 +169,10 @@ def prepare_model(
         require_compiled(original_model, dropped)
     if not (leaves or opened or passes or options.are_any) and mode == modes.BOTH:
         # One that holds layers kept whole is what `strict` refuses.
-        if was_prepared(original_model) and not (strict and report(original_model).opaque):
+        is_as_asked = not portable or (is_functional(original_model) and not alone.needed_in(original_model))
+        if was_prepared(original_model) and is_as_asked and not (strict and report(original_model).opaque):
             return original_model
-        if is_flat(original_model):
+        if is_flat(original_model) and is_as_asked:
             attach(original_model, Report(original_model.name, unchanged=True))
             return original_model
     spec = call_spec(original_model, input_layer)
@@ -177,17 +184,22 @@ def prepare_model(
     options.name(traced.graph)
     changed = graph_passes.run(traced.graph, passes)
     graph_passes.run_default(traced.graph, lower, traced.origin.model, shares=weights == "share")
+    if portable:
+        graph_passes.run(traced.graph, [weights_as_tables])
     about_options = [*options.rearrange(traced.graph)]
+    if portable and mode != modes.BOTH:
+        what = "Keras's own Functional model, which is for inference, does not refuse to be trained"
+        about_options.append(Finding("warning", "", what, hint="do not call `fit`, or training=True"))
     if options.change_numbers:
         if verify:
             asked = _modes_to_compare(verify, bool(passes), traced.origin)
-            before = _before(traced, training_in_fit)
+            before = _before(traced, training_in_fit, portable)
             about_options += _verify(before, traced.origin, asked, bool(passes), changed)
         about_options += options.replace(traced.graph)
     # Only calls on a model that is returned stay with layers that it shares.
     shared = internals.all_layers(original_model) if weights == "share" else []
     with internals.calls_undone_if_refused(shared):
-        prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit)
+        prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit, portable=portable)
         record = _record(prepared)
         if keep_class:
             # What it copies beside the graph lies where the originals lie.
@@ -247,11 +259,15 @@ def explain(
 
 def is_flat(model: keras.layers.Layer) -> bool:
     """Whether `model` is a Functional model of layers that Keras and kerasfx alone can load."""
-    is_functional = type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
-    return is_functional and all(
+    return is_functional(model) and all(
         is_builtin(type(op)) and is_whole_by_itself(op) and not foreign.is_given_any(op)
         for op in internals.operations_but_masks(model)
     )
+
+
+def is_functional(model: keras.layers.Layer) -> bool:
+    """Whether `model` is a Functional model, and of no class of the user's."""
+    return type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
 
 
 def _require_model(model: object) -> None:
@@ -290,12 +306,12 @@ def _modes_to_compare(verify: bool | str, has_passes: bool, origin: Origin) -> t
     return (modes.INFERENCE, modes.TRAINING)
 
 
-def _before(traced: Traced, training_in_fit: str) -> keras.Model:
+def _before(traced: Traced, training_in_fit: str, portable: bool) -> keras.Model:
     """The model that would be returned if no option changed its numbers.
 
     Of one that differs by as much as the user takes, a comparison would prove nothing.
     """
-    before = make_model(traced.graph, "copy", training_in_fit=training_in_fit)
+    before = make_model(traced.graph, "copy", training_in_fit=training_in_fit, portable=portable)
     link(before, traced.graph, traced.origin, training_in_fit)
     return before
 

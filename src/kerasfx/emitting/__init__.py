@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import keras
 
+from kerasfx.emitting.portable.walk import PortableWalk
 from kerasfx.emitting.walk import Walk
 from kerasfx.emitting.weights import require_shareable
 from kerasfx.handover import training_in_fit as fit
@@ -63,7 +64,11 @@ def emit(
 
 
 def make_model(
-    graph: Graph, weights: str, name: str | None = None, training_in_fit: str = fit.AS_ORIGINAL
+    graph: Graph,
+    weights: str,
+    name: str | None = None,
+    training_in_fit: str = fit.AS_ORIGINAL,
+    portable: bool = False,
 ) -> keras.Model:
     """Make a model as `emit` does, and leave to the caller what it should know of its original."""
     require_one_of(weights=(weights, ("copy", "share")), training_in_fit=(training_in_fit, fit.CHOICES))
@@ -81,7 +86,7 @@ def make_model(
         made_for(_variables_of(graph)),
         installed() if _will_record(graph) else nullcontext(),
     ):
-        walk = Walk(graph, weights == "share", training_in_fit)
+        walk = (PortableWalk if portable else Walk)(graph, weights == "share", training_in_fit)
         suffix = "" if graph.mode == modes.BOTH else f"_{graph.mode}"
         return walk.run(name or f"{graph.name}_prepared{suffix}")
 

@@ -26,7 +26,16 @@ class TrainingRules:
         self._hiding = {id(layer) for layer in fit.reached_by_context_alone(graph)}
         self._trains_when_bare = fit.trains_when_bare(graph)
         self.takes_training = graph.takes_training or not self._not_trained
-        self.needed = bool(self._not_trained or self._hiding) or fit.needs_rules(graph)
+        self.needed = any(map(self.deviates, graph.nodes))
+
+    def deviates(self, node: Node) -> bool:
+        """Whether Keras's own Functional model cannot give the call of a node its `training`."""
+        is_hidden = self._hides(node) or (self._trains_when_bare and fit.hides(node))
+        return is_hidden or self.is_left_out(node) or fit.needs_rule(node)
+
+    def is_left_out(self, node: Node) -> bool:
+        """Whether `fit` leaves what a node calls in inference."""
+        return id(node) in self._not_trained
 
     def call(self, layer: keras.layers.Layer, node: Node, args: Any, kwargs: dict[str, Any]) -> Any:
         """Call `layer` for `node`, and write down which `training` it gets.
@@ -38,7 +47,7 @@ class TrainingRules:
         fixed = kwargs.get("training") if isinstance(node.target, LayerCall) else None
         rule = node.training if fixed is None else Training(fixed=fixed)
         # It gets what the model gets, unless it is to be left in inference.
-        if rule.from_context and id(node) not in self._not_trained:
+        if rule.from_context and not self.is_left_out(node):
             rule = Training(rule.fixed, bare=rule.bare)
         if self._trains_when_bare and fixed is None and internals.takes_training(layer):
             kwargs = {**kwargs, "training": rule.bare if rule.fixed is None else rule.fixed}

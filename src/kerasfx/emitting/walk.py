@@ -82,8 +82,11 @@ class Walk:
         return model
 
     def _call(self, node: Node) -> None:
-        outputs = CALLS[type(node.target)](self, node)
-        self.tensors.update(_paired(node.outputs, outputs))
+        self.tensors.update(_paired(node.outputs, self.results_of(node)))
+
+    def results_of(self, node: Node) -> Tensors:
+        """Call what a node calls."""
+        return CALLS[type(node.target)](self, node)
 
     # The model
 

@@ -58,13 +58,6 @@ def trains_when_bare(graph: Graph) -> bool:
     return any(_trains_when_bare(node) for node in graph.nodes)
 
 
-def needs_rules(graph: Graph) -> bool:
-    """Whether Keras's own Functional model cannot give each call its `training`."""
-    return any(_needs_rule(node) for node in graph.nodes) or (
-        trains_when_bare(graph) and any(map(_hides, graph.nodes))
-    )
-
-
 def _trains_when_bare(node: Node) -> bool:
     if node.training.bare or node.training.fixed or node.kwargs.get("training"):
         return True
@@ -72,13 +65,13 @@ def _trains_when_bare(node: Node) -> bool:
     return any(map(internals.trains_by_default, layers))
 
 
-def _needs_rule(node: Node) -> bool:
+def needs_rule(node: Node) -> bool:
     """Whether its call fixes `training`, or does what one side of `if training:` asks for."""
     is_fixed = node.layer is not None and "training" in node.kwargs
     return is_fixed or bool(node.training.fixed is not None or node.only_in or depends_on_mode(node))
 
 
-def _hides(node: Node) -> bool:
+def hides(node: Node) -> bool:
     """Whether it calls a layer whose `call` has no `training`, around layers that want it."""
     if node.layer is None or internals.takes_training(node.layer):
         return False

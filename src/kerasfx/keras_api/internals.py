@@ -532,7 +532,7 @@ def _is_made_alike(a: Any, b: Any) -> bool:
 
 def _is_alike(a: Any, b: Any) -> bool:
     are_symbolic = [isinstance(x, keras.KerasTensor) for x in (a, b)]
-    return _is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and a == b
+    return _is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and bool(np.array_equal(a, b))
 
 
 def calls_that_take(tensor: keras.KerasTensor) -> list[Any]:

@@ -1,0 +1,1 @@
+"""Models that Keras loads without kerasfx: functions are its own operations, and so are sizes."""
