@@ -1,4 +1,4 @@
-"""Runs each tool on each model, in a process of its own, and writes the table.
+"""Runs each tool on each model, a process for each tool, and writes the table.
 
 python -m benchmarks.tools --environments tools-keras=~/.cache/.../bin/python tools-onnx=... tools-litert=...
 """
@@ -11,21 +11,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.tools.models import EXAMPLES
 from benchmarks.tools.rows import ROWS, Row
 from benchmarks.tools.subject import SIDES, first_words
-from benchmarks.tools.table import Cells, as_markdown
+from benchmarks.tools.table import Cells, as_markdown, key
 
 CELLS = Path("build/tools/cells.json")
 TABLE = Path("benchmarks/tools.md")
 
 
-def cell(row: Row, model: str, python: str, seconds: float) -> dict[str, str]:
-    """The outcome by side; a side that gave none has the last words of the process."""
-    command = [python, "-m", "benchmarks.tools.cell", row.title, model]
+def ask(row: Row, models: Sequence[str], python: str, seconds: float) -> Cells:
+    """The outcomes of a row; where one is missing there are the last words of the process."""
+    command = [python, "-m", "benchmarks.tools.cell", row.title, *models]
     environment = {**os.environ, "KERAS_BACKEND": row.backend}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment)
@@ -33,27 +33,29 @@ def cell(row: Row, model: str, python: str, seconds: float) -> dict[str, str]:
     except subprocess.TimeoutExpired as expired:
         lines = (expired.stdout or b"").decode().splitlines()
         last = f"no outcome after {seconds:.0f} s"
-    given = [json.loads(line) for line in lines if line.startswith('{"side"')]
-    found = {each["side"]: each["outcome"] for each in given}
-    return {side: found.get(side, last) for side in SIDES}
+    given = [json.loads(line) for line in lines if line.startswith('{"model"')]
+    found = {(each["model"], each["side"]): each["outcome"] for each in given}
+    return {key(row, model): {side: found.get((model, side), last) for side in SIDES} for model in models}
 
 
-def run(
-    rows: Sequence[Row], models: Sequence[str], pythons: dict[str, str], jobs: int, seconds: float
-) -> Cells:
-    """The outcome of each cell by row, model and side; each is announced when it is known."""
-    asked = [(row, model) for row in rows for model in row.models if model in models]
+def run(rows: Sequence[Row], options: argparse.Namespace, pythons: dict[str, str]) -> None:
+    """Ask each row, and write the table whenever one has answered."""
+    known: Cells = json.loads(CELLS.read_text()) if CELLS.exists() else {}
+    installed = versions(pythons)
 
-    def one(which: tuple[Row, str]) -> dict[str, str]:
-        row, model = which
-        outcome = cell(row, model, pythons[row.environment], seconds)
-        for side in SIDES:
-            print(f"{row.title:32} {model:16} {side:9} {first_words(outcome[side], 120)}", flush=True)
-        return outcome
+    def one(row: Row) -> Cells:
+        models = [model for model in row.models if model in (options.models or EXAMPLES)]
+        return ask(row, models, pythons[row.environment], options.seconds) if models else {}
 
-    with ThreadPoolExecutor(jobs) as pool:
-        outcomes = list(pool.map(one, asked))
-    return {f"{row.title}/{model}": o for (row, model), o in zip(asked, outcomes, strict=True)}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for answer in as_completed([pool.submit(one, row) for row in rows]):
+            for title, outcome in answer.result().items():
+                for side in SIDES:
+                    print(f"{title:45} {side:9} {first_words(outcome[side], 120)}", flush=True)
+            known |= answer.result()
+            CELLS.parent.mkdir(parents=True, exist_ok=True)
+            CELLS.write_text(json.dumps(known, indent=1))
+            TABLE.write_text(as_markdown(known, installed))
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -64,7 +66,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--models", nargs="*", choices=list(EXAMPLES), default=[], metavar="MODEL")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
-    parser.add_argument("--seconds", type=float, default=600, help="time limit of one process")
+    parser.add_argument("--seconds", type=float, default=3600, help="time limit of one process")
     return parser.parse_args(given)
 
 
@@ -86,12 +88,7 @@ def main(given: Sequence[str]) -> int:
     pythons = dict(each.split("=", 1) for each in options.environments)
     chosen = [row for title, row in ROWS.items() if any(word in title for word in options.rows or [""])]
     rows = [row for row in chosen if row.environment in pythons]
-    known: Cells = json.loads(CELLS.read_text()) if CELLS.exists() else {}
-    models = options.models or list(EXAMPLES)
-    known |= run(rows, models, pythons, options.jobs, options.seconds)
-    CELLS.parent.mkdir(parents=True, exist_ok=True)
-    CELLS.write_text(json.dumps(known, indent=1))
-    TABLE.write_text(as_markdown(known, versions(pythons)))
+    run(rows, options, pythons)
     print(f"\nwritten to {TABLE}")
     return 0
 

@@ -1,10 +1,11 @@
-"""Runs one tool on one model, on both sides, and prints an outcome a line as JSON.
+"""Runs one tool on models, on both sides, and prints an outcome a line as JSON.
 
-python -m benchmarks.tools.cell "quantize int8" decoder
+python -m benchmarks.tools.cell "quantize int8" decoder vit
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tempfile
@@ -34,11 +35,12 @@ def outcome(row: Row, model: str, side: str) -> str:
             return f"refused: {first_words(message)}"
 
 
-def main(row: str, model: str) -> None:
+def main(row: str, *models: str) -> None:
     warnings.simplefilter("ignore")
-    for side in SIDES:
+    for model, side in itertools.product(models, SIDES):
         keras.utils.clear_session(free_memory=False)
-        print(json.dumps({"side": side, "outcome": outcome(ROWS[row], model, side)}), flush=True)
+        found = outcome(ROWS[row], model, side)
+        print(json.dumps({"model": model, "side": side, "outcome": found}), flush=True)
 
 
 if __name__ == "__main__":
