@@ -17,6 +17,7 @@ class TrainingRules:
 
     Attributes:
         takes_training: Whether `fit` tells the model that it trains.
+        trains_when_bare: Whether something may train in a bare call of the model.
         needed: Whether Keras's own Functional model would not do.
     """
 
@@ -24,13 +25,13 @@ class TrainingRules:
         is_left_out = training_in_fit == fit.AS_ORIGINAL
         self._not_trained = {id(node) for node in fit.not_trained_by_fit(graph)} if is_left_out else set()
         self._hiding = {id(layer) for layer in fit.reached_by_context_alone(graph)}
-        self._trains_when_bare = fit.trains_when_bare(graph)
+        self.trains_when_bare = fit.trains_when_bare(graph)
         self.takes_training = graph.takes_training or not self._not_trained
         self.needed = any(map(self.deviates, graph.nodes))
 
     def deviates(self, node: Node) -> bool:
         """Whether Keras's own Functional model cannot give the call of a node its `training`."""
-        is_hidden = self._hides(node) or (self._trains_when_bare and fit.hides(node))
+        is_hidden = self._hides(node) or (self.trains_when_bare and fit.hides(node))
         return is_hidden or self.is_left_out(node) or fit.needs_rule(node)
 
     def is_left_out(self, node: Node) -> bool:
@@ -49,10 +50,10 @@ class TrainingRules:
         # It gets what the model gets, unless it is to be left in inference.
         if rule.from_context and not self.is_left_out(node):
             rule = Training(rule.fixed, bare=rule.bare)
-        if self._trains_when_bare and fixed is None and internals.takes_training(layer):
+        if self.trains_when_bare and fixed is None and internals.takes_training(layer):
             kwargs = {**kwargs, "training": rule.bare if rule.fixed is None else rule.fixed}
         outputs = layer(*args, **kwargs)
-        if self.needed and (rule != FOLLOWS or self._trains_when_bare or self._hides(node)):
+        if self.needed and (rule != FOLLOWS or self.trains_when_bare or self._hides(node)):
             modes.set_rule(outputs, rule)
         return outputs
 

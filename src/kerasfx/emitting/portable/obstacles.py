@@ -52,7 +52,7 @@ def require_none(graph: Graph, found: Sequence[Finding]) -> None:
 def of_graph(graph: Graph, rules: TrainingRules) -> list[Finding]:
     """All that is known to prevent a portable file, before anything is made."""
     trial = _Trial()
-    found = [each for node in graph.nodes for each in _of_node(node, rules, trial)]
+    found = [each for node in graph.nodes for each in _of_node(node, rules, trial, graph.mode)]
     return [*found, *_of_whole(graph, rules)]
 
 
@@ -73,10 +73,13 @@ def _of_whole(graph: Graph, rules: TrainingRules) -> Iterator[Finding]:
         yield Finding("warning", "", "Keras's Functional model may forget losses of several calls on JAX")
 
 
-def _of_node(node: Node, rules: TrainingRules, trial: _Trial) -> Iterator[Finding]:
+def _of_node(node: Node, rules: TrainingRules, trial: _Trial, mode: str) -> Iterator[Finding]:
     for what, hint in _said_of(node, trial):
         yield Finding("warning", node.path, f"{node.name}: {what}", node.source, hint)
-    if rules.deviates(node):
+    # In a model for inference each call is one for inference, and so is that of the model, a bare one too.
+    is_of_mode = mode == modes.INFERENCE and not rules.trains_when_bare
+    is_of_mode = is_of_mode and False in (node.training.fixed, node.kwargs.get("training"))
+    if rules.deviates(node) and not is_of_mode:
         hint = f'training_in_fit="{fit.ALWAYS}"' if rules.is_left_out(node) else INFERENCE
         yield Finding("warning", node.path, OWN_TRAINING, node.source, hint)
 
