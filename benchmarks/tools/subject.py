@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,8 +88,8 @@ def largest_difference(expected: np.ndarray, found: np.ndarray) -> float:
 
 
 def first_words(text: str, length: int = 100) -> str:
-    """The beginning of a message, in one line."""
-    words = " ".join(text.split())
+    """The beginning of a message, in one line, without the names of folders that are made for each run."""
+    words = re.sub(rf"{re.escape(tempfile.gettempdir())}\S*/", "", " ".join(text.split()))
     return words if len(words) <= length else f"{words[:length]}..."
 
 
