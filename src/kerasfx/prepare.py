@@ -183,7 +183,8 @@ def prepare_model(
         _refuse_opaque(traced)
     options.name(traced.graph)
     changed = graph_passes.run(traced.graph, passes)
-    graph_passes.run_default(traced.graph, lower, traced.origin.model, shares=weights == "share")
+    asked_open = traced.origin.opened if opened else {}
+    graph_passes.run_default(traced.graph, lower, traced.origin.model, weights == "share", asked_open)
     if portable:
         graph_passes.run(traced.graph, [weights_as_tables])
     about_options = [*options.rearrange(traced.graph)]

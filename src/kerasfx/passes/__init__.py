@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
@@ -253,7 +253,13 @@ def _put(graph: Graph, root: Node, new: object) -> None:
         )
 
 
-def run_default(graph: Graph, lower: bool | str, original: keras.layers.Layer, shares: bool = False) -> None:
+def run_default(
+    graph: Graph,
+    lower: bool | str,
+    original: keras.layers.Layer,
+    shares: bool = False,
+    opened: Mapping[str, str] | None = None,
+) -> None:
     """Run `DEFAULT`, or what of it is no lowering.
 
     Args:
@@ -261,9 +267,10 @@ def run_default(graph: Graph, lower: bool | str, original: keras.layers.Layer, s
         lower: One of `LOWER`. With "fast" rules are applied, too, that may change the last bit.
         original: What the graph was traced from.
         shares: Whether the result takes the variables of the original, none of them rearranged.
+        opened: The class of each layer that was opened, by its path, if the user asked for any.
     """
     states = frozenset(id(v) for part in all_layers(original) for v in state_but_seeds(part))
-    graph.meta[Lowering] = Lowering(fast=lower == "fast", shares=shares, never_trained=states)
+    graph.meta[Lowering] = Lowering(lower == "fast", shares, states, opened or {})
     skipped = () if lower else LOWERING
     _run(graph, [p for p in DEFAULT if p not in skipped], is_ours=True)
 

@@ -7,10 +7,10 @@ only change the last bit it is not exact: it is applied under `lower="fast"` alo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kerasfx.ir import Computed, Graph, Node, Value, values_in
+from kerasfx.ir import Computed, Graph, LayerSpec, Node, Value, values_in
 from kerasfx.ir.build import masks_like
 from kerasfx.ir.graph import is_same_size
 from kerasfx.ir.match import Match, Pattern
@@ -60,13 +60,20 @@ class Lowering:
         fast: Whether rules are applied that may change the last bit.
         shares: Whether the result takes the variables of the original as they are, none rearranged.
         never_trained: The ids of variables of the original that setting `trainable` does not make train.
+        opened: The class of each layer that was opened, by its path, if the user asked for any: what was
+            to be opened does not become a layer of its class again.
         inexact: For each such rule that was applied, its name, the node, and the largest difference.
     """
 
     fast: bool = False
     shares: bool = False
     never_trained: frozenset[int] = frozenset()
+    opened: Mapping[str, str] = field(default_factory=dict)
     inexact: list[tuple[str, Node, float]] = field(default_factory=list)
+
+    def closes(self, spec: LayerSpec, node: Node) -> bool:
+        """Whether the layer would be the one that the user wanted opened, and that a node comes from."""
+        return self.opened.get(node.path) == spec.class_name.rpartition(".")[2]
 
     def findings(self) -> list[Finding]:
         """What the report says of rules that are not exact: each once, with all places."""
@@ -140,10 +147,16 @@ class _Application:
 
     def _built(self, found: Match) -> Node | Value | Replacement | None:
         new = self.rule.build(self.graph, found)
+        if self._closes(new, found.root):
+            return None
         # A mask that the user has put on the result of a function is put there by that function alone.
         if isinstance(new, tuple) and any(v.mask is not None for v in found.root.results):
             return None
         return None if isinstance(new, Node) and not self._may_stand(new, found.root) else new
+
+    def _closes(self, new: Node | Value | Replacement | None, old: Node) -> bool:
+        target = new.target if isinstance(new, Node) else new[0] if isinstance(new, tuple) else None
+        return isinstance(target, LayerSpec) and self.lowering.closes(target, old)
 
     def _may_stand(self, new: Node, old: Node) -> bool:
         """Whether the layer means what the function does to its weights and to all that takes its results."""

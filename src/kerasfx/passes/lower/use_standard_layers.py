@@ -19,6 +19,7 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.build import masks_like
 from kerasfx.ir.dims import Dim
+from kerasfx.passes.lower.rule import Lowering
 
 Replacement = tuple[LayerSpec, Any]
 Rule = Callable[[Node], Replacement | None]
@@ -35,13 +36,13 @@ USUAL = {"alpha": 1.0, "b": 4, "threshold": 0.5, "axis": -1}
 
 def use_standard_layers(graph: Graph) -> bool:
     """Apply the rules to every op of `graph`; returns whether any did."""
-    changed = False
+    changed, lowering = False, graph.meta.get(Lowering) or Lowering()
     for node in graph.nodes:
         rule = RULES.get(node.function or "")
         if rule is None or not _is_plain(node):
             continue
         replacement = rule(node)
-        if replacement is None:
+        if replacement is None or lowering.closes(replacement[0], node):
             continue
         spec, tensors = replacement
         # A function drops masks, a layer would pass them on.
