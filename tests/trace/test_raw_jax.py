@@ -66,8 +66,9 @@ def test_a_manipulated_file_is_refused(tmp_path):
     x = keras.Input((3,))
     model = keras.Model(x, layer_of(lambda x: jnp.linalg.norm(x, axis=-1))(x))
     config = kerasfx.prepare_model(model).get_config()
-    op = next(layer for layer in config["layers"] if layer["class_name"] == "Op")
-    op["config"]["op"] = "jax.numpy.save"
+    layer = next(layer for layer in config["layers"] if layer["class_name"] == "JaxNumpyLinalgNorm")
+    layer |= {"class_name": "Op", "registered_name": "kerasfx>Op"}
+    layer["config"]["op"] = "jax.numpy.save"
     with pytest.raises(Exception, match=r"jax\.numpy\.save is no function that a recorded call may name"):
         kerasfx.runtime.functional.Functional.from_config(config)
 
