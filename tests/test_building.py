@@ -244,6 +244,10 @@ def test_keras_does_not_notice(graph, model):
     losses, nodes = list(model.hidden.losses), list(model.hidden._inbound_nodes)
     graph.make("keras.layers.Dense", h, units=3)
     graph.make(LayerCall(model.hidden), h)
+    tensor = keras.KerasTensor((1,)).name
+    graph.make("keras.ops.reshape", h, (h.shape[0], h.shape[1], 2, 2))
+    tensors = [int(name.rpartition("_")[2]) for name in (tensor, keras.KerasTensor((1,)).name) if "_" in name]
+    assert tensors[-1] - tensors[0] <= 1
     assert (random.getstate(), np.random.get_state()[1].tolist()) == state
     assert (model.hidden.losses, model.hidden._inbound_nodes) == (losses, nodes)
     number = int(name.rpartition("_")[2]) if name != "dense" else 0

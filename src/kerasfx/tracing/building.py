@@ -51,7 +51,7 @@ def _of_function(node: Node) -> Inferred:
     # What a file cannot hold is refused now, where the pass is at fault.
     encode((node.args, node.kwargs), lambda value: 0)
     kwargs = inference.without_draw(node.function, node.kwargs)
-    with internals.no_call_context():
+    with internals.fresh_names(), internals.no_call_context():
         return Inferred(inference.infer_call(functions.resolve(node.function), node.args, kwargs))
 
 
