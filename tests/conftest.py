@@ -10,6 +10,9 @@ import pytest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
+# Scripts of users, which tests run: to look for doctests in a module is to import it.
+collect_ignore = ["aimet_scripts"]
+
 if os.environ.get("KERAS_BACKEND") not in BACKENDS:
     raise pytest.UsageError(
         "The tests run on one backend per process, and KERAS_BACKEND does not name one.\n"

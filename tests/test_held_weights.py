@@ -116,9 +116,17 @@ def test_an_output_may_be_a_weight():
         def call(self, x):
             return x * 2.0, ops.exp(self.w), self.w + 0.0
 
-    model = Gives()
-    prepared = kerasfx.prepare_model(model, keras.Input((4,)))
-    assert kerasfx.compare(model, prepared).exact
+    class GivesAlone(keras.Model):
+        def build(self, shape):
+            self.w = self.add_weight(shape=(4,), name="w")
+            self.built = True
+
+        def call(self, x):
+            return x * 2.0, ops.convert_to_tensor(self.w)
+
+    for model in (Gives(), GivesAlone()):
+        prepared = kerasfx.prepare_model(model, keras.Input((4,)))
+        assert kerasfx.compare(model, prepared).exact
 
 
 def test_a_large_constant_has_no_partner_in_the_original(net, tmp_path):

@@ -270,7 +270,7 @@ class _Ties:
 
     Attributes:
         layer: The layer.
-        users: How many nodes take the weight.
+        users: How many nodes take the weight; an output alone may.
         most: How many calls there may be.
         calls: The calls, by the `id` of what they are tied to.
         last: The last call.
@@ -286,7 +286,7 @@ class _Ties:
         """The weight, tied to a tensor, or to one before it where there are more users than calls."""
         if id(anchor) not in self.calls:
             # What is after a tie in the graph may take it as well.
-            if len(self.calls) % -(-self.users // self.most) == 0:
+            if len(self.calls) % max(-(-self.users // self.most), 1) == 0:
                 self.last = self.layer(anchor)
             self.calls[id(anchor)] = self.last
         return self.calls[id(anchor)]
