@@ -392,6 +392,10 @@ UNTRIED = {
     "leave out the pass, or let it leave this alone": FOR_PASSES,
     "put it into the `call` of a keras.layers.Layer": "is followed in tests/test_errors.py",
     "write `def call": "is followed in tests/test_aimet.py",
+    "return the tensors alone, or a dict of them": NOT_YET,
+    'training_in_fit="': NOT_YET,
+    'mode="both" or ': NOT_YET,
+    "do not call `fit`, or training=True": NOTHING_TO_DO,
     "quantize what prepare_model returns with aimet_onnx": "is followed by `make aimet`",
 }
 """Constant parts of advice that no test here follows, and why."""

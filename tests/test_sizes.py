@@ -383,7 +383,7 @@ class Losing(keras.Model):
         h = ops.reshape(self.project(x), (batch, length, 16))
         h = self.attend(h, h)
         h = ops.reshape(h, (batch, length, 2, 8))
-        h = ops.transpose(h, (0, 2, 1, 3))
+        h = ops.tanh(ops.transpose(h, (0, 2, 1, 3)))
         h = ops.reshape(ops.transpose(h, (0, 2, 1, 3)), (batch, length, 16))
         return self.dense(h)
 
@@ -393,7 +393,7 @@ def test_known_sizes_stay_known_behind_layers_that_lose_them():
     prepared = kerasfx.prepare_model(model, keras.Input((None, 4)))
     assert kinds(prepared) == [
         *("InputLayer", "EinsumDense", "Reshape", "MultiHeadAttention", "Reshape"),
-        *("Permute", "Permute", "Reshape", "Dense"),
+        *("Permute", "Activation", "Permute", "Reshape", "Dense"),
     ]
     shapes = [layer.output.shape for layer in prepared.layers]
     assert shapes[2:6] == [(None, None, 16), (None, None, 16), (None, None, 2, 8), (None, 2, None, 8)]
