@@ -1,5 +1,8 @@
 """Raw TensorFlow: what the zoo cannot ask, because it is about the trace and not about a model."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -111,3 +114,38 @@ def test_tensors_say_that_they_are_tensors():
         return tf.tanh(x)
 
     assert targets(gates) == ["keras.ops.tanh"]
+
+
+IMPORTS_LATER = """
+import keras, tensorflow as tf, kerasfx
+
+class Net(keras.Model):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(3, 4, 4))
+
+    def call(self, x):
+        return self.function(x, self.kernel)
+
+before = tf.nn
+convolved = lambda x, kernel: before.conv1d(x, kernel, stride=1, padding="SAME")
+print([n.target for n in kerasfx.trace(Net(convolved), keras.Input((6, 4))).graph.nodes])
+from tensorflow.nn import relu
+assert tf.nn is not before
+for function in (convolved, lambda x, kernel: tf.nn.conv1d(relu(x), kernel, stride=1, padding="SAME")):
+    print([n.target for n in kerasfx.trace(Net(function), keras.Input((6, 4))).graph.nodes])
+"""
+
+
+def test_a_module_of_tensorflow_that_is_imported_after_a_trace():
+    """It takes the place of the one that was there; what calls the one or the other is recorded."""
+    done = subprocess.run([sys.executable, "-c", IMPORTS_LATER], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone, again, both = done.stdout.splitlines()[-3:]
+    assert "conv1d" in alone
+    assert again == alone
+    assert "conv1d" in both
+    assert "relu" in both

@@ -155,7 +155,6 @@ def functions() -> Mapping[str, tuple[str, Callable[..., Any]]]:
     return found
 
 
-@functools.cache
 def modules() -> Mapping[str, Any]:
     """The modules of the running backend whose functions are known, by the prefix of the names."""
     return {prefix: space.load() for prefix, space in _NAMESPACES.get(keras.backend.backend(), {}).items()}

@@ -7,7 +7,8 @@ are no op. Everything else in the namespaces of `kerasfx.runtime.functions` is r
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 
@@ -46,15 +47,20 @@ def patches() -> Iterator[Patch]:
     yield from einops.patches()
 
 
-@functools.cache
-def _of_namespaces() -> list[Patch]:
-    replacements: list[Patch] = []
+def _of_namespaces() -> Iterator[Patch]:
+    # `from tensorflow.nn import relu` puts another module in the place of `tf.nn`, at any time; who has the
+    # first one still calls that.
+    first, now = _modules_at_first(), backend_functions.modules()
     for name, (canonical, _) in backend_functions.functions().items():
         prefix, _, attribute = name.rpartition(".")
         if canonical in _patched_names():
-            module = backend_functions.modules()[prefix]
-            replacements.append((module, attribute, functools.partial(calls.call, canonical)))
-    return replacements
+            for module in {id(m): m for m in (first[prefix], now[prefix])}.values():
+                yield module, attribute, functools.partial(calls.call, canonical)
+
+
+@functools.cache
+def _modules_at_first() -> Mapping[str, Any]:
+    return backend_functions.modules()
 
 
 @functools.cache
