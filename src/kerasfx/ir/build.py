@@ -20,6 +20,7 @@ LAYERS = ("keras.layers.", "kerasfx.layers.")
 """A dotted name that begins so is that of a layer to be made, any other that of a function."""
 
 HALVES = ("float16", "bfloat16")
+FLOATS = (*HALVES, "float32", "float64")
 
 
 @dataclass(frozen=True)

@@ -425,3 +425,16 @@ def _rebuilt(terms: normal_form.Terms) -> Any:
                 term = atom.dim if type(term) is int and term == 1 else _made("*", atom.dim, term)
         total = term if type(total) is int and total == 0 else _made("+", total, term)
     return total
+
+
+def is_same_size(a: Size, b: Size) -> bool:
+    """Whether two sizes are one: two numbers that are equal, or two free sizes that always are."""
+    # `==` of two sizes would be a question that a trace writes down.
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return isinstance(a, Dim) and a.same_as(b)
+    return a == b
+
+
+def is_one(size: Size) -> bool:
+    """Whether a size is known to be 1."""
+    return isinstance(size, int) and size == 1

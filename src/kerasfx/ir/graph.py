@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasfx.errors import GraphError, describe
 from kerasfx.ir import build, checks
-from kerasfx.ir.dims import Dim, Size, decisions_go_to
+from kerasfx.ir.dims import Dim, Size, decisions_go_to, is_same_size
 from kerasfx.ir.program import (
     Captures,
     Constant,
@@ -787,14 +787,6 @@ def _contents(array: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
 
 def _no_weight(value: Value) -> np.ndarray:
     raise AssertionError("an expression without weights reads none")
-
-
-def is_same_size(a: Size, b: Size) -> bool:
-    """Whether two sizes are one: two numbers that are equal, or two free sizes that always are."""
-    # `==` of two sizes would be a question that a trace writes down.
-    if isinstance(a, Dim) or isinstance(b, Dim):
-        return isinstance(a, Dim) and a.same_as(b)
-    return a == b
 
 
 def _shape_of(outputs: object) -> Any:

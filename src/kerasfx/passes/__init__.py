@@ -19,7 +19,7 @@ import keras
 from kerasfx.errors import GraphError, PassError, describe
 from kerasfx.ir import Graph, Node, Value
 from kerasfx.ir.dims import Question, decisions_go_to
-from kerasfx.ir.match import Functions, Match, Pattern, any_, constant, either, layer, parameter
+from kerasfx.ir.match import Match, Pattern, any_, constant, either, layer, parameter
 from kerasfx.ir.program import TakenBefore
 from kerasfx.ir.structure import shown
 from kerasfx.keras_api.builtins import is_builtin
@@ -48,6 +48,7 @@ from kerasfx.passes.lower.to_reshapes import to_reshapes
 from kerasfx.passes.lower.to_resizing import to_resizing
 from kerasfx.passes.lower.to_tokens import to_tokens
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
+from kerasfx.passes.patterns import op
 
 __all__ = [
     "CLEAN_UP",
@@ -126,9 +127,6 @@ DEFAULT: list[Pass] = [*CLEAN_UP, *LOWERING, *MERGE, ask_fewer_sizes]
 
 LOWER = (True, False, "fast")
 """The values of `lower`."""
-
-op = Functions("keras.ops", keras.ops)
-"""Patterns of the functions of `keras.ops`: `op.add(any_("x"), 1.0)`."""
 
 
 def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:

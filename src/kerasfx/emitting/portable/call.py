@@ -97,18 +97,6 @@ def dtype_of(x: Any) -> str:
     return keras.backend.standardize_dtype(x.dtype)
 
 
-def is_one(size: Size) -> bool:
-    """Whether a size is 1, whatever the others are."""
-    return isinstance(size, int) and size == 1
-
-
 def may_be_same(a: Size, b: Size) -> bool:
     """Whether two free sizes are one in the examples: the model is to ask where it runs."""
     return isinstance(a, Dim) and isinstance(b, Dim) and a.hints == b.hints
-
-
-def is_same(a: Size, b: Size) -> bool:
-    """Whether two sizes are one, whatever they are."""
-    if isinstance(a, Dim):
-        return isinstance(b, Dim) and a.same_as(b)
-    return isinstance(b, int) and a == b

@@ -17,14 +17,12 @@ from kerasfx.emitting.portable.call import (
     as_tuple,
     asks_for_size,
     dtype_of,
-    is_one,
-    is_same,
     may_be_same,
     plain,
 )
 from kerasfx.emitting.portable.sizes import CannotBeSaidError, plus
 from kerasfx.ir import Value, leaves_of, map_leaves
-from kerasfx.ir.dims import Dim, Size
+from kerasfx.ir.dims import Dim, Size, is_one, is_same_size
 
 # Shapes
 
@@ -40,7 +38,7 @@ def _reshape(call: Call) -> Any:
         return ops.reshape(x, target)
     if len(free) > 2 or not before or not may_be_same(shape[0], before[0]):
         return _by_rows(call, x, shape, free[-1] + 1)
-    if not is_same(shape[0], before[0]):
+    if not is_same_size(shape[0], before[0]):
         x = _if_as_long(x, call.sizes.vector(shape[0]), call.sizes.vector(before[0]))
     # It asks for the size of the first axis itself.
     return keras.layers.Reshape(target[1:], dtype=dtype_of(x) if "float" in dtype_of(x) else None)(x)
@@ -82,7 +80,7 @@ def _broadcast_to(call: Call) -> Any:
 def _spread(call: Call, x: Any, before: tuple[Size, ...], shape: tuple[Size, ...]) -> Any:
     """`x` repeated along the axes that it has not, or of which it has one."""
     padded = (*[1] * (len(shape) - len(before)), *before)
-    wanted = [1 if is_same(d, own) else d for d, own in zip(shape, padded, strict=True)]
+    wanted = [1 if is_same_size(d, own) else d for d, own in zip(shape, padded, strict=True)]
     return ops.where(ops.equal(call.sizes.zeros(wanted), 0), x, _zero_of(x))
 
 
@@ -142,7 +140,7 @@ def _slice(call: Call) -> Any:
 
 def _part(call: Call, x: Any, before: Size, axis: int, start: Size, size: Size) -> Any:
     """The elements along one axis, `size` of them from `start` on."""
-    if isinstance(start, int) and start == 0 and is_same(size, before):
+    if isinstance(start, int) and start == 0 and is_same_size(size, before):
         return x
     if isinstance(start, int) and isinstance(size, int):
         return ops.get_item(x, (*[slice(None)] * axis, slice(start, start + size)))
@@ -151,7 +149,7 @@ def _part(call: Call, x: Any, before: Size, axis: int, start: Size, size: Size) 
         # Fails, as the slice does, where there are not as many: elsewhere JAX takes the last one again.
         cut = ops.get_item(places, (slice(0, before - start),))
         places = ops.get_item(ops.stack([cut, places]), (0,))
-    elif not is_same(call.result.shape[axis], size):
+    elif not is_same_size(call.result.shape[axis], size):
         raise CannotBeSaidError("it takes a part by a free size, and nothing says that there are as many")
     return ops.take(x, ops.add(places, call.sizes.number(start)), axis=axis)
 
@@ -167,7 +165,7 @@ def get_item(call: Call) -> Any:
         if asks_for_size(k):
             start = 0 if k.start is None else k.start
             size = (before[axis] if k.stop is None else k.stop) - start
-            if k.step not in (None, 1) or not is_same(size, call.result.shape[axis]):
+            if k.step not in (None, 1) or not is_same_size(size, call.result.shape[axis]):
                 raise CannotBeSaidError("it takes a part by a free size, and nothing says how long that is")
             x = ops.take(x, ops.add(call.sizes.numbers(size), call.sizes.number(start)), axis=axis)
     plain = tuple(slice(None) if asks_for_size(k) else k for k in key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasfx.ir import Graph, Node, Value
+from kerasfx.ir.build import FLOATS
 from kerasfx.passes.clean_up.order_in_memory import lies_in_order
 from kerasfx.passes.clean_up.same_numbers import Places, argument, edit_functions, moved
 
@@ -21,8 +22,6 @@ WIDER = {
     "uint32": ("int64", "float64"),
 }
 """The dtypes that hold every number of another."""
-
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def join_casts(graph: Graph) -> bool:

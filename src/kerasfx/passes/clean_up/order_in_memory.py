@@ -38,7 +38,7 @@ def keeps_order(node: Node) -> bool:
     if node.function in OF_ONE_SHAPE:
         return is_alike(x, node.outputs)
     if node.function == "keras.ops.get_item":
-        return _takes_all(argument(node, 1, "key"))
+        return takes_all(argument(node, 1, "key"))
     order = permutation(node)
     return order is not None and list(order) == sorted(order)
 
@@ -86,7 +86,8 @@ def _is_of(node: Node, name: str) -> bool:
     return node.calls_layer(getattr(keras.layers, name))
 
 
-def _takes_all(key: object) -> bool:
+def takes_all(key: object) -> bool:
+    """Whether a key takes everything, and at most makes new axes."""
     parts = key if isinstance(key, (tuple, list)) else (key,)
     return all(p is None or p is Ellipsis or _is_whole(p) for p in parts)
 
@@ -107,10 +108,10 @@ def permutation(node: Node) -> tuple[int, ...] | None:
         return _whole(axes, rank) if axes is not None else tuple(reversed(range(rank)))
     if node.function == "keras.ops.swapaxes":
         pair = _whole([argument(node, 1, "axis1"), argument(node, 2, "axis2")], rank)
-        return pair and _swapped(rank, *pair)
+        return pair and swapped_axes(rank, *pair)
     source, destination = argument(node, 1, "source"), argument(node, 2, "destination")
     pair = _whole([source, destination], rank)
-    return pair and _axis_moved(rank, *pair)
+    return pair and moved_axes(rank, pair[:1], pair[1:])
 
 
 def _whole(axes: object, rank: int) -> tuple[int, ...] | None:
@@ -120,13 +121,16 @@ def _whole(axes: object, rank: int) -> tuple[int, ...] | None:
     return tuple(a % rank for a in axes)
 
 
-def _swapped(rank: int, a: int, b: int) -> tuple[int, ...]:
+def swapped_axes(rank: int, a: int, b: int) -> tuple[int, ...]:
+    """Which axis each axis is of a result in which two are swapped."""
     order = list(range(rank))
     order[a], order[b] = b, a
     return tuple(order)
 
 
-def _axis_moved(rank: int, source: int, destination: int) -> tuple[int, ...]:
-    order = [a for a in range(rank) if a != source]
-    order.insert(destination, source)
+def moved_axes(rank: int, sources: Sequence[int], targets: Sequence[int]) -> tuple[int, ...]:
+    """Which axis each axis is of a result in which some are moved."""
+    order = [a for a in range(rank) if a not in sources]
+    for target, source in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, source)
     return tuple(order)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from kerasfx.ir import Graph, Node, Value, leaves_of, values_in
-from kerasfx.ir.dims import Dim
+from kerasfx.ir.dims import is_same_size
 from kerasfx.ir.program import Captures
 
 MANY = 4
@@ -127,15 +127,7 @@ def _may_be_output(old: Value, new: Value) -> bool:
 
 def is_alike(a: Value, b: Value) -> bool:
     """Whether two Values have one dtype, and the same sizes for all inputs."""
-    return a.dtype == b.dtype and len(a.shape) == len(b.shape) and all(map(same_size, a.shape, b.shape))
-
-
-def same_size(a: object, b: object) -> bool:
-    """Whether two sizes are one, for all inputs."""
-    # `==` of two sizes would be a question that somebody has to answer.
-    if isinstance(a, Dim) or isinstance(b, Dim):
-        return isinstance(a, Dim) and a.same_as(b)
-    return a == b
+    return a.dtype == b.dtype and len(a.shape) == len(b.shape) and all(map(is_same_size, a.shape, b.shape))
 
 
 def is_plain(node: Node) -> bool:

@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 
 from kerasfx.ir import Graph, Node, Value
+from kerasfx.ir.build import FLOATS
 from kerasfx.ir.program import values_in
 from kerasfx.ir.weights import Operand, reshape
 from kerasfx.keras_api.arrays import to_numpy
-
-SMALL = 64
-"""Constants of at most this many elements stand in the calls themselves."""
+from kerasfx.runtime.held_weights import SMALL_CONSTANT
 
 EXACT_IN_FLOAT32 = 2**24
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def weights_as_tables(graph: Graph) -> bool:
@@ -46,7 +44,7 @@ def takes(node: Node, value: Value) -> bool:
 
 def _wants_table(value: Value, users: list[Node]) -> bool:
     """Whether an `Embedding` is to hold it: a constant beside tensors may stand in the calls themselves."""
-    is_small = value.array is not None and value.array.size <= SMALL
+    is_small = value.array is not None and value.array.size <= SMALL_CONSTANT
     return _can_be_table(value) and not (is_small and stands_in_calls(value, users))
 
 
@@ -134,9 +132,7 @@ class _Tables:
                 ("sum",),
             ]:
                 node = self.graph.make(f"keras.ops.{name}", x, *rest, wish=wish)
-                self.graph.insert_after(behind, node) if behind else self.graph.insert(
-                    len(self.zeros) and 0, node
-                )
+                self.graph.insert_after(behind, node) if behind else self.graph.insert(0, node)
                 x, behind = node.outputs, node
             self.zeros[anchor] = x
         return self.zeros[anchor]

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kerasfx.ir import LayerSpec, Value
+from kerasfx.ir.build import FLOATS
 from kerasfx.ir.dims import Dim, Size
-from kerasfx.ir.match import Functions, Match, any_
+from kerasfx.ir.match import Match, any_
 from kerasfx.passes.lower.rule import Replacement
+from kerasfx.passes.patterns import is_tensor
 
-op = Functions("keras.ops", keras.ops)
-
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTEGERS = ("uint8", "uint16", "uint32", "int16", "int32", "int64")
 """Those that name a policy; "int8" is a way to quantize."""
 
-X = any_("x", lambda x: isinstance(x, Value) and not x.is_known and len(x.shape) > 0)
+X = any_("x", lambda x: is_tensor(x) and len(x.shape) > 0)
 """A tensor, and no weight or constant."""
 
 
@@ -47,18 +44,6 @@ def agree(m: Size, n: Size) -> bool:
     if isinstance(m, Dim) or isinstance(n, Dim):
         return isinstance(m, Dim) and isinstance(n, Dim)
     return m == n
-
-
-def is_same_size(m: Size, n: Size) -> bool:
-    """Whether both are one size, whatever the free sizes are."""
-    if isinstance(m, Dim) or isinstance(n, Dim):
-        return isinstance(m, Dim) and m.same_as(n)
-    return m == n
-
-
-def is_one(size: Size) -> bool:
-    """Whether a size is known to be 1."""
-    return isinstance(size, int) and size == 1
 
 
 def is_axis(axis: object) -> bool:

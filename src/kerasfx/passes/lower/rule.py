@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from kerasfx.ir import Computed, Graph, LayerSpec, Node, Value, values_in
 from kerasfx.ir.build import masks_like
-from kerasfx.ir.graph import is_same_size
 from kerasfx.ir.match import Match, Pattern
+from kerasfx.passes.clean_up.same_numbers import is_alike
 from kerasfx.passes.lower.difference import NotMeasurableError, Replacement, largest_difference
 from kerasfx.passes.lower.held import can_hold, key_of, parameters_of, with_all_users
 from kerasfx.reporting import Finding
@@ -191,7 +191,7 @@ class _Application:
             graph.replace_uses(_only_result(found.root), new)
             graph.remove(found.root)
         else:
-            _become(graph, found.root, new)
+            become(graph, found.root, new)
         # From the outside in: what is removed frees what it took.
         for node in found.nodes[1:]:
             if node.program is graph and not any(v.users or v.is_output for v in node.results):
@@ -210,7 +210,7 @@ class _Application:
         return True
 
 
-def _become(graph: Graph, node: Node, new: Replacement) -> None:
+def become(graph: Graph, node: Node, new: Replacement) -> None:
     """Let a node that calls a function call a layer, with tensors that carry no mask, as for a function."""
     target, tensors = new
     masks = masks_like(node, set(values_in(tensors)))
@@ -220,14 +220,8 @@ def _become(graph: Graph, node: Node, new: Replacement) -> None:
 
 def _is_alike(old: Node, new: Node) -> bool:
     """Whether dtypes and sizes agree, and masks: layers pass on what functions drop."""
-    pairs = list(zip(old.results, new.results, strict=True))
-    return all(
-        a.mask is b.mask
-        and a.dtype == b.dtype
-        and len(a.shape) == len(b.shape)
-        and all(map(is_same_size, a.shape, b.shape))
-        for a, b in pairs
-    )
+    pairs = zip(old.results, new.results, strict=True)
+    return all(a.mask is b.mask and is_alike(a, b) for a, b in pairs)
 
 
 def _only_result(node: Node) -> Value:

@@ -10,15 +10,14 @@ import math
 
 import keras
 
-from kerasfx.ir import Graph, LayerSpec, Value
+from kerasfx.ir import Graph, LayerSpec
 from kerasfx.ir.dims import Dim
-from kerasfx.ir.match import Functions, Match, Pattern, any_, either
+from kerasfx.ir.match import Match, Pattern, any_, either
 from kerasfx.passes.lower.difference import Replacement
 from kerasfx.passes.lower.rule import Exact, Rule, always, lower, never
+from kerasfx.passes.patterns import is_tensor, op
 
-op = Functions("keras.ops", keras.ops)
-
-X = any_("x", lambda x: isinstance(x, Value) and not x.is_known, "a tensor")
+X = any_("x", is_tensor, "a tensor")
 
 ROOT = math.sqrt(2.0)
 ERF = op.add(1.0, op.erf(either(op.divide(X, ROOT), op.multiply(X, 1.0 / ROOT))))

@@ -14,13 +14,12 @@ from kerasfx.passes.lower.to_dense import bias_is_added
 from kerasfx.passes.lower.weighted import (
     comes_from_inputs,
     computes_alike,
-    is_tensor,
     make,
-    op,
     sizes_of,
     weight,
     weights_of,
 )
+from kerasfx.passes.patterns import is_tensor, op
 
 X, BIAS = any_("x", is_tensor, "a tensor"), weight("bias")
 BIASES = either(BIAS, op.reshape(BIAS, any_("shape of bias")).shared())

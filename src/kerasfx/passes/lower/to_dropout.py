@@ -11,7 +11,8 @@ import keras
 from kerasfx.ir import Graph, LayerSpec, Node, SeedDraw, Value
 from kerasfx.ir.match import Functions, Match, Pattern, Refuse, any_, layer
 from kerasfx.passes.lower.rule import Lowering, Rule, lower
-from kerasfx.passes.lower.weighted import comes_from_inputs, is_tensor, name_for
+from kerasfx.passes.lower.weighted import comes_from_inputs, name_for
+from kerasfx.passes.patterns import is_tensor
 from kerasfx.runtime.layers import SelectByTraining
 
 random = Functions("keras.random", keras.random)

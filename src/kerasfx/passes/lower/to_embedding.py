@@ -9,18 +9,18 @@ from __future__ import annotations
 import keras
 
 from kerasfx.ir import Graph, LayerSpec, Node, Value
+from kerasfx.ir.build import HALVES
 from kerasfx.ir.match import Match, any_, either
 from kerasfx.passes.lower.rule import Rule, lower
 from kerasfx.passes.lower.weighted import (
     comes_from_inputs,
     is_mixed,
-    is_tensor,
     make,
     name_for,
-    op,
     sizes_of,
     weight,
 )
+from kerasfx.passes.patterns import is_tensor, op
 
 IDS = ("int32", "int64")
 """Dtypes of numbers of rows that the layer takes as they are."""
@@ -96,7 +96,7 @@ def _computes_alike(found: Match) -> bool:
     own = str(found["table"].dtype)
     if not is_mixed(found, "table"):
         return own == compute and "float" in compute
-    return own == "float32" and compute in ("float16", "bfloat16")
+    return own == "float32" and compute in HALVES
 
 
 def _adds_up_alike(found: Match) -> bool:

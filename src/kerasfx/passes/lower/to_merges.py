@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from kerasfx.ir import Graph, Value
+from kerasfx.ir.build import FLOATS
+from kerasfx.ir.dims import is_one, is_same_size
 from kerasfx.ir.match import Match, Pattern, any_, constant, either
-from kerasfx.passes.lower.plain_layers import (
-    FLOATS,
-    INTEGERS,
-    agree,
-    computing,
-    is_axis,
-    is_one,
-    is_same_size,
-    op,
-)
+from kerasfx.passes.lower.plain_layers import INTEGERS, agree, computing, is_axis
 from kerasfx.passes.lower.rule import Replacement, Rule, lower
+from kerasfx.passes.patterns import is_tensor, op
 
 MERGES = {
     "add": "Add",
@@ -31,7 +25,7 @@ def to_merges(graph: Graph) -> bool:
 
 
 def _tensor(name: str) -> Pattern:
-    return any_(name, lambda x: isinstance(x, Value) and not x.is_known)
+    return any_(name, is_tensor)
 
 
 def _merge(class_name: str, graph: Graph, found: Match) -> Replacement | None:

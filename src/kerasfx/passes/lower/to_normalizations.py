@@ -14,10 +14,9 @@ import keras
 from kerasfx.ir import Graph, Node, Value
 from kerasfx.ir.build import HALVES
 from kerasfx.ir.dims import Dim
-from kerasfx.ir.match import Functions, Match, Pattern, any_, either
+from kerasfx.ir.match import Match, Pattern, any_, either
 from kerasfx.passes.lower.rule import Exact, Rule, lower, never
-
-op = Functions("keras.ops", keras.ops)
+from kerasfx.passes.patterns import op
 
 Build = Callable[[Graph, Match], Node | None]
 

@@ -12,8 +12,9 @@ import keras
 
 from kerasfx.ir import Graph
 from kerasfx.ir.match import Match, Pattern, any_
-from kerasfx.passes.lower.plain_layers import X, computing, op
+from kerasfx.passes.lower.plain_layers import X, computing
 from kerasfx.passes.lower.rule import Replacement, Rule, lower
+from kerasfx.passes.patterns import op
 
 RANKS = (3, 4, 5)
 """A batch, one to three axes of places, and channels."""

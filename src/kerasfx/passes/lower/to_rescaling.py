@@ -16,10 +16,11 @@ import numpy as np
 from ml_dtypes import bfloat16
 
 from kerasfx.ir import Graph
-from kerasfx.ir.build import HALVES
+from kerasfx.ir.build import FLOATS, HALVES
 from kerasfx.ir.match import Match, Pattern, any_
-from kerasfx.passes.lower.plain_layers import FLOATS, X, computing, op
+from kerasfx.passes.lower.plain_layers import X, computing
 from kerasfx.passes.lower.rule import Exact, Replacement, Rule, always, lower
+from kerasfx.passes.patterns import op
 
 NOTHING = -0.0
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kerasfx.ir import Graph, Value
-from kerasfx.ir.dims import Dim, Size, hint
+from kerasfx.ir.dims import Dim, Size, hint, is_one, is_same_size
 from kerasfx.ir.match import Match, Pattern, any_
-from kerasfx.passes.lower.plain_layers import X, computing, is_axis, is_one, is_same_size, moving, op
+from kerasfx.passes.clean_up.order_in_memory import moved_axes, swapped_axes, takes_all
+from kerasfx.passes.lower.plain_layers import X, computing, is_axis, moving
 from kerasfx.passes.lower.rule import Replacement, Rule, lower
+from kerasfx.passes.patterns import op
 
 
 def to_reshapes(graph: Graph) -> bool:
@@ -73,19 +75,7 @@ def _to_shape(found: Match, shape: Sequence[Size]) -> Replacement | None:
 
 def _indexed(graph: Graph, found: Match) -> Replacement | None:
     """`x[:, None]`: only new axes among whole ones."""
-    return _same_elements(graph, found) if are_whole(found["key"]) else None
-
-
-def are_whole(key: Any) -> bool:
-    """Whether a key takes everything, and at most makes new axes."""
-    return all(map(_is_whole, key if isinstance(key, (list, tuple)) else (key,)))
-
-
-def _is_whole(part: object) -> bool:
-    """Whether a part of a key takes a whole axis, or makes a new one."""
-    if isinstance(part, slice):
-        return part.start is part.stop is part.step is None
-    return part is None or part is Ellipsis
+    return _same_elements(graph, found) if takes_all(found["key"]) else None
 
 
 # Permute
@@ -98,18 +88,13 @@ def _transpose(graph: Graph, found: Match) -> Replacement | None:
 
 def _swapped(graph: Graph, found: Match) -> Replacement | None:
     rank = len(found["x"].shape)
-    order, a, b = list(range(rank)), found["a"] % rank, found["b"] % rank
-    order[a], order[b] = b, a
-    return _permuted(found, order)
+    return _permuted(found, swapped_axes(rank, found["a"] % rank, found["b"] % rank))
 
 
 def _moved(graph: Graph, found: Match) -> Replacement | None:
     rank = len(found["x"].shape)
     sources, targets = ([a % rank for a in _listed(found[k])] for k in ("source", "target"))
-    order = [a for a in range(rank) if a not in sources]
-    for target, source in sorted(zip(targets, sources, strict=True)):
-        order.insert(target, source)
-    return _permuted(found, order)
+    return _permuted(found, moved_axes(rank, sources, targets))
 
 
 def _permuted(found: Match, axes: Sequence[int]) -> Replacement | None:

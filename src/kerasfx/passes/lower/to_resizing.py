@@ -12,19 +12,12 @@ from typing import Any
 import keras
 
 from kerasfx.ir import Graph, Value
-from kerasfx.ir.dims import Dim, Size
+from kerasfx.ir.build import FLOATS
+from kerasfx.ir.dims import Dim, Size, is_same_size
 from kerasfx.ir.match import Match, Pattern, any_, either
-from kerasfx.passes.lower.plain_layers import (
-    FLOATS,
-    INTEGERS,
-    X,
-    computing,
-    is_axis,
-    is_same_size,
-    moving,
-    op,
-)
+from kerasfx.passes.lower.plain_layers import INTEGERS, X, computing, is_axis, moving
 from kerasfx.passes.lower.rule import Exact, Replacement, Rule, always, lower
+from kerasfx.passes.patterns import op
 
 RANKS = (3, 4, 5)
 

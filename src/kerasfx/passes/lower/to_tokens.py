@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from kerasfx.ir import Graph, Node, Value
-from kerasfx.ir.dims import Dim
+from kerasfx.ir.dims import Dim, is_one
 from kerasfx.ir.match import Match, any_, either, parameter
-from kerasfx.passes.lower.plain_layers import is_one, op
+from kerasfx.passes.clean_up.order_in_memory import takes_all
 from kerasfx.passes.lower.rule import Rule, lower
-from kerasfx.passes.lower.to_reshapes import are_whole
+from kerasfx.passes.patterns import op
 
 
 def to_tokens(graph: Graph) -> bool:
@@ -71,7 +71,7 @@ ROW = either(
     WEIGHT,
     op.expand_dims(WEIGHT, any_()),
     op.reshape(WEIGHT, any_()),
-    op.get_item(WEIGHT, any_("key", are_whole, "new axes")),
+    op.get_item(WEIGHT, any_("key", takes_all, "new axes")),
 )
 
 RULES = [

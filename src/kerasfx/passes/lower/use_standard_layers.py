@@ -17,11 +17,10 @@ from kerasfx.ir import (
     Value,
     leaves_of,
 )
-from kerasfx.ir.build import masks_like
 from kerasfx.ir.dims import Dim
-from kerasfx.passes.lower.rule import Lowering
+from kerasfx.passes.lower.difference import Replacement
+from kerasfx.passes.lower.rule import Lowering, become
 
-Replacement = tuple[LayerSpec, Any]
 Rule = Callable[[Node], Replacement | None]
 
 KNOWN = """
@@ -44,11 +43,7 @@ def use_standard_layers(graph: Graph) -> bool:
         replacement = rule(node)
         if replacement is None or lowering.closes(replacement[0], node):
             continue
-        spec, tensors = replacement
-        # A function drops masks, a layer would pass them on.
-        masks = masks_like(node, {tensors})
-        node.target = spec
-        graph.set_arguments(node, (tensors,), {}, masks)
+        become(graph, node, replacement)
         changed = True
     return changed
 

@@ -10,11 +10,10 @@ import keras
 from kerasfx.errors import GraphError
 from kerasfx.ir import Graph, Node, Value
 from kerasfx.ir.build import HALVES
-from kerasfx.ir.match import Functions, Match, Pattern, any_, either, parameter
+from kerasfx.ir.match import Match, Pattern, any_, either, parameter
 from kerasfx.ir.structure import identifier
 from kerasfx.ir.weights import Operand
-
-op = Functions("keras.ops", keras.ops)
+from kerasfx.passes.patterns import op
 
 
 def weight(name: str) -> Pattern:
@@ -26,11 +25,6 @@ def weight(name: str) -> Pattern:
     # Where several take what is cast once, gradients are added before they are cast: a layer casts for each.
     cast = op.cast(own, any_(f"dtype of {name}"))
     return either(own, cast, op.convert_to_tensor(own).shared(), op.convert_to_tensor(cast))
-
-
-def is_tensor(x: object) -> bool:
-    """Whether an argument is computed when the model is called."""
-    return isinstance(x, Value) and not x.is_known
 
 
 def computes_alike(found: Match, *weights: str, x: str = "x") -> bool:
