@@ -187,13 +187,13 @@ def prepare_model(
     graph_passes.run_default(traced.graph, lower, traced.origin.model, weights == "share", asked_open)
     if portable:
         graph_passes.run(traced.graph, [weights_as_tables])
-    about_options = [*options.rearrange(traced.graph)]
+    about_options = list(options.rearrange(traced.graph))
     if portable and mode != modes.BOTH:
         what = "Keras's own Functional model, which is for inference, does not refuse to be trained"
         about_options.append(Finding("warning", "", what, hint="do not call `fit`, or training=True"))
+    asked = _modes_to_compare(verify, bool(passes), traced.origin)
     if options.change_numbers:
         if verify:
-            asked = _modes_to_compare(verify, bool(passes), traced.origin)
             before = _before(traced, training_in_fit, portable)
             about_options += _verify(before, traced.origin, asked, bool(passes), changed)
         about_options += options.replace(traced.graph)
@@ -209,7 +209,6 @@ def prepare_model(
         found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
         found.findings.extend(about_options)
         if verify and not options.change_numbers:
-            asked = _modes_to_compare(verify, bool(passes), traced.origin)
             found.findings.extend(_verify(prepared, traced.origin, asked, bool(passes), changed))
         if compile:
             with made_for(original_model.variables):
