@@ -228,6 +228,11 @@ class Node(Producer):
         alike = (n for v in self.weights.values() for n in v.users if n.weights == self.weights)
         return next((n for n in alike if n.target == self.target), self)
 
+    def stand_where(self, other: Node) -> None:
+        """Be a call at the same place of the user's code as `other`, in the same modes."""
+        self.path, self.source = other.path, other.source
+        self.training, self.only_in = other.training, other.only_in
+
     def calls(self, *names: str) -> bool:
         """Whether it calls one of these functions, or layers to be made: `node.calls("keras.ops.add")`."""
         return (self.spec.class_name if self.spec else self.function) in names

@@ -73,7 +73,6 @@ def _split(graph: Graph, node: Node, name: str) -> None:
     assert call is not None
     node.target = replace(call, config={**call.config, "activation": "linear"})
     function = graph.make(f"keras.ops.{name}", node.outputs, **FUNCTIONS[name])
-    function.path, function.source = node.path, node.source
-    function.training, function.only_in = node.training, node.only_in
+    function.stand_where(node)
     graph.insert_after(node, function)
     graph.replace_uses(node.outputs, function.outputs, except_=[function])

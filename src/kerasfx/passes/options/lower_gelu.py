@@ -35,8 +35,7 @@ def _is_exact(node: Node) -> bool:
 def _replace(graph: Graph, node: Node) -> None:
     def call(name: str, *args: object) -> Value:
         made = graph.make(f"keras.ops.{name}", *args, wish=f"{node.name}_{name}")
-        made.path, made.source = node.path, node.source
-        made.training, made.only_in = node.training, node.only_in
+        made.stand_where(node)
         graph.insert_before(node, made)
         return made.outputs
 

@@ -56,8 +56,7 @@ def _split(graph: Graph, node: Node) -> None:
         **policy,
         **{key: settings[key] for key in OF_DEPTHWISE},
     )
-    depthwise.path, depthwise.source = node.path, node.source
-    depthwise.training, depthwise.only_in = node.training, node.only_in
+    depthwise.stand_where(node)
     graph.insert_before(node, depthwise)
     names = {"kernel": "pointwise_kernel", **({"bias": "bias"} if settings["use_bias"] else {})}
     pointwise = graph.make(
