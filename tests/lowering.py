@@ -56,6 +56,15 @@ def call_with(inputs):
     return kerasfx.Inputs(*named)
 
 
+def lowered(rule, *passes):
+    """The graph of a rule before and after the passes, as lines."""
+    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs)).graph
+    before = lines(graph)
+    for each in passes:
+        each(graph)
+    return before, lines(graph.check())
+
+
 def lines(graph):
     """What each node calls, without types and comments."""
     found = [line.strip() for line in str(graph).splitlines() if line.startswith("  %")]

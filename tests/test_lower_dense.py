@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from lowering import lines
 
 import kerasfx
 from kerasfx.passes import to_convolution, to_dense, to_einsum_dense, to_embedding
@@ -68,9 +69,7 @@ def lowered(function, shape=(None, 3, 4), fast=False, dtype=None, is_ids=False, 
     # All of them, not up to the first that does something.
     changed = [p(graph) for p in (to_embedding, to_dense, to_einsum_dense, to_convolution)]
     graph.check()
-    found = [line.strip() for line in str(graph).splitlines() if line.startswith("  %")]
-    calls = [line.partition(" = ")[2].partition("  #")[0] for line in found]
-    return [c for c in calls if not c.startswith(("parameter", "computed"))], any(changed)
+    return [c for c in lines(graph) if not c.startswith(("parameter", "computed"))], any(changed)
 
 
 ROWS = {"shape": (None, 4)}

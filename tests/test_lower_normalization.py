@@ -3,6 +3,7 @@
 import keras
 import pytest
 from keras import ops
+from lowering import lines
 
 import kerasfx
 from kerasfx.passes import to_normalizations
@@ -148,8 +149,7 @@ def lowered(function, fast=False, dtype=None, shape=(None, 3, 4), **of_weights):
     changed = to_normalizations(graph)
     graph.check()
     assert not to_normalizations(graph)
-    found = [line.strip() for line in str(graph).splitlines() if line.startswith("  %")]
-    return [x.partition(" = ")[2].partition("  #")[0] for x in found], changed
+    return lines(graph), changed
 
 
 @pytest.mark.any_keras

@@ -6,12 +6,14 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from lowering import Call, Rule, call_with, f, fixed, lines
+from lowering import Call, Rule, call_with, f, fixed, lines, lowered
 
 import kerasfx
 from kerasfx.passes import to_pooling, to_resizing
 
 pytestmark = pytest.mark.any_keras
+
+PASSES = (to_pooling, to_resizing)
 
 SERIES, FREE, IMAGE, BOTH = f(5, 3), f(None, 3), f(4, 6, 3), f(None, None, 3)
 LAST, FIRST = "data_format='channels_last'", "data_format='channels_first'"
@@ -188,25 +190,16 @@ REFUSALS = {
 }
 
 
-def lowered(rule):
-    """The graph of a rule before and after the passes, as lines."""
-    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs)).graph
-    before = lines(graph)
-    for each in (to_pooling, to_resizing):
-        each(graph)
-    return before, lines(graph.check())
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_becomes_a_layer(name):
-    before, after = lowered(RULES[name])
+    before, after = lowered(RULES[name], *PASSES)
     assert RULES[name].after not in before
     assert RULES[name].after in after
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_stays_a_function(name):
-    before, after = lowered(REFUSALS[name])
+    before, after = lowered(REFUSALS[name], *PASSES)
     assert REFUSALS[name].after in before
     assert REFUSALS[name].after in after
 
@@ -232,7 +225,7 @@ FAST = {
 def test_gradients_that_are_summed_in_another_order_are_for_the_fast(name):
     rule = RULES.get(name) or Rule(twice(interpolation="nearest"), (BOTH,), "")
     model = Call(rule.function)
-    assert FAST[name] not in lowered(rule)[1]
+    assert FAST[name] not in lowered(rule, *PASSES)[1]
     prepared = kerasfx.prepare_model(model, call_with(rule.inputs), lower="fast", verify=False)
     assert [type(layer).__name__ for layer in prepared.layers][-1:] == ["UpSampling2D"]
     assert kerasfx.compare(model, prepared, samples=1)

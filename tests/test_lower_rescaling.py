@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from lowering import Call, Rule, call_with, f, lines
+from lowering import Call, Rule, call_with, f, lowered
 
 import kerasfx
 from kerasfx.passes import to_rescaling
@@ -51,24 +51,16 @@ REFUSALS = {
 }
 
 
-def lowered(rule):
-    """The graph of a rule before and after the pass, as lines."""
-    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs)).graph
-    before = lines(graph)
-    to_rescaling(graph)
-    return before, lines(graph.check())
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_becomes_a_layer(name):
-    before, after = lowered(RULES[name])
+    before, after = lowered(RULES[name], to_rescaling)
     assert RULES[name].after not in before
     assert RULES[name].after in after
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_stays_a_function(name):
-    before, after = lowered(REFUSALS[name])
+    before, after = lowered(REFUSALS[name], to_rescaling)
     assert REFUSALS[name].after in before
     assert REFUSALS[name].after in after
 
@@ -102,7 +94,7 @@ def test_gives_the_same_bits(tmp_path):
 
 
 def test_a_sign_is_a_factor_where_no_number_is_taken_for_zero():
-    _, after = lowered(Rule(lambda m, x: -x, (X,), ""))
+    _, after = lowered(Rule(lambda m, x: -x, (X,), ""), to_rescaling)
     is_torch = keras.backend.backend() == "torch"
     assert (rescaling(-1.0, NOTHING) in after) == is_torch
     assert ("keras.ops.negative(%x)" in after) != is_torch

@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from lowering import Call, Rule, call_with, f, fixed, half, lines
+from lowering import Call, Rule, call_with, f, fixed, half, lowered
 
 import kerasfx
 from kerasfx.passes import to_merges, to_reshapes, use_standard_layers
 
 pytestmark = pytest.mark.any_keras
+
+PASSES = (to_merges, to_reshapes, use_standard_layers)
 
 A, B, FREE = f(3, 4), f(3, 4), f(None, 4)
 IDS = f(3, dtype="int32")
@@ -141,25 +143,16 @@ REFUSALS = {
 }
 
 
-def lowered(rule):
-    """The graph of a rule before and after the passes, as lines."""
-    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs)).graph
-    before = lines(graph)
-    for each in (to_merges, to_reshapes, use_standard_layers):
-        each(graph)
-    return before, lines(graph.check())
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_becomes_a_layer(name):
-    before, after = lowered(RULES[name])
+    before, after = lowered(RULES[name], *PASSES)
     assert RULES[name].after not in before
     assert RULES[name].after in after
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_stays_a_function(name):
-    before, after = lowered(REFUSALS[name])
+    before, after = lowered(REFUSALS[name], *PASSES)
     assert REFUSALS[name].after in before
     assert REFUSALS[name].after in after
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from lowering import Call, Rule, call_with, f, fixed, lines
+from lowering import Call, Rule, call_with, f, fixed, lowered
 
 import kerasfx
 from kerasfx.passes import to_tokens
@@ -68,17 +68,9 @@ REFUSALS = {
 }
 
 
-def lowered(rule):
-    """The graph of a rule before and after the pass, as lines."""
-    graph = kerasfx.trace(Call(rule.function), call_with(rule.inputs)).graph
-    before = lines(graph)
-    to_tokens(graph)
-    return before, lines(graph.check())
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_becomes_one_function(name):
-    before, after = lowered(RULES[name])
+    before, after = lowered(RULES[name], to_tokens)
     assert RULES[name].after not in before
     assert len(after) == len(before) - 1
     assert RULES[name].after in after
@@ -86,7 +78,7 @@ def test_becomes_one_function(name):
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_stays_as_it_is(name):
-    before, after = lowered(REFUSALS[name])
+    before, after = lowered(REFUSALS[name], to_tokens)
     assert REFUSALS[name].after in before
     assert after == before
 
