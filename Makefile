@@ -65,7 +65,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo environments test test-quick test-latest test-pythons faults lint bench zoo tools aimet clean \
+.PHONY: help demo environments programs test test-quick test-latest test-pythons faults lint bench zoo tools aimet clean \
     $(addprefix run-,$(runs))
 
 help:
@@ -116,9 +116,22 @@ lint: $(newest)/ready
 	$(newest)/bin/python -m ruff format --check
 	$(newest)/bin/python -m pyright --pythonpath $(newest)/bin/python
 
-environments:
+environments: programs
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) \
 	    $(foreach environment,$(ENVIRONMENTS),$($(environment))/ready)
+
+# The browser that looks at report pages and the program that lays graphs out are no packages of Python. Where
+# they are missing and cannot be installed here, the tests that need them fail and say so.
+programs:
+	@missing=; command -v chromium > /dev/null || missing="chromium"; \
+	command -v dot > /dev/null || missing="$$missing graphviz"; \
+	if [ -n "$$missing" ] && command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "installing $$missing (once)"; \
+	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+	        apt-get -qq install --yes --no-install-recommends $$missing; } > /dev/null || true; \
+	elif [ -n "$$missing" ]; then \
+	    echo "not installed, and tests need it: $$missing"; \
+	fi
 
 # Every run ends, whether or not another fails; each is printed in one piece when it ends.
 test: environments
