@@ -65,7 +65,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo environments programs test test-quick test-latest test-pythons faults lint bench zoo tools aimet clean \
+.PHONY: help demo environments programs test test-quick test-latest test-pythons faults lint docs docs-links bench zoo tools aimet clean \
     $(addprefix run-,$(runs))
 
 help:
@@ -76,6 +76,7 @@ help:
 	@echo "make test-pythons  the quick part on $(PYTHONS)"
 	@echo "make faults  plants faults in a copy of the package and asks whether the tests notice"
 	@echo "make lint    ruff check, ruff format --check, pyright"
+	@echo "make docs    builds the documentation site into build/docs; make docs-links asks the network about its links"
 	@echo "make bench   measures prepare_model as models grow, the graph, and the source itself"
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
@@ -115,6 +116,14 @@ lint: $(newest)/ready
 	$(newest)/bin/python -m ruff check
 	$(newest)/bin/python -m ruff format --check
 	$(newest)/bin/python -m pyright --pythonpath $(newest)/bin/python
+
+# Whole and anew each time, since a page that is not read again does not warn again. JAX is imported fastest.
+docs: $(newest)/ready
+	@KERAS_BACKEND=jax $(newest)/bin/python -m sphinx -q -E -W --keep-going -n -b html docs build/docs
+	@echo "build/docs/index.html"
+
+docs-links: $(newest)/ready
+	@KERAS_BACKEND=jax $(newest)/bin/python -m sphinx -q -E -b linkcheck docs build/docs-links
 
 environments: programs
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) \
