@@ -12,7 +12,7 @@ from kerasfx.comparing.checks import compare_models
 from kerasfx.comparing.inputs import Range
 from kerasfx.comparing.locate import FirstDifference, locate_first_difference
 from kerasfx.comparing.pairing import Pair, Pairing, pairing_of
-from kerasfx.comparing.result import Check, Comparison
+from kerasfx.comparing.result import Check, Comparison, LayerDifference
 from kerasfx.comparing.run import Call
 from kerasfx.comparing.subjects import ALL_MODES, QUICK, Options, require_built, require_modes
 from kerasfx.runtime.modes import INFERENCE, TRAINING
@@ -21,6 +21,7 @@ __all__ = [
     "Check",
     "Comparison",
     "FirstDifference",
+    "LayerDifference",
     "Options",
     "Pairing",
     "compare",
@@ -44,6 +45,7 @@ def compare(
     gradients: bool = True,
     seed: int = 0,
     tolerance: float | None = None,
+    by_layer: bool = False,
 ) -> Comparison:
     """Compares a model with the model prepared from it; writes to neither.
 
@@ -72,6 +74,9 @@ def compare(
         tolerance: Largest difference that passes, relative to the largest magnitude in the
             original's tensor. None depends on the dtype: 1e-5 for float32 plus 1e-6, four units
             in the last place for float16 and bfloat16, ten times as much for gradients.
+        by_layer: Whether to compare as well what corresponding layers compute, which runs each model once
+            more, where their outputs differ if they do; `comparison.layers` has the differences, a note says
+            which run they are of. No check depends on them.
 
     Returns:
         A `Comparison`, which is true if the models are equivalent and prints as a table.
@@ -90,6 +95,7 @@ def compare(
         gradients=gradients,
         seed=seed,
         tolerance=tolerance,
+        by_layer=by_layer,
     )
     require_built(a=a, b=b)
     pairing = pairing_of(a, b, variables, call_a)

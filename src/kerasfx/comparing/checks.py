@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kerasfx.comparing import measure
+from kerasfx.comparing.by_layer import compared_layers
 from kerasfx.comparing.inputs import Range, Sample
 from kerasfx.comparing.locate import locate_first_difference
 from kerasfx.comparing.measure import (
@@ -23,7 +24,7 @@ from kerasfx.comparing.pairing import (
     computed_in,
     perturbed,
 )
-from kerasfx.comparing.result import Check, Comparison, as_check
+from kerasfx.comparing.result import Check, Comparison, LayerDifference, as_check
 from kerasfx.comparing.run import Run, attempt
 from kerasfx.comparing.step import step_check
 from kerasfx.comparing.subjects import (
@@ -92,12 +93,18 @@ def compare_models(
         checks, notes = [*checks, *step], [*notes, *remarks]
     outcomes = [*plain, *noisy, *trained]
     failure = _first_failure(outcomes, subjects.tolerance)
+    layers: list[LayerDifference] = []
+    if options.by_layer:
+        shown = failure if failure and failure.completed else plain[0]
+        layers, note = compared_layers(subjects, shown, any(shown is o for o in noisy))
+        notes = [*notes, note]
     return Comparison(
         a=a.name,
         b=b.name,
         checks=tuple(checks),
         notes=(*pairing.notes, *notes, *_outcome_notes(subjects, outcomes, failure)),
         first_difference=_located(subjects, failure) if failure else None,
+        layers=tuple(layers),
     )
 
 

@@ -7,7 +7,6 @@ threads that do not look, and the original is put back when the last one is done
 import contextlib
 import functools
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,8 @@ from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.replacing import Replaced, replace, undone
 
 Record = Callable[[keras.Layer, Any], None]
+CallDifference = tuple[LayerPair, Difference | None]
+"""A pair of layers and what differs in one call of the second; None where the first has no call left."""
 
 _thread = threading.local()
 
@@ -95,11 +96,42 @@ def locate_first_difference(
     pairs_of_layers: Sequence[LayerPair],
     *,
     states: tuple[State, State] | None = None,
-    training: bool = False,
+    training: bool | None = False,
     call_a: Call = call_directly,
     tolerance: Tolerance | None = None,
 ) -> FirstDifference:
     """Runs both models once and finds the first layer whose outputs differ.
+
+    Arguments and errors are those of `differences_of_calls`.
+    """
+    return first_of(
+        differences_of_calls(
+            a,
+            b,
+            inputs,
+            pairs_of_layers,
+            states=states,
+            training=training,
+            call_a=call_a,
+            tolerance=tolerance,
+        )
+    )
+
+
+def differences_of_calls(
+    a: keras.Layer,
+    b: keras.Layer,
+    inputs: object,
+    pairs_of_layers: Sequence[LayerPair],
+    *,
+    states: tuple[State, State] | None = None,
+    training: bool | None = False,
+    call_a: Call = call_directly,
+    tolerance: Tolerance | None = None,
+) -> list[CallDifference]:
+    """Runs both models once and compares each call of a layer with that of its partner.
+
+    What the original computes is held until its partner has run; of the prepared model only numbers stay.
 
     Args:
         a: The original.
@@ -111,44 +143,42 @@ def locate_first_difference(
         call_a: How to call the original with `inputs`.
         tolerance: How far the outputs of equal layers may be apart.
 
+    Returns:
+        Each call of a layer of `b` that has a partner, in order of execution, with what differs there.
+
     Raises:
         Exception: Whatever the models raise.
     """
     states = states or (present_state(a.variables), present_state(b.variables))
-    pairs_of_layers = [(x, y) for x, y in pairs_of_layers if not _lost_activation(x, y)]
-    ours, theirs = zip(*pairs_of_layers, strict=True) if pairs_of_layers else ((), ())
+    pairs = {id(y): (x, y) for x, y in pairs_of_layers if not _lost_activation(x, y)}
     # A layer may be called several times.
-    outputs_of_a = defaultdict(list)
-    for layer, outputs in _recorded(a, inputs, states[0], training, call_a, ours):
-        outputs_of_a[id(layer)].append(outputs)
-    calls_of_b = _recorded(b, inputs, states[1], training, call_directly, theirs)
-    partners = {id(y): outputs_of_a[id(x)] for x, y in pairs_of_layers}
-    return _first(calls_of_b, partners, tolerance or Tolerance())
+    outputs_of_a: dict[int, list[Any]] = {id(x): [] for x, _ in pairs.values()}
+    found: list[CallDifference] = []
+
+    def keep(layer: keras.Layer, outputs: object) -> None:
+        if id(layer) in outputs_of_a:
+            outputs_of_a[id(layer)].extend(_concrete(outputs))
+
+    def compare(layer: keras.Layer, outputs: object) -> None:
+        if id(layer) in pairs:
+            pair = pairs[id(layer)]
+            candidates = outputs_of_a[id(pair[0])]
+            found.extend(
+                (pair, _take_closest(candidates, values, tolerance or Tolerance()))
+                for values in _concrete(outputs)
+            )
+
+    with observed_calls(keep):
+        run(a, inputs, states[0], training=training, call=call_a)
+    with observed_calls(compare):
+        run(b, inputs, states[1], training=training)
+    return found
 
 
 def _lost_activation(ours: keras.Layer, theirs: keras.Layer) -> bool:
     """Whether the activation of a layer became a function behind it, so that its result is another."""
     linear = keras.activations.linear
     return getattr(theirs, "activation", None) is linear is not getattr(ours, "activation", None)
-
-
-def _recorded(
-    model: keras.Layer,
-    inputs: object,
-    state: State,
-    training: bool,
-    call: Call,
-    layers: Iterable[keras.Layer],
-) -> list[tuple[keras.Layer, Any]]:
-    wanted, found = {id(layer) for layer in layers}, []
-
-    def record(layer: keras.Layer, outputs: object) -> None:
-        if id(layer) in wanted:
-            found.extend((layer, values) for values in _concrete(outputs))
-
-    with observed_calls(record):
-        run(model, inputs, state, training=training, call=call)
-    return found
 
 
 def _concrete(outputs: object) -> list[Any]:
@@ -160,12 +190,10 @@ def _concrete(outputs: object) -> list[Any]:
         return []
 
 
-def _first(
-    calls: list[tuple[keras.Layer, Any]], partners: dict[int, list[Any]], tolerance: Tolerance
-) -> FirstDifference:
+def first_of(calls: Iterable[CallDifference]) -> FirstDifference:
+    """The first call that differs."""
     last_equal = None
-    for layer, outputs in calls:
-        found = _take_closest(partners[id(layer)], outputs, tolerance)
+    for (_, layer), found in calls:
         if found is not None and not found.within:
             return FirstDifference(layer.name, found.reason, found.largest, last_equal)
         last_equal = layer.name if found is not None else last_equal

@@ -35,11 +35,10 @@ class Tolerance:
     factor: float = 1.0
     unit: float = 1.0
 
-    def allowed(self, reference: np.ndarray, dtype: str) -> float:
-        """The largest difference from `reference` (any shape) that passes; 0 for non-floats."""
+    def allowed(self, magnitude: float, dtype: str) -> float:
+        """The largest difference from a tensor of this largest magnitude that passes; 0 for non-floats."""
         if "float" not in dtype and "complex" not in dtype:
             return 0.0
-        magnitude = largest_magnitude(reference)
         if self.relative is not None:
             return self.factor * self.relative * magnitude
         # The coarser of the two: float32 that was computed in halves carries their rounding.
@@ -49,12 +48,21 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two things compared: equal to the bit, equal within tolerance, or neither and why."""
+    """Two things compared: equal to the bit, equal within tolerance, or neither and why.
+
+    Attributes:
+        exact: Whether every bit is equal.
+        within: Whether they are equal within tolerance.
+        largest: The largest difference of two numbers; infinite where none can be given.
+        reason: What differs.
+        relative: `largest` relative to the largest magnitude of the reference.
+    """
 
     exact: bool = True
     within: bool = True
     largest: float = 0.0
     reason: str = ""
+    relative: float = 0.0
 
 
 EQUAL = Difference()
@@ -62,7 +70,7 @@ EQUAL = Difference()
 
 def unlike(reason: str) -> Difference:
     """The difference of two things of another kind, for which no number can be given."""
-    return Difference(exact=False, within=False, largest=math.inf, reason=reason)
+    return Difference(exact=False, within=False, largest=math.inf, reason=reason, relative=math.inf)
 
 
 def worst(differences: Iterable[Difference]) -> Difference:
@@ -75,6 +83,7 @@ def worst(differences: Iterable[Difference]) -> Difference:
         within=all(d.within for d in found),
         largest=max(d.largest for d in found),
         reason=gravest.reason,
+        relative=max(d.relative for d in found),
     )
 
 
@@ -181,11 +190,14 @@ def _number_difference(
 ) -> Difference:
     if x.dtype.kind in "OSU":
         return unlike(f"{where}: strings differ")
-    largest, allowed = largest_gap(x, y), tolerance.allowed(x, dtype)
+    largest, magnitude = largest_gap(x, y), largest_magnitude(x)
     if math.isinf(largest):
         return unlike(f"{where}: NaN or infinite in other places")
+    allowed = tolerance.allowed(magnitude, dtype)
     reason = f"{where}: differs by {largest:.2g} (allowed {allowed:.2g})"
-    return Difference(exact=False, within=largest <= allowed, largest=largest, reason=reason)
+    # Of zeros no share can be said.
+    relative = largest / magnitude if magnitude else (math.inf if largest else 0.0)
+    return Difference(False, largest <= allowed, largest, reason, relative)
 
 
 def largest_magnitude(values: np.ndarray) -> float:

@@ -13,9 +13,11 @@ from kerasfx.comparing.run import Call, State, call_directly
 from kerasfx.handover.computed import ComputedWeight
 from kerasfx.handover.placement import placed_like
 from kerasfx.handover.provenance import provenance_of
+from kerasfx.ir.structure import identifier
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state
 from kerasfx.runtime.layers import Constant, Op
+from kerasfx.tracing.where import Paths
 
 Pair = tuple[keras.Variable, keras.Variable]
 LayerPair = tuple[keras.Layer, keras.Layer]
@@ -131,8 +133,13 @@ def _constants_of(model: keras.Layer) -> tuple[keras.Variable, ...]:
 
 
 def _guessed_layers(a: keras.Layer, b: keras.Layer, variables: Iterable[Pair]) -> tuple[LayerPair, ...]:
-    """Pairs of layers of one class that own paired variables, or that share a unique name."""
-    ours, theirs = (_unique(all_layers(m)[1:], _layer_key) for m in (a, b))
+    """Pairs of layers of one class that own paired variables, or that share a unique name.
+
+    `prepare_model` names layers after their paths, which those of the original without weights go by here.
+    """
+    theirs = _unique(all_layers(b)[1:], _layer_key)
+    by_path = _unique(Paths(a).below_root(), lambda found: (identifier(found[0]), type(found[1])))
+    ours = {key: layer for key, (_, layer) in by_path.items()} | _unique(all_layers(a)[1:], _layer_key)
     pairs = {id(layer): (ours[key], layer) for key, layer in theirs.items() if key in ours}
     owners = [{id(v): x for x in all_layers(m)[1:] for v in own_state(x)} for m in (a, b)]
     for v, w in variables:

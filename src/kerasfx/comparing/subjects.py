@@ -67,6 +67,7 @@ class Options:
     Attributes:
         bare: Whether calls without `training` are asked about, where no layer trains in one.
         trains_bare: Whether they are asked about where a layer does, which is a question about training.
+        by_layer: Whether each pair of corresponding layers is compared as well.
     """
 
     batch_sizes: Sequence[int] = (2, 3)
@@ -79,6 +80,7 @@ class Options:
     training_may_raise: bool = False
     seed: int = 0
     tolerance: float | None = None
+    by_layer: bool = False
 
     @property
     def training(self) -> bool:

@@ -1,0 +1,68 @@
+"""How far each layer of the prepared model is from the layer of the original that it stands for."""
+
+from __future__ import annotations
+
+import keras
+
+from kerasfx.comparing.locate import CallDifference, differences_of_calls
+from kerasfx.comparing.measure import Difference, worst
+from kerasfx.comparing.result import LayerDifference
+from kerasfx.comparing.subjects import Outcome, Subjects
+from kerasfx.errors import first_line
+from kerasfx.tracing.where import Paths
+
+
+def compared_layers(
+    subjects: Subjects, outcome: Outcome, is_perturbed: bool
+) -> tuple[list[LayerDifference], str]:
+    """Runs both models as in `outcome` and compares each pair of corresponding layers.
+
+    Args:
+        subjects: The two models.
+        outcome: What to run once more.
+        is_perturbed: Whether their weights were perturbed in it.
+
+    Returns:
+        The layers in order of execution, and a note of what they were compared on.
+    """
+    mode = "training" if outcome.training else "inference"
+    weights = "perturbed weights" if is_perturbed else "their own weights"
+    where = f"in {mode} mode with {weights}, on {outcome.sample.label}"
+    if not outcome.completed:
+        error = first_line(outcome.a.error or outcome.b.error)
+        return [], f"layers were not compared {where}: a model raises {error}"
+    calls = differences_of_calls(
+        subjects.a,
+        subjects.b,
+        outcome.sample.inputs,
+        subjects.pairing.layers,
+        states=outcome.states,
+        training=outcome.training,
+        call_a=subjects.pairing.call,
+        tolerance=subjects.tolerance,
+    )
+    layers = _by_layer(calls, Paths(subjects.a))
+    alone = _count(subjects.b) - len(layers)
+    more = f"; the other {alone} of '{subjects.b.name}' have none to compare with" if alone > 0 else ""
+    return layers, f"{len(layers)} layers were compared with those of the original {where}{more}"
+
+
+def _by_layer(calls: list[CallDifference], paths: Paths) -> list[LayerDifference]:
+    known = {id(layer): path for path, layer in paths.below_root()}
+    found: dict[int, tuple[keras.Layer, keras.Layer, list[Difference]]] = {}
+    for (ours, theirs), difference in calls:
+        # None where the original calls the layer less often, as one whose result is not used.
+        if difference is not None:
+            found.setdefault(id(theirs), (ours, theirs, []))[2].append(difference)
+    return [_total(x.name, known.get(id(y)), worst(of_calls)) for y, x, of_calls in found.values()]
+
+
+def _total(layer: str, path: str | None, found: Difference) -> LayerDifference:
+    return LayerDifference(
+        layer, path, found.largest, found.relative, found.exact, found.within, found.reason
+    )
+
+
+def _count(model: keras.Layer) -> int:
+    """How many layers a model calls, its inputs not among them."""
+    return sum(not isinstance(x, keras.layers.InputLayer) for x in getattr(model, "layers", ()))
