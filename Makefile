@@ -7,6 +7,7 @@
 #   make zoo                                    make zoo BACKENDS=jax ENTRIES="hub_t5 bf_unet"
 #   make zoo-layers                             make zoo-layers KERAS_BACKEND=jax
 #   make tools                                  make tools TOOLS="hls4ml netron" MODELS=vit
+#   make notebooks                              make notebooks NOTEBOOKS=grad_cam
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,6 +27,8 @@ ENTRIES ?=
 # Words in the titles of the rows of `make tools`, and its models by name; all of them when empty.
 TOOLS ?=
 MODELS ?=
+# A word in the names of the notebooks to run; all of them when empty.
+NOTEBOOKS ?=
 # The backend of the demo, the benchmarks, `make test-quick` and `make faults`.
 KERAS_BACKEND ?= tensorflow
 
@@ -65,7 +68,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo environments programs test test-quick test-latest test-pythons faults lint docs docs-links bench zoo tools aimet clean \
+.PHONY: help demo environments programs test test-quick test-latest test-pythons faults lint docs docs-links bench zoo tools \
+    aimet notebooks clean \
     $(addprefix run-,$(runs))
 
 help:
@@ -81,9 +85,13 @@ help:
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
+	@echo "make notebooks   runs the notebooks of examples/ and writes their outputs back"
 	@echo "make zoo-layers    counts which of their layers are built-in, without and with lowering"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
+
+notebooks: $(newest)/ready
+	@$(newest)/bin/python -m examples.notebooks $(NOTEBOOKS)
 
 demo: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m examples.demo
