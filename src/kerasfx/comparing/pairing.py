@@ -138,7 +138,9 @@ def _guessed_layers(a: keras.Layer, b: keras.Layer, variables: Iterable[Pair]) -
     `prepare_model` names layers after their paths, which those of the original without weights go by here.
     """
     theirs = _unique(all_layers(b)[1:], _layer_key)
-    by_path = _unique(Paths(a).below_root(), lambda found: (identifier(found[0]), type(found[1])))
+    # It lists a layer as often as it has looked for layers.
+    known = {id(layer): (path, layer) for path, layer in Paths(a).below_root()}.values()
+    by_path = _unique(known, lambda found: (identifier(found[0]), type(found[1])))
     ours = {key: layer for key, (_, layer) in by_path.items()} | _unique(all_layers(a)[1:], _layer_key)
     pairs = {id(layer): (ours[key], layer) for key, layer in theirs.items() if key in ours}
     owners = [{id(v): x for x in all_layers(m)[1:] for v in own_state(x)} for m in (a, b)]
