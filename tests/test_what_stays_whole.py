@@ -1,4 +1,4 @@
-"""The README's table of what is opened and what stays whole, row by row."""
+"""The table of what is opened and what stays whole, row by row."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from kerasfx.errors import TrainingRefusedError
 
 pytestmark = pytest.mark.any_keras
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "what_stays_whole.md"
 HEAD = "| what a custom layer does in `call` | today |"
 OPENED, KEPT = "opened", "kept whole"
 BACKEND = keras.backend.backend()
@@ -27,7 +27,7 @@ ROWS: dict[str, list[Builder]] = {}
 
 def rows() -> dict[str, str]:
     """The rows of the table: what is done -> what becomes of it."""
-    lines = README.read_text().partition(HEAD)[2].splitlines()[2:]
+    lines = PAGE.read_text().partition(HEAD)[2].splitlines()[2:]
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     return dict(cells[: next((i for i, line in enumerate(lines) if not line.startswith("|")), None)])
 
