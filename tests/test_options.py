@@ -127,7 +127,7 @@ def test_names_of_the_user(tmp_path):
     names = [layer.name for layer in original.layers[1:]]
     # Two are called `out`, nobody called `tail`, and the path of another is `blocks_0_second`.
     assert names == ["a_in", "blocks_0_second", "b_in", "blocks_1_second", "logits", "tail", "clash"]
-    assert kerasfx.report(original).layers["logits"][0] == "head"
+    assert kerasfx.report(original).layers["logits"].path == "head"
     comparison = kerasfx.compare(model, original, samples=1)
     assert comparison.exact, str(comparison)
     assert [layer.name for layer in loaded(original, tmp_path).layers[1:]] == names

@@ -91,7 +91,7 @@ model = keras.saving.load_model({str(tmp_path / "prepared.keras")!r})
 print(type(model).__name__, sorted({{n.split(".")[1] for n in sys.modules if n.startswith("kerasfx.")}}))
 """
     found = in_another_process(code)
-    assert "Functional ['errors', 'ir', 'keras_api', 'runtime']" in found
+    assert "Functional ['errors', 'ir', 'keras_api', 'runtime', 'version']" in found
 
 
 class Shifted(keras.layers.Layer):

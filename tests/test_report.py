@@ -87,7 +87,8 @@ def test_the_report_is_data():
     report = kerasfx.report(kerasfx.prepare_model(Net(), keras.Input((4,))))
     assert report.model == "net"
     assert report.opened == {"": "Net", "scale": "Scale"}
-    assert report.layers["scale_multiply"] == ("scale", "MultiplyOp")
+    multiply = report.layers["scale_multiply"]
+    assert (multiply.path, multiply.class_name) == ("scale", "MultiplyOp")
     assert "proj" not in report.renamed
     assert report.seconds > 0
     assert not report.unchanged

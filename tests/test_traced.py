@@ -84,9 +84,7 @@ def test_what_is_emitted_compares_and_reports_as_what_is_prepared(net, of_graph)
     assert not [note for note in comparison.notes if "guess" in note]
     ours, theirs = kerasfx.report(emitted), kerasfx.report(prepared)
     assert (ours.opened, ours.findings) == (theirs.opened, theirs.findings)
-    assert {n: path for n, (path, _) in ours.layers.items()} == {
-        n: path for n, (path, _) in theirs.layers.items()
-    }
+    assert {n: x.path for n, x in ours.layers.items()} == {n: x.path for n, x in theirs.layers.items()}
     assert [f.path for f in ours.of_kind("unused")] == ["forgotten"]
 
 

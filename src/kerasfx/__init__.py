@@ -14,6 +14,7 @@ import keras
 
 from kerasfx.errors import UntestedKerasWarning, UnverifiedWarning
 from kerasfx.runtime import layers
+from kerasfx.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from kerasfx import errors, ir, passes
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from kerasfx.tracing.traced import Traced
     from kerasfx.weights import CopiedWeights, copy_weights
 
-__version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "CopiedWeights",

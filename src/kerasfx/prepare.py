@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
@@ -13,6 +14,7 @@ from kerasfx.comparing import Comparison
 from kerasfx.comparing import verify as quick_compare
 from kerasfx.comparing.checks import IN_INFERENCE, NOT_TRAINABLE, NOTHING_FINITE
 from kerasfx.emitting import make_model, require_one_of
+from kerasfx.emitting.telling import flat_already
 from kerasfx.errors import (
     NoSampleError,
     NotEquivalentError,
@@ -25,6 +27,7 @@ from kerasfx.errors import (
 from kerasfx.handover import provenance
 from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.compiled import compile_like, require_compiled
+from kerasfx.handover.hierarchy import original_layers, refused
 from kerasfx.handover.keep_class import keep_class as take_class
 from kerasfx.handover.keep_class import require_one_argument
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
@@ -39,6 +42,8 @@ from kerasfx.keras_api.builtins import (
 from kerasfx.passes.legalize.weights_as_tables import weights_as_tables
 from kerasfx.passes.options import GELU, NAMES, Options
 from kerasfx.reporting import (
+    BEFORE_REPLACING,
+    Clock,
     Finding,
     Report,
     attach,
@@ -146,7 +151,7 @@ def prepare_model(
         ValueError: An option has no such value, or `portable` stands beside `keep_class`; or the original is
             not compiled or its optimizer cannot be copied although the result is to be compiled alike.
     """
-    start = time.perf_counter()
+    clock = Clock()
     _require_model(original_model)
     require_one_of(
         weights=(weights, ("copy", "share")),
@@ -173,12 +178,13 @@ def prepare_model(
         if was_prepared(original_model) and is_as_asked and not (strict and report(original_model).opaque):
             return original_model
         if is_flat(original_model) and is_as_asked:
-            attach(original_model, Report(original_model.name, unchanged=True))
+            attach(original_model, flat_already(original_model))
             return original_model
     spec = call_spec(original_model, input_layer)
     if keep_class:
         require_one_argument(original_model, spec)
     traced = run_trace(original_model, spec, WholePolicy.of(leaves, opened), hints, mode)
+    clock.ends("trace")
     if strict:
         _refuse_opaque(traced)
     options.name(traced.graph)
@@ -192,10 +198,13 @@ def prepare_model(
         what = "Keras's own Functional model, which is for inference, does not refuse to be trained"
         about_options.append(Finding("warning", "", what, hint="do not call `fit`, or training=True"))
     asked = _modes_to_compare(verify, bool(passes), traced.origin)
+    clock.ends("passes")
+    compared = _Compared()
     if options.change_numbers:
         if verify:
             before = _before(traced, training_in_fit, portable)
-            about_options += _verify(before, traced.origin, asked, bool(passes), changed)
+            compared = _verify(before, traced.origin, asked, bool(passes), changed).before_replacing()
+            clock.ends("verify")
         about_options += options.replace(traced.graph)
     # Only calls on a model that is returned stay with layers that it shares.
     shared = internals.all_layers(original_model) if weights == "share" else []
@@ -207,9 +216,12 @@ def prepare_model(
             with made_for(original_model.variables):
                 take_class(original_model, prepared, traced.graph, record, weights == "share")
         found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
-        found.findings.extend(about_options)
+        clock.ends("emit")
         if verify and not options.change_numbers:
-            found.findings.extend(_verify(prepared, traced.origin, asked, bool(passes), changed))
+            compared = _verify(prepared, traced.origin, asked, bool(passes), changed)
+            clock.ends("verify")
+        found.findings.extend([*about_options, *compared.findings])
+        found.comparison = compared.data
         if compile:
             with made_for(original_model.variables):
                 compile_like(original_model, prepared, record)
@@ -218,7 +230,7 @@ def prepare_model(
         found.findings.append(Finding("warning", "", f"{what}; prepare the original with passes=[...]"))
     if dropped:
         warn_when_used(original_model, prepared)
-    found.seconds = time.perf_counter() - start
+    found.seconds, found.phases = clock.total, clock.phases
     return prepared
 
 
@@ -251,10 +263,13 @@ def explain(
     require_one_of(mode=(mode, modes.MODES))
     spec = call_spec(model, input_layer)
     try:
-        origin = run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode).origin
+        traced = run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode)
     except TraceError as error:
-        return Report(model.name, findings=[Finding("opaque", "", str(error))])
-    return Report(model.name, origin.opened, findings=[*origin.findings, *dropped_methods(model)])
+        finding = Finding("opaque", "", str(error))
+        return Report(model.name, findings=[finding], before=[refused(model, str(error))])
+    origin, graph = traced.origin, traced.graph
+    findings = [*origin.findings, *dropped_methods(model)]
+    return Report(model.name, origin.opened, findings=findings, before=original_layers(origin, graph))
 
 
 def is_flat(model: keras.layers.Layer) -> bool:
@@ -316,10 +331,29 @@ def _before(traced: Traced, training_in_fit: str, portable: bool) -> keras.Model
     return before
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """What the report says of a comparison.
+
+    Attributes:
+        findings: What the user should know of it.
+        data: What it says itself, or None where nothing was compared.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    data: dict[str, Any] | None = None
+
+    def before_replacing(self) -> _Compared:
+        """The same of a comparison of what the result was before an option changed its numbers."""
+        if self.data is None:
+            return self
+        return replace(self, data={**self.data, "notes": [*self.data["notes"], BEFORE_REPLACING]})
+
+
 def _verify(
     prepared: keras.Model, origin: Origin, asked: tuple[str, ...], thorough: bool, changed: Sequence[str]
-) -> list[Finding]:
-    """Raise if the result differs from its original; return what the user should know of the comparison.
+) -> _Compared:
+    """Raise if the result differs from its original; return what the report says of the comparison.
 
     Args:
         prepared: The result.
@@ -336,14 +370,15 @@ def _verify(
         comparison = quick_compare(original, prepared, modes=asked, thorough=thorough, bare=is_bare)
     # The oracle found no inputs that the original accepts.
     except NoSampleError as error:
-        return [_unverified(original, str(error))]
+        return _Compared((_unverified(original, str(error)),))
     finally:
         record.examples = kept
-    findings = [_unverified(original, NOTHING_FINITE)] if NOTHING_FINITE in comparison.notes else []
+    is_empty = NOTHING_FINITE in comparison.notes
+    findings = [_unverified(original, NOTHING_FINITE)] if is_empty else []
     findings += [Finding("warning", "", note) for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
     if not comparison:
         raise NotEquivalentError(_differs(origin, comparison, changed), comparison)
-    return findings
+    return _Compared(tuple(findings), None if is_empty else comparison.to_dict())
 
 
 def _differs(origin: Origin, comparison: Comparison, changed: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from kerasfx.handover import copying
 from kerasfx.handover.placement import hand_over
 from kerasfx.handover.provenance import Provenance
 from kerasfx.handover.recorded import Shape
-from kerasfx.ir import Graph, LayerCall, Node, Value, values_in
+from kerasfx.ir import Graph, LayerCall, Node, Value, leaves_of, values_in
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.reporting import Finding
@@ -31,6 +31,8 @@ class Making:
         record: Where the model comes from.
         made: The layer that stands for a layer of the original, by `LayerCall.key`, or for a generator or
             metric, by the `id` of that.
+        stands_for: What each layer or operation of the result, by its name, is called for: nodes, or the
+            one Value that it gives.
     """
 
     def __init__(self, graph: Graph, share: bool):
@@ -39,6 +41,7 @@ class Making:
         self.names = {v.name for v in values_in(graph.inputs)}
         self.record = Provenance()
         self.made: dict[object, keras.layers.Layer] = {}
+        self.stands_for: dict[str, list[Node | Value]] = {}
 
     @functools.cached_property
     def of_original(self) -> set[int]:
@@ -56,6 +59,12 @@ class Making:
             name = f"{wish}_{count}"
         self.names.add(name)
         return name
+
+    def note(self, place: Node | Value, tensors: Tensors) -> None:
+        """Note that what gives `tensors` is called for a node, or gives a Value."""
+        given = [x for x in leaves_of(tensors) if x is not None]
+        for name in dict.fromkeys(internals.operation_behind(x).name for x in given):
+            self.stands_for.setdefault(name, []).append(place)
 
     def tell(self, findings: Iterable[Finding]) -> None:
         """Let the report say something, once."""

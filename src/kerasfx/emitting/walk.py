@@ -11,6 +11,7 @@ import keras
 from kerasfx.emitting.held import WeightsOfFunctions
 from kerasfx.emitting.layer_calls import LayerMaker
 from kerasfx.emitting.making import Making, Tensors, static_shape
+from kerasfx.emitting.telling import told
 from kerasfx.emitting.training import TrainingRules
 from kerasfx.handover import provenance
 from kerasfx.handover import training_in_fit as fit
@@ -78,11 +79,14 @@ class Walk:
         model = self._model(inputs, outputs, name)
         record = self.making.record
         record.sizes = {v.name: tuple(map(hint, v.shape)) for v in values_in(self.graph.inputs)}
+        record.layers_of_result = told(model, self.making)
         provenance.attach(model, record)
         return model
 
     def _call(self, node: Node) -> None:
-        self.tensors.update(_paired(node.outputs, self.results_of(node)))
+        results = self.results_of(node)
+        self.making.note(node, results)
+        self.tensors.update(_paired(node.outputs, results))
 
     def results_of(self, node: Node) -> Tensors:
         """Call what a node calls."""
@@ -227,6 +231,7 @@ class Walk:
             self.weight_layers[value] = self._weight_layer(value)
             self.known[value] = _Ties(self.weight_layers[value], len(value.users), self.max_ties)
         tensor = self.known[value].to(self._anchor)
+        self.making.note(value, tensor)
         if _is_assigned(value):
             # Where it is read says whether that is before it is assigned.
             self.tensors[value] = tensor
@@ -261,6 +266,7 @@ class Walk:
             else:
                 layer = layers.AttachMask(name=self.making.name(f"{value.name}_masked"))
                 self.masked[key] = layer([tensor, self._tensor(expected)])
+            self.making.note(value, self.masked[key])
         return self.masked[key]
 
 

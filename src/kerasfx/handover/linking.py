@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kerasfx.handover import training_in_fit as fit
+from kerasfx.handover.hierarchy import original_layers
 from kerasfx.handover.provenance import Provenance, provenance_of
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, leaves_of, map_leaves
@@ -18,7 +19,6 @@ from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.passes.lower.rule import Lowering
 from kerasfx.reporting import Finding, Report, attach
-from kerasfx.runtime.layers import Op
 from kerasfx.tracing.traced import Origin
 
 KEPT_EXAMPLE = 2**22
@@ -57,7 +57,17 @@ def link(
     # The flag of the model alone: each layer inside has its own, and may be one of the original.
     if not original.trainable:
         internals.freeze_as_whole(prepared)
-    report = Report(graph.name, origin.opened, _layers(prepared, graph), findings)
+    names: dict[int, list[str]] = {}
+    for ours, theirs in record.layers:
+        names.setdefault(id(ours), []).append(theirs.name)
+    report = Report(
+        graph.name,
+        origin.opened,
+        {layer.name: layer for layer in record.layers_of_result},
+        findings,
+        before=original_layers(origin, graph, names, record.layers_of_result),
+        result=prepared.name,
+    )
     attach(prepared, report)
     return report
 
@@ -97,14 +107,3 @@ def _caller(spec: CallSpec) -> Callable[..., Any]:
         return model(*args, **kwargs)
 
     return call
-
-
-def _layers(prepared: keras.Model, graph: Graph) -> dict[str, tuple[str, str]]:
-    """Name of each layer of the result -> (path in the original, what it is)."""
-    paths = {n.name: n.path for n in graph.nodes}
-    paths |= {v.name: v.producer.path for v in graph.parameters}  # pyright: ignore
-    return {x.name: (paths.get(x.name, ""), _kind(x)) for x in prepared.layers}
-
-
-def _kind(layer: keras.layers.Layer) -> str:
-    return f"Op {layer.op}" if type(layer) is Op else type(layer).__name__

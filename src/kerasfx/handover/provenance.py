@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from kerasfx.handover.computed import ComputedWeight
-from kerasfx.reporting import Finding
+from kerasfx.reporting import Finding, ResultLayer
 
 VariablePair = tuple[keras.Variable, keras.Variable]
 """A variable of the original, and that of the prepared model which stands for it."""
@@ -31,6 +31,7 @@ class Provenance:
         seeds: The states of the generators that such layers draw with.
         sizes: Shape of each input, by name, with the sizes that it was traced with.
         examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
+        layers_of_result: What the report says of each layer of the prepared model.
         findings: What the user should know of how the layers were made.
         call: `call(model, inputs)` calls the original with inputs in the structure of the prepared model.
     """
@@ -45,6 +46,7 @@ class Provenance:
     seeds: list[keras.Variable] = field(default_factory=list)
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     examples: Any = None
+    layers_of_result: list[ResultLayer] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     call: Callable[..., Any] = field(default=lambda model, inputs, **kwargs: model(inputs, **kwargs))
     _original: weakref.ref[keras.layers.Layer] | None = None

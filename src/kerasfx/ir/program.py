@@ -368,9 +368,10 @@ class Program:
 
 @dataclass(frozen=True)
 class TakenBefore:
-    """A note of what a graph held before passes ran on it: the ids of variables of the original."""
+    """A note of what a graph held before passes: the ids of variables and of layers of the original."""
 
     variables: frozenset[int]
+    layers: frozenset[int]
 
 
 class Captures:

@@ -535,6 +535,11 @@ def _is_alike(a: Any, b: Any) -> bool:
     return _is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and bool(np.array_equal(a, b))
 
 
+def operation_behind(tensor: keras.KerasTensor) -> keras.Operation:
+    """The operation that a symbolic tensor is a result of."""
+    return tensor._keras_history.operation  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def calls_that_take(tensor: keras.KerasTensor) -> list[Any]:
     """Keras's nodes that take a symbolic tensor; each has an `operation`, `arguments` and `outputs`."""
     history: Any = tensor._keras_history  # pyright: ignore[reportAttributeAccessIssue]

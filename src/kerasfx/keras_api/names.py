@@ -12,6 +12,21 @@ from typing import Any
 
 from keras.src.utils import naming
 
+MODULES = {
+    "kerasfx.runtime": "kerasfx.layers",
+    "keras.src.layers": "keras.layers",
+    "keras.src.models": "keras.models",
+    "keras.src.ops": "keras.ops",
+    "keras.src": "keras",
+}
+"""Where a class is defined -> where it is public, the narrower first."""
+
+
+def public_module(cls: type) -> str:
+    """The module from which a class is imported: `"keras.layers"`, or the one that defines it."""
+    module = str(getattr(cls, "__module__", ""))
+    return next((public for own, public in MODULES.items() if module.startswith(own)), module)
+
 
 def made_up_of(named: Any) -> str:
     """What Keras calls objects of this class, without the number, if `named` is called so; else "".

@@ -48,6 +48,7 @@ from kerasfx.passes.lower.to_reshapes import to_reshapes
 from kerasfx.passes.lower.to_resizing import to_resizing
 from kerasfx.passes.lower.to_tokens import to_tokens
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
+from kerasfx.passes.notes import InsteadOf, Watch
 from kerasfx.passes.patterns import op
 
 __all__ = [
@@ -150,14 +151,17 @@ def run(graph: Graph, passes: Sequence[Pass] | None = None) -> list[str]:
 
 def _run(graph: Graph, chosen: Sequence[Pass], is_ours: bool) -> list[str]:
     if TakenBefore not in graph.meta:
-        graph.meta[TakenBefore] = TakenBefore(frozenset(graph.variables_taken()))
+        layers = frozenset(map(id, graph.called_layers()))
+        graph.meta[TakenBefore] = TakenBefore(frozenset(graph.variables_taken()), layers)
     changed = []
     for each in chosen:
+        watch = Watch(graph)
         try:
             # Ours are known to ask for no number of a free size that matters.
             answer = each(graph) if is_ours else _of_user(each, graph)
             if _said(each, answer):
                 changed.append(name_of(each))
+            watch.note(name_of(each), is_ours or str(each.__module__).startswith(__name__))
             # Within the `try`: a graph that is broken is the fault of the pass as well.
             graph.check()
         except Exception as error:
@@ -227,7 +231,10 @@ def rewrite(graph: Graph, pattern: Pattern, build: Callable[[Graph, Match], Node
     for place, found in pattern.find(graph):
         new = build(place, found)
         if new is not None:
+            note = InsteadOf.of(found.nodes)
             _put(place, found.root, new)
+            if isinstance(new, Node):
+                new.meta[InsteadOf] = note
             changed = True
             # From the outside in: what is removed frees what it took.
             for node in found.nodes[1:]:

@@ -10,7 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain, count
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import keras
@@ -115,6 +115,13 @@ def line_at(file: str, line: int) -> SourceLine:
     return SourceLine(file, line, linecache.getline(file, line).strip())
 
 
+def line_of_user(code: CodeType | None) -> SourceLine | None:
+    """The first line of code of the user's; None for that of Keras, a backend or kerasfx."""
+    if code is None or code.co_filename == "<string>" or _is_file_skipped(code.co_filename):
+        return None
+    return line_at(code.co_filename, code.co_firstlineno)
+
+
 _skipped_files: dict[str, bool] = {}
 
 
@@ -146,6 +153,7 @@ class Paths:
         self._root = root
         self._layers: dict[int, str] = {}
         self._variables: dict[int, str] = {}
+        self._parents: dict[int, str] = {}
         self._keep_alive: list[Any] = []
         self._walk()
 
@@ -155,6 +163,7 @@ class Paths:
             self._walk()
         if id(layer) not in self._layers:
             path = join(parent, name_of(layer))
+            self._parents.setdefault(id(layer), parent)
             self._remember(layer, _unlike(path, set(self._layers.values())))
         return self._layers[id(layer)]
 
@@ -168,7 +177,17 @@ class Paths:
     def below_root(self) -> list[tuple[str, Any]]:
         """Every layer that is known but the root, with its path."""
         self._walk()
-        return [(self._layers[id(x)], x) for x in self._keep_alive if x is not self._root]
+        return [(self._layers[id(x)], x) for x in self._known() if x is not self._root]
+
+    def below(self) -> dict[str, list[tuple[str, Any]]]:
+        """The layers right below each path, each with its own path; the root is below none."""
+        found: dict[str, list[tuple[str, Any]]] = {}
+        for path, layer in self.below_root():
+            found.setdefault(self._parents.get(id(layer), ""), []).append((path, layer))
+        return found
+
+    def _known(self) -> list[Any]:
+        return list({id(x): x for x in self._keep_alive}.values())
 
     def _remember(self, layer: keras.Layer, path: str) -> None:
         self._layers[id(layer)] = path
@@ -188,7 +207,9 @@ class Paths:
             seen.add(id(layer))
             # The path that it was given first, which messages and selectors have said.
             self._remember(layer, self._layers.get(id(layer), path))
-            queue.extend((child, join(path, step)) for step, child in _children(layer))
+            for step, child in _children(layer):
+                self._parents.setdefault(id(child), self._layers[id(layer)])
+                queue.append((child, join(path, step)))
 
 
 VARIABLE = "variable"

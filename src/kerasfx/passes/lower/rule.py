@@ -16,6 +16,7 @@ from kerasfx.ir.match import Match, Pattern
 from kerasfx.passes.clean_up.same_numbers import is_alike
 from kerasfx.passes.lower.difference import NotMeasurableError, Replacement, largest_difference
 from kerasfx.passes.lower.held import can_hold, key_of, parameters_of, with_all_users
+from kerasfx.passes.notes import InsteadOf
 from kerasfx.reporting import Finding
 
 Exact = Callable[[Match], bool]
@@ -182,16 +183,19 @@ class _Application:
         if new is None or not self._is_noted(found, new, before):
             self._forget(before)
             return False
+        note = InsteadOf.of(found.nodes)
         if isinstance(new, Node):
             if new.weights:
                 # One layer is called several times: what is computed for one call is no other weight.
                 new.weights = self.weights.setdefault(key_of(new), new.weights)
             graph.replace(found.root, new)
+            new.meta[InsteadOf] = note
         elif isinstance(new, Value):
             graph.replace_uses(_only_result(found.root), new)
             graph.remove(found.root)
         else:
             become(graph, found.root, new)
+            found.root.meta[InsteadOf] = note
         # From the outside in: what is removed frees what it took.
         for node in found.nodes[1:]:
             if node.program is graph and not any(v.users or v.is_output for v in node.results):
@@ -214,6 +218,7 @@ def become(graph: Graph, node: Node, new: Replacement) -> None:
     """Let a node that calls a function call a layer, with tensors that carry no mask, as for a function."""
     target, tensors = new
     masks = masks_like(node, set(values_in(tensors)))
+    node.meta[InsteadOf] = InsteadOf.of([node])
     node.target = target
     graph.set_arguments(node, (tensors,), {}, masks)
 

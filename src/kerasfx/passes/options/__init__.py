@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kerasfx.ir import Graph
+from kerasfx.passes.notes import Watch
 from kerasfx.passes.options.lower_gelu import lower_gelu
 from kerasfx.passes.options.replace_relu6 import replace_relu6
 from kerasfx.passes.options.split_separable import split_separable
@@ -44,10 +45,17 @@ class Options:
 
     def rearrange(self, graph: Graph) -> Sequence[Finding]:
         """Do what changes no number; returns what the report says of it."""
+        watch = Watch(graph)
         findings = split_separable(graph) if self.replace_separable_conv else []
+        watch.note("replace_separable_conv", is_ours=True)
         return [*findings, *(unshare(graph) if self.unshare else [])]
 
     def replace(self, graph: Graph) -> Sequence[Finding]:
         """Do what changes numbers; returns what the report says of it."""
+        watch = Watch(graph)
         findings = replace_relu6(graph) if self.replace_relu6 else []
-        return [*findings, *(lower_gelu(graph) if self.lower_gelu else [])]
+        watch.note("replace_relu6", is_ours=True)
+        watch = Watch(graph)
+        findings = [*findings, *(lower_gelu(graph) if self.lower_gelu else [])]
+        watch.note("lower_gelu", is_ours=True)
+        return findings

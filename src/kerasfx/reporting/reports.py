@@ -1,4 +1,4 @@
-"""What was opened, kept, renamed and lowered, and why."""
+"""The report of a prepared model, and where it is kept."""
 
 from __future__ import annotations
 
@@ -7,44 +7,15 @@ from textwrap import indent
 
 import keras
 
-from kerasfx.ir import SourceLine
+from kerasfx.reporting.findings import KINDS, Finding
+from kerasfx.reporting.records import Data, OriginalLayer, ResultLayer
+from kerasfx.version import __version__
 
-KINDS = {
-    "opaque": "kept whole, because they could not be opened",
-    "kept": "kept whole on request",
-    "warning": "warnings",
-    "inexact": 'layers that may differ from the original in the last bit (lower="fast")',
-    "replaced": "replaced as asked; their numbers are others than those of the original",
-    "shared": "called several times, and one layer all the same",
-    "guard": "answers about free sizes, checked whenever the model is called",
-    "fixed": "values read while tracing, fixed in the result",
-    "dropped": "left out of the result",
-    "unused": "what no output depends on",
-}
+BEFORE_REPLACING = "what was compared is the model before layers were replaced as asked"
+"""A note of a comparison: the option itself changes numbers."""
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that the user should know.
-
-    Attributes:
-        kind: A key of `KINDS`.
-        path: Path of the layer.
-        what: What happened.
-        source: The user's line.
-        hint: What to do about it.
-    """
-
-    kind: str
-    path: str
-    what: str
-    source: SourceLine | None = None
-    hint: str = ""
-
-    def __str__(self) -> str:
-        where = f" ({self.source})" if self.source else ""
-        hint = f"\n  do:    {self.hint}" if self.hint else ""
-        return f"{self.path or '(the model)'}: {self.what}{where}{hint}"
+STAYS = ("layer", "kept", "whole")
+"""What a layer became that is a layer of the result."""
 
 
 @dataclass
@@ -54,18 +25,26 @@ class Report:
     Attributes:
         model: Name of the original model.
         opened: Path -> class name of each layer whose `call` was traced through.
-        layers: Name in the prepared model -> (path in the original, what it is).
+        layers: Name -> record of each layer of the result, in the order in which they run.
         findings: Everything the user should know.
         seconds: Time that `prepare_model` took, 0 for a model of `emit`.
         unchanged: The model was flat already and came back as it was.
+        before: What became of the model and of each layer below it, those around others first.
+        result: Name of the prepared model; None where none was made.
+        phases: The seconds of each phase: `"trace"`, `"passes"`, `"emit"`, `"verify"`.
+        comparison: What `Comparison.to_dict` says, where the result was compared.
     """
 
     model: str
     opened: dict[str, str] = field(default_factory=dict)
-    layers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    layers: dict[str, ResultLayer] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
     unchanged: bool = False
+    before: list[OriginalLayer] = field(default_factory=list)
+    result: str | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    comparison: Data | None = None
 
     def of_kind(self, kind: str) -> list[Finding]:
         """The findings of one kind (a key of `KINDS`)."""
@@ -78,8 +57,32 @@ class Report:
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Original path -> name in the prepared model, where the two differ."""
-        return {path: name for name, (path, _) in self.layers.items() if path and path != name}
+        """Path of each layer that stays a layer -> its name in the result, where the two differ."""
+        stay = {x.path for x in self.before if x.became in STAYS} if not self.unchanged else ()
+        renamed: dict[str, str] = {}
+        for layer in self.layers.values():
+            if layer.kind in STAYS and layer.path in stay and layer.path != layer.name:
+                renamed.setdefault(layer.path, layer.name)
+        return renamed
+
+    def to_dict(self) -> Data:
+        """All of it as data for JSON."""
+        root = self.before[0] if self.before else None
+        return {
+            "kerasfx": __version__,
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+            "model": self.model,
+            "class": root.class_name if root else "",
+            "result": self.result,
+            "unchanged": self.unchanged,
+            "seconds": {"total": self.seconds, **self.phases},
+            "before": [x.to_dict() for x in self.before],
+            "layers": [x.to_dict() for x in self.layers.values()],
+            "findings": [x.to_dict() for x in self.findings],
+            "renamed": self.renamed,
+            "comparison": self.comparison,
+        }
 
     def __str__(self) -> str:
         if self.unchanged:
@@ -108,7 +111,9 @@ class Report:
         if not self.layers:
             return []
         width = max(map(len, self.layers))
-        items = [f"    {n:<{width}}  {k}  <- {p or '(the model)'}" for n, (p, k) in self.layers.items()]
+        items = [
+            f"    {n:<{width}}  {x.class_name}  <- {x.path or '(the model)'}" for n, x in self.layers.items()
+        ]
         return ["  layers:", *items]
 
 

@@ -1,0 +1,149 @@
+"""The layers of the original, and what became of each: the half of the report that stands on the left."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from kerasfx.ir import Graph, Node, SourceLine
+from kerasfx.ir.program import TakenBefore
+from kerasfx.keras_api.names import public_module
+from kerasfx.reporting import OriginalLayer, ResultLayer
+from kerasfx.tracing.traced import Origin
+from kerasfx.tracing.where import Paths, line_of_user
+
+AS_IT_WAS = "it is there as it was"
+
+Names = Mapping[int, list[str]]
+"""The names of the layers of the result that stand for a layer of the original, by the `id` of that."""
+
+
+def original_layers(
+    origin: Origin, graph: Graph, names: Names | None = None, result: Iterable[ResultLayer] = ()
+) -> list[OriginalLayer]:
+    """What became of the model and of each layer below it, in the order of a table of contents.
+
+    Args:
+        origin: The original.
+        graph: What it became.
+        names: The names of layers of the result that are layers of the original.
+        result: The layers of the result; none, where none was made.
+    """
+    return list(_Hierarchy(origin, graph, names or {}, result).walk())
+
+
+def refused(model: keras.layers.Layer, why: str) -> OriginalLayer:
+    """What is said of a model that cannot be prepared."""
+    return _record("", model, None, "whole", why, line_of_user(_call_of(model)))
+
+
+def as_it_was(model: keras.layers.Layer) -> list[OriginalLayer]:
+    """What is said of the layers of a flat model that comes back as it was: each stands for itself."""
+    below = Paths(model).below()
+    found = [_record("", model, None, "opened", "it is flat already")]
+    waiting = [(path, layer, "", (layer.name,)) for path, layer in reversed(below.get("", ()))]
+    while waiting:
+        path, layer, parent, names = waiting.pop()
+        found.append(_record(path, layer, parent, "layer", AS_IT_WAS, layers=names))
+        waiting += [(p, x, path, names) for p, x in reversed(below.get(path, ())) if p != path]
+    return found
+
+
+class _Hierarchy:
+    def __init__(self, origin: Origin, graph: Graph, names: Names, result: Iterable[ResultLayer]):
+        self.origin, self.names = origin, names
+        self.below = origin.paths.below()
+        self.kept = {f.path for f in origin.findings if f.kind == "kept"}
+        self.calls: dict[int, list[Node]] = {}
+        for node in graph.nodes:
+            if node.call is not None:
+                self.calls.setdefault(id(node.layer), []).append(node)
+        self.at: dict[str, list[ResultLayer]] = {}
+        for layer in result:
+            if layer.kind != "input":
+                self.at.setdefault(layer.path, []).append(layer)
+        note = graph.meta.get(TakenBefore)
+        self.called_before = note.layers if note else frozenset(self.calls)
+
+    def walk(self) -> Iterator[OriginalLayer]:
+        """The records, each before those of the layers inside of it."""
+        waiting: list[tuple[str, Any, str | None, OriginalLayer | None]] = [
+            ("", self.origin.model, None, None)
+        ]
+        while waiting:
+            path, layer, parent, whole = waiting.pop()
+            record = self._inside(path, layer, parent, whole) if whole else self._record(path, layer, parent)
+            yield record
+            if record.became in ("layer", "kept", "whole", "unused", "dropped"):
+                whole = whole or record
+            inside = [(p, x, path, whole) for p, x in self.below.get(path, ()) if p != path]
+            waiting.extend(reversed(inside))
+
+    def _inside(self, path: str, layer: Any, parent: str | None, whole: OriginalLayer) -> OriginalLayer:
+        """A layer that lies in one that is one layer of the result, or none, unless it is called besides."""
+        if id(layer) in self.calls or path in self.origin.opened:
+            return self._record(path, layer, parent)
+        why = f"inside of '{whole.path or self.origin.model.name}', which is {_IS[whole.became]}"
+        return _record(path, layer, parent, whole.became, why, layers=whole.layers)
+
+    def _record(self, path: str, layer: Any, parent: str | None) -> OriginalLayer:
+        calls = self.calls.get(id(layer), [])
+        if calls:
+            return self._called(path, layer, parent, calls)
+        at = tuple(x.name for x in self.at.get(path, ()))
+        if path in self.origin.opened:
+            line = line_of_user(_call_of(layer))
+            return _record(path, layer, parent, "opened", "its `call` was traced through", line, at)
+        if isinstance(layer, keras.layers.InputLayer):
+            return _record(path, layer, parent, "opened", "an input: what comes in takes its place")
+        if at:
+            why = "; ".join(dict.fromkeys(x.why for x in self.at[path]))
+            return _record(path, layer, parent, "layer", why, self.at[path][0].source, at)
+        if id(layer) in self.called_before:
+            return _record(path, layer, parent, "dropped", "a pass has taken it out")
+        return _record(path, layer, parent, "unused", "no output depends on it")
+
+    def _called(self, path: str, layer: Any, parent: str | None, calls: list[Node]) -> OriginalLayer:
+        first = calls[0]
+        assert first.call is not None
+        if path in self.kept:
+            became, why = "kept", "kept whole on request (leaves=)"
+        elif first.call.opaque:
+            became, why = "whole", first.call.opaque.splitlines()[0]
+        else:
+            became, why = "layer", "a built-in layer"
+        if len(calls) > 1:
+            why += f"; called {len(calls)} times"
+        names = tuple(dict.fromkeys(self.names.get(id(layer), ())))
+        return _record(path, layer, parent, became, why, first.source, names)
+
+
+_IS = {
+    "layer": "one layer",
+    "kept": "kept whole on request",
+    "whole": "kept whole",
+    "unused": "unused",
+    "dropped": "taken out",
+}
+
+
+def _record(
+    path: str,
+    layer: Any,
+    parent: str | None,
+    became: str,
+    why: str,
+    source: SourceLine | None = None,
+    layers: tuple[str, ...] = (),
+) -> OriginalLayer:
+    cls = type(layer)
+    count = sum(math.prod(v.shape) for v in layer.weights)
+    return OriginalLayer(path, cls.__name__, public_module(cls), parent, became, count, source, why, layers)
+
+
+def _call_of(layer: Any) -> Any:
+    return getattr(inspect.unwrap(type(layer).call), "__code__", None)
