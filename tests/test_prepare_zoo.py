@@ -7,8 +7,8 @@ process without the user's code compute the same bits from the file.
 TensorFlow is asked everything of every case. On the other backends and on the oldest Keras the optimizer
 step is left to the topics that are about weights, training and gradients, and what `fit` and `predict` do to
 those in which Keras itself does something for a backend; the others differ in what is computed forwards, and
-that is compared there as well. On the oldest Keras what is ours alone is not asked again, and JAX and PyTorch
-are asked the topics of Keras's own.
+that is compared there as well. On the oldest Keras what is ours alone is not asked again: TensorFlow is asked
+the topics of Keras's own and the quick cases of the others, JAX and PyTorch the topics of Keras's own.
 """
 
 import inspect
@@ -162,13 +162,13 @@ def prepare(name: str) -> Prepared:
 
 def as_parameter(name: str) -> Any:
     """A case of the zoo as a parameter of a test, marked by where the answers can differ."""
-    topic = ALL[name].__module__
+    topic, is_quick = ALL[name].__module__, name in QUICK.split()
     marks = []
-    if topic.startswith("zoo.raw_"):
-        marks = [pytest.mark.any_keras]
-    elif topic in ABOUT_KERAS:
+    if topic in ABOUT_KERAS:
         marks = [pytest.mark.every_run]
-    return pytest.param(name, marks=[*marks, *([pytest.mark.quick] if name in QUICK.split() else [])])
+    elif topic.startswith("zoo.raw_") or not is_quick:
+        marks = [pytest.mark.any_keras]
+    return pytest.param(name, marks=[*marks, *([pytest.mark.quick] if is_quick else [])])
 
 
 def is_standard(layer: keras.Layer) -> bool:
