@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import keras
@@ -19,6 +20,7 @@ from kerasfx.ir import (
     Value,
 )
 from kerasfx.ir.dims import Dim
+from kerasfx.ir.notebook import to_html
 from kerasfx.ir.text import line_of, neighbourhood, to_text
 
 pytestmark = pytest.mark.once
@@ -170,6 +172,84 @@ def test_neighbourhood_marks_the_node():
     lines = neighbourhood(graph, node).splitlines()
     assert [line[:2] for line in lines] == ["->", "  ", "  ", "  "]
     assert lines[0][3:] == line_of(node)
+
+
+# In a line, and in a notebook
+
+
+def blocks(count):
+    """A graph of two functions for each of `count` layers, whose names need escaping."""
+    graph = Graph("net<i>")
+    graph.inputs = value = graph.add_input("x", (2,), "float32")
+    for i in range(count):
+        for step in ("inner", "inner.<b>"):
+            node = Node(graph.unique_name("exp"), "keras.ops.exp", (value,), {}, f"blocks[{i}].{step}")
+            node.outputs = value = Value(node.name, (2,), "float32", node)
+            graph.append(node)
+    graph.outputs = (value, value)
+    return graph
+
+
+def test_a_graph_is_told_in_a_line():
+    assert repr(blocks(1)) == "<Graph 'net<i>': 2 nodes, 1 input, 2 outputs>"
+    assert repr(kerasfx.trace(Net(), keras.Input((None, 4)))) == (
+        "<Traced 'net': 7 nodes, 1 input, 2 outputs, 0 findings>"
+    )
+
+
+class Page(HTMLParser):
+    """Which texts stand in which parts."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.texts, self.parts, self.tags = [], [], []
+        self.feed(html)
+        assert self.tags == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.tags.pop() == tag
+        if tag == "details":
+            self.parts.pop()
+
+    def handle_data(self, data):
+        if self.tags[-1] == "summary":
+            self.parts.append(data)
+        self.texts.append((data, list(self.parts)))
+
+
+def test_in_a_notebook_it_is_its_text_folded_by_path():
+    graph = traced()
+    page = Page(graph._repr_html_())
+    lines = [line for text, _ in page.texts for line in text.split("\n")]
+    assert [line for line in lines if line in str(graph).split("\n")] == str(graph).split("\n")
+    parts = {line: parts[1:] for text, parts in page.texts for line in text.split("\n")}
+    inside = next(parts for line, parts in parts.items() if "keras.ops.reshape" in line)
+    assert inside == ["m[0]: 5 nodes"]
+    assert next(parts for line, parts in parts.items() if "Dropout 'shared'(%x)" in line) == []
+
+
+def test_names_of_users_are_escaped():
+    page = Page(blocks(2)._repr_html_())
+    assert next(parts for text, parts in page.texts if "%exp_3" in text) == [
+        "graph 'net<i>': 4 nodes, 1 input, 2 outputs",
+        *("blocks[1]: 2 nodes", "inner: 2 nodes", "<b>: 1 node"),
+    ]
+
+
+def test_a_large_graph_is_folded_and_no_element_stands_for_a_node():
+    html = blocks(2_500)._repr_html_()
+    assert " open" not in html
+    assert html.count("<pre") < 5_010
+    assert len(html) < 1_500_000
+    assert " open" in blocks(2)._repr_html_()
+
+
+def test_what_would_fill_a_notebook_is_left_out_and_told():
+    graph = blocks(2)
+    assert "and 3 more: print(graph)" in to_html(graph, "", most=1)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,8 @@ def compared_layers(
         tolerance=subjects.tolerance,
     )
     layers = _by_layer(calls, Paths(subjects.a))
-    alone = _count(subjects.b) - len(layers)
-    more = f"; the other {alone} of '{subjects.b.name}' have none to compare with" if alone > 0 else ""
-    return layers, f"{len(layers)} layers were compared with those of the original {where}{more}"
+    which = f"{len(layers)} of the {_count(subjects.b)} layers of '{subjects.b.name}' were compared"
+    return layers, f"{which} with those that they stand for, {where}"
 
 
 def _by_layer(calls: list[CallDifference], paths: Paths) -> list[LayerDifference]:

@@ -35,7 +35,7 @@ def shown_layers(headline: str, layers: list[Row]) -> str:
 def _table(of: str, rows: Iterable[Row]) -> str:
     head = "".join(f'<th style="{_CELL}">{title}</th>' for title in (of, "verdict", "detail"))
     body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table style="color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _cells(row: Row) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from kerasfx.errors import GraphError, describe
 from kerasfx.ir import build, checks
 from kerasfx.ir.dims import Dim, Size, decisions_go_to, is_same_size
+from kerasfx.ir.notebook import to_html
 from kerasfx.ir.program import (
     Captures,
     Constant,
@@ -727,6 +728,12 @@ class Graph(Program):
 
     def __str__(self) -> str:
         return to_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Graph {self.headline}>"
+
+    def _repr_html_(self) -> str:
+        return to_html(self, f"graph {self.headline}")
 
 
 @dataclass(frozen=True, eq=False)

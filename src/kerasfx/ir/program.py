@@ -343,6 +343,17 @@ class Program:
         self._computed: list[Value] = []
 
     @property
+    def headline(self) -> str:
+        """The name, and how many nodes, inputs and outputs there are."""
+        given = {
+            "node": self.nodes,
+            "input": list(values_in(self.inputs)),
+            "output": list(values_in(self.outputs)),
+        }
+        counts = (f"{len(found)} {kind}{'' if len(found) == 1 else 's'}" for kind, found in given.items())
+        return f"'{self.name}': {', '.join(counts)}"
+
+    @property
     def parameters(self) -> list[Value]:
         """The weights that nodes take, one Value a variable."""
         return list(self._parameters.values())

@@ -11,12 +11,23 @@ NEIGHBOURS = 3
 
 def to_text(graph: Program) -> str:
     """Write `graph`, one line for each node; equal graphs give equal texts in every process."""
-    inputs = ", ".join(_typed(v) for v in values_in(graph.inputs))
-    lines = [f"graph {graph.name}({inputs}):"]
+    return "\n".join([header_of(graph), *weight_lines(graph), *_calls(graph)])
+
+
+def header_of(graph: Program) -> str:
+    """Write the first line: name and inputs."""
+    return f"graph {graph.name}({', '.join(_typed(v) for v in values_in(graph.inputs))}):"
+
+
+def weight_lines(graph: Program) -> list[str]:
+    """Write the weights and constants, one line for each."""
     weights = (*graph.parameters, *graph.constants, *graph.computed_weights)
-    lines += [f"  {_typed(value)} = {_source(value)}" for value in weights]
-    lines += _calls(graph)
-    return "\n".join(lines)
+    return [f"  {_typed(value)} = {_source(value)}" for value in weights]
+
+
+def return_of(graph: Program) -> str:
+    """Write the last line: the outputs."""
+    return f"  return {_structure(graph.outputs)}"
 
 
 def _source(value: Value) -> str:
@@ -29,15 +40,17 @@ def _source(value: Value) -> str:
 
 
 def _calls(graph: Program) -> list[str]:
-    """The nodes and the result; the bodies that a node takes follow it, indented."""
-    lines: list[str] = []
-    for node in graph.nodes:
-        lines.append(f"  {line_of(node)}")
-        for body in node.bodies:
-            arguments, captured = body.program.inputs
-            names = ", ".join(_typed(v) for v in (*arguments, *captured))
-            lines += [f"    {line}" for line in (f"body({names}):", *_calls(body.program))]
-    return [*lines, f"  return {_structure(graph.outputs)}"]
+    return [*(line for node in graph.nodes for line in lines_of(node)), return_of(graph)]
+
+
+def lines_of(node: Node) -> list[str]:
+    """Write one node with the bodies that it takes, which follow it, indented."""
+    lines = [f"  {line_of(node)}"]
+    for body in node.bodies:
+        arguments, captured = body.program.inputs
+        names = ", ".join(_typed(v) for v in (*arguments, *captured))
+        lines += [f"    {line}" for line in (f"body({names}):", *_calls(body.program))]
+    return lines
 
 
 def line_of(node: Node) -> str:

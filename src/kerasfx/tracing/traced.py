@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 import keras
 
@@ -13,7 +14,7 @@ from kerasfx.tracing.layers.frames import ModelCall
 from kerasfx.tracing.where import Paths
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Origin:
     """The model that a graph was traced from, and how; `graph.meta[Origin]`.
 
@@ -42,8 +43,13 @@ class Origin:
     calls_of_model: tuple[ModelCall, ...]
     adding_losses: frozenset[int]
 
+    def __repr__(self) -> str:
+        return (
+            f"<Origin '{self.model.name}': {len(self.opened)} layers opened, {len(self.findings)} findings>"
+        )
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Traced:
     """The result of a trace; `print` it to see the graph.
 
@@ -64,3 +70,15 @@ class Traced:
 
     def __str__(self) -> str:
         return str(self.graph)
+
+    def __repr__(self) -> str:
+        return f"<Traced {self.graph.headline}, {self._count}>"
+
+    @property
+    def _count(self) -> str:
+        return f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"
+
+    def _repr_html_(self) -> str:
+        found = "".join(f"<li>{escape(str(each))}</li>" for each in self.findings)
+        listed = f"<details><summary>{self._count}</summary><ul>{found}</ul></details>"
+        return self.graph._repr_html_() + (listed if found else "")
