@@ -429,7 +429,7 @@ def x(*shape, dtype="float32"):
         ("list", [x(4)] * 3, ("takes 2 inputs, but input_layer holds 3",)),
         ("list", [x(4), x(6, dtype="int32")], ("'b' of shape (None, 5)", "(None, 6)")),
         ("list", [x(4), x(5, 1, dtype="int32")], ("'b' of shape (None, 5)", "(None, 5, 1)")),
-        ("list", [x(4), x(5)], ("'b' of dtype int32", "has float32", "dtype='int32'")),
+        ("list", [x(4), x(5)], ("'b' of dtype int32", "has float32", 'x.astype("int32")')),
         ("dict", {"a": x(4), "c": x(5)}, ("keys ['a', 'b']", "['a', 'c']")),
         ("list", "tokens", ("input_layer holds 'tokens' of type str", "kerasfx.Inputs")),
         ("list", [x(4), object()], ("of type object", "an example array or a shape")),

@@ -13,14 +13,13 @@ from kerasfx import passes as graph_passes
 from kerasfx.comparing import Comparison
 from kerasfx.comparing import verify as quick_compare
 from kerasfx.comparing.checks import IN_INFERENCE, NOT_TRAINABLE, NOTHING_FINITE
-from kerasfx.emitting import make_model, require_one_of
+from kerasfx.emitting import make_model
 from kerasfx.emitting.telling import flat_already
 from kerasfx.errors import (
     NoSampleError,
     NotEquivalentError,
     OpaqueLayerError,
     TraceError,
-    UnsupportedModelError,
     UnverifiedWarning,
     describe,
 )
@@ -33,7 +32,7 @@ from kerasfx.handover.keep_class import require_one_argument
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
 from kerasfx.handover.linking import link
 from kerasfx.handover.placement import made_for
-from kerasfx.inputs import call_spec
+from kerasfx.inputs import call_spec, require_model, require_one_of
 from kerasfx.keras_api import alone, foreign, internals
 from kerasfx.keras_api.builtins import (
     is_builtin,
@@ -152,7 +151,7 @@ def prepare_model(
             not compiled or its optimizer cannot be copied although the result is to be compiled alike.
     """
     clock = Clock()
-    _require_model(original_model)
+    require_model(original_model, "prepare_model", input_layer)
     require_one_of(
         weights=(weights, ("copy", "share")),
         training_in_fit=(training_in_fit, fit.CHOICES),
@@ -259,7 +258,7 @@ def explain(
     Raises:
         UnsupportedModelError, InputRequiredError, InputMismatchError: As `prepare_model`.
     """
-    _require_model(model)
+    require_model(model, "explain", input_layer)
     require_one_of(mode=(mode, modes.MODES))
     spec = call_spec(model, input_layer)
     try:
@@ -283,22 +282,6 @@ def is_flat(model: keras.layers.Layer) -> bool:
 def is_functional(model: keras.layers.Layer) -> bool:
     """Whether `model` is a Functional model, and of no class of the user's."""
     return type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
-
-
-def _require_model(model: object) -> None:
-    if isinstance(model, internals.Layer):
-        return
-    hint = ""
-    if isinstance(model, type) and issubclass(model, internals.Layer):
-        hint = f"make an instance: {model.__name__}(...)"
-    elif callable(model):
-        hint = "put it into the `call` of a keras.layers.Layer, which holds the weights that it uses"
-    raise UnsupportedModelError(
-        describe(
-            f"prepare_model takes a Keras model or layer, not {model!r} of type {type(model).__name__}.",
-            hint=hint,
-        )
-    )
 
 
 def _refuse_opaque(traced: Traced) -> None:

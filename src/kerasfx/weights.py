@@ -9,7 +9,7 @@ import keras
 
 from kerasfx.handover.correspondence import Correspondence, read_off_graphs, recorded
 from kerasfx.handover.taking_over import Step, steps_between
-from kerasfx.inputs import Inputs
+from kerasfx.inputs import Inputs, require_model
 from kerasfx.keras_api import internals
 from kerasfx.prepare import is_flat, prepare_model
 
@@ -61,12 +61,15 @@ def copy_weights(source: keras.Layer, target: keras.Layer) -> CopiedWeights:
         What was copied, and which variables have no partner and were left alone.
 
     Raises:
+        UnsupportedModelError: One of them is no model or layer.
         WeightsMismatchError: The models do not belong together, or a pair of variables or layers does not
             fit (shapes, dtypes, a quantized layer and a float one), or a weight that a pass has computed does
             not say what it was computed from. Nothing was copied.
         InputRequiredError: An original has to be prepared, and its inputs are not known.
         TraceError: An original has to be prepared, and cannot be.
     """
+    require_model(source, "copy_weights")
+    require_model(target, "copy_weights")
     if source is target:
         return CopiedWeights(tuple((v, v) for v in source.variables))
     steps = steps_between(_correspondence(source, target))
@@ -106,7 +109,11 @@ def _flat(model: keras.Layer, other: keras.Layer) -> keras.Model:
     """`model` if it is flat already, else what is prepared from it."""
     if isinstance(model, keras.Model) and is_flat(model):
         return model
-    return prepare_model(model, _inputs_like(model, other), verify=False)
+    try:
+        return prepare_model(model, _inputs_like(model, other), verify=False)
+    except Exception as error:
+        error.add_note(f"kerasfx.copy_weights prepared '{model.name}' to find what '{other.name}' has of it.")
+        raise
 
 
 def _inputs_like(model: keras.Layer, other: keras.Layer) -> object:

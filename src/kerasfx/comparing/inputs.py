@@ -33,6 +33,10 @@ WRONG_SHAPE = (
     "The input '{name}' given to kerasfx.compare has shape {received}, but '{b}' takes {expected} "
     "there. Pass an array of that shape, the first dimension being the batch."
 )
+NO_VALUES = (
+    "kerasfx.compare calls both models, and a keras.Input holds no values. Pass arrays: "
+    "kerasfx.compare(a, b, inputs=x); without inputs= it makes random ones."
+)
 UNKNOWN_RANGE = (
     "kerasfx.compare got a range for '{name}', but '{b}' has no such input. Its inputs are: "
     "{known}. Use one of these names: ranges={{'{first}': (0, 10)}}."
@@ -269,6 +273,8 @@ def ranges_of(model: keras.Layer, inputs: object) -> dict[str, Range]:
 
 def _matched(model: keras.Layer, structure: object, inputs: object) -> list[Slot]:
     """The slots of a model, after it was seen that the inputs fit them."""
+    if any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(inputs)):
+        raise UnfitInputsError(NO_VALUES)
     expected, received = (keras.tree.flatten(x) for x in (structure, inputs))
     if _loose(structure) != _loose(inputs) or len(expected) != len(received):
         raise UnfitInputsError(

@@ -32,8 +32,10 @@ from kerasfx.comparing.run import (
     call_directly,
     present_state,
 )
-from kerasfx.errors import NoSampleError, SizeGuardError, first_line
+from kerasfx.errors import NoSampleError, SizeGuardError, describe, first_line
 from kerasfx.handover.provenance import provenance_of
+from kerasfx.inputs import no_model
+from kerasfx.ir import shown
 from kerasfx.keras_api.internals import all_layers
 from kerasfx.runtime.functional import Functional
 from kerasfx.runtime.layers import CheckSizes, RefuseInference
@@ -47,7 +49,7 @@ ORIGINAL_RAISES = (
 )
 _EMPTY = "all outputs are empty"
 NOT_A_LAYER = (
-    "kerasfx.compare compares two Keras models or layers, but argument `{name}` is {value!r} of "
+    "kerasfx.compare compares two Keras models or layers, but argument `{name}` is {value} of "
     "type {type}. Pass the original first, then the prepared model: "
     "kerasfx.compare(model, prepared)."
 )
@@ -185,8 +187,10 @@ def require_built(**models: object) -> None:
     """Refuses what is not a built Keras layer; the keywords are the names of the arguments."""
     for name, model in models.items():
         if not isinstance(model, keras.Layer):
-            raise TypeError(NOT_A_LAYER.format(name=name, value=model, type=type(model).__name__))
-        if not model.built:
+            what = NOT_A_LAYER.format(name=name, value=shown(model), type=type(model).__name__)
+            raise TypeError(no_model(what, model, "compare"))
+    for model in models.values():
+        if isinstance(model, keras.Layer) and not model.built:
             raise ValueError(NOT_BUILT.format(model=model.name))
 
 
@@ -281,7 +285,7 @@ def _random(
     subjects: Subjects, options: Options, ranges: Mapping[str, Range] | None
 ) -> Iterator[list[Sample]]:
     if input_structure(subjects.b) is None:
-        raise NoSampleError(NO_INPUTS.format(b=subjects.b.name))
+        raise NoSampleError(_exchanged(subjects) or NO_INPUTS.format(b=subjects.b.name))
     slots = slots_of(subjects.b, ranges)
     free = any(dim is None for slot in slots for dim in slot.shape[1:])
     make = functools.partial(
@@ -299,6 +303,18 @@ def _random(
         traced = _as_traced(subjects.b, slots, first_axis)
         if traced != slots:
             yield make(traced, lengths=LENGTHS[0])
+
+
+def _exchanged(subjects: Subjects) -> str:
+    """What to say where the prepared model was given first."""
+    record = provenance_of(subjects.a)
+    if record is None or record.original is not subjects.b:
+        return ""
+    return describe(
+        "kerasfx.compare was given the prepared model first.",
+        why=f"'{subjects.a.name}' was prepared from '{subjects.b.name}'",
+        hint="kerasfx.compare(model, prepared)",
+    )
 
 
 def _as_traced(model: keras.Layer, slots: list[Slot], first_axis: int) -> list[Slot]:

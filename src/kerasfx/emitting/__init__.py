@@ -10,11 +10,13 @@ import keras
 from kerasfx.emitting.portable.walk import PortableWalk
 from kerasfx.emitting.walk import Walk
 from kerasfx.emitting.weights import require_shareable
+from kerasfx.errors import describe
 from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
 from kerasfx.handover.linking import link
 from kerasfx.handover.placement import made_for
-from kerasfx.ir import Graph
+from kerasfx.inputs import require_one_of
+from kerasfx.ir import Graph, shown
 from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.runtime import modes
@@ -45,12 +47,14 @@ def emit(
         A Functional model.
 
     Raises:
+        TypeError: `traced` is neither.
         GraphError: The graph breaks an invariant, or a layer of a pass cannot keep what its weights have in
             the original: being trained or not, a regularizer, a constraint.
         NotCopyableError: A layer that is kept whole cannot be made again from its config.
         ValueError: `weights` or `training_in_fit` is none of these, or weights are to be shared of which a
             pass computes some.
     """
+    _require_graph(traced)
     graph = traced.graph if isinstance(traced, Traced) else traced
     model = make_model(graph, weights, name, training_in_fit)
     # A graph that was made by hand has none.
@@ -61,6 +65,16 @@ def emit(
         if dropped:
             warn_when_used(origin.model, model)
     return model
+
+
+def _require_graph(traced: object) -> None:
+    if isinstance(traced, (Traced, Graph)):
+        return
+    hint = "kerasfx.emit(kerasfx.trace(model, x))"
+    if isinstance(traced, internals.Layer):
+        hint += ", or kerasfx.prepare_model(model, x), which does both"
+    what = f"emit takes what kerasfx.trace returns, or a Graph, not {shown(traced)}"
+    raise TypeError(describe(f"{what} of type {type(traced).__name__}.", hint=hint))
 
 
 def make_model(
@@ -100,15 +114,3 @@ def _will_record(graph: Graph) -> bool:
     """Whether regularizers or constraints will be traced: it takes time to put the patches on for each."""
     given = [getattr(v, kind) for v in _variables_of(graph) for kind in ("regularizer", "constraint")]
     return any(not foreign.is_of_keras(x, "regularizer") for x in given)
-
-
-def require_one_of(**arguments: tuple[object, tuple[object, ...]]) -> None:
-    """Refuse an argument, given with its choices, that is none of them.
-
-    Raises:
-        ValueError: It is none.
-    """
-    for name, (value, choices) in arguments.items():
-        if value not in choices:
-            allowed = " or ".join(f'"{c}"' if isinstance(c, str) else str(c) for c in choices)
-            raise ValueError(f"{name} must be {allowed}, not {value!r}.")

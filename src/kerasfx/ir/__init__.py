@@ -20,7 +20,7 @@ from kerasfx.ir.program import (
     map_values,
     values_in,
 )
-from kerasfx.ir.structure import identifier, leaves_of, map_leaves
+from kerasfx.ir.structure import identifier, leaves_of, map_leaves, shown
 from kerasfx.ir.targets import (
     Assignment,
     LayerCall,
@@ -62,6 +62,7 @@ __all__ = [
     "leaves_of",
     "map_leaves",
     "map_values",
+    "shown",
     "values_in",
     "weight",
     "weights_by_name",

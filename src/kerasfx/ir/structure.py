@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,7 +74,7 @@ def _plain(x: object) -> str:
         return "..."
     if isinstance(x, (np.ndarray, np.generic)):  # their `repr` has many lines and changes with NumPy
         return f"array({shown_array(x)}, {x.dtype})" if x.shape else f"{x.dtype}({x.tolist()})"
-    text = repr(x)
+    text = re.sub(r"\n\s*", " ", repr(x))
     # An address is another one in every process.
     if " at 0x" in text:
         text = f"<{type(x).__name__}>"

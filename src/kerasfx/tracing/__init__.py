@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from kerasfx.inputs import call_spec
+from kerasfx.inputs import call_spec, require_model, require_one_of
 from kerasfx.runtime import modes
 from kerasfx.tracing.layers.policy import Selector, WholePolicy
 from kerasfx.tracing.search import run_trace
@@ -45,8 +45,12 @@ def trace(
         The checked graph, what was found and where it comes from; `print` it to see the graph.
 
     Raises:
+        UnsupportedModelError: `model` is no Keras model or layer.
+        ValueError: `mode` is none.
         InputRequiredError: The inputs are not known.
         TraceError: The model itself does something that a graph cannot represent.
     """
+    require_model(model, "trace", input_layer)
+    require_one_of(mode=(mode, modes.MODES))
     spec = call_spec(model, input_layer)
     return run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode)

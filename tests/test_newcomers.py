@@ -1,0 +1,532 @@
+"""Newcomers' mistakes: each has a message of a few lines that says what, why and what to type.
+
+The texts are written out, since they are read. What they advise is followed at the end.
+"""
+
+import dataclasses
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerasfx
+from kerasfx import errors
+
+LINES = 8
+"""Of the longest message that a newcomer reads."""
+
+X = np.ones((2, 4), "float32")
+IMAGES = np.ones((2, 8, 8, 3), "float32")
+
+
+class Mlp(keras.Model):
+    def __init__(self):
+        super().__init__(name="mlp")
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+class Twice(layers.Layer):
+    """What keeps a Functional model from being flat already."""
+
+    def call(self, x):
+        return x * 2.0
+
+
+class Forgetful(keras.Model):
+    def __init__(self):
+        pass
+
+    def call(self, x):
+        return x
+
+
+def functional(*shapes, keys=None):
+    """A Functional model with a custom layer in it."""
+    inputs = [keras.Input(shape, name=name) for shape, name in zip(shapes, keys or "ab", strict=False)]
+    y = sum(Twice()(layers.Flatten()(x))[:, :2] for x in inputs)
+    return keras.Model(dict(zip(keys, inputs, strict=True)) if keys else inputs, y, name="net")
+
+
+def prepared():
+    """A model and the one prepared from it."""
+    model = Mlp()
+    return model, kerasfx.prepare_model(model, X, verify=False)
+
+
+def of_package(package, **members):
+    """An object of a package that is not installed here."""
+    return type("Thing", (), {"__module__": package, **members})()
+
+
+def message(call, error):
+    """What `call` raises, once it is seen that it is short."""
+    with pytest.raises(error) as raised:
+        call()
+    text = "\n".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
+    assert len(text.splitlines()) <= LINES, text
+    return text
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """Something that a newcomer types, and what is said."""
+
+    call: Callable[[], Any]
+    error: type[Exception]
+    says: str
+
+
+def check(mistake):
+    assert message(mistake.call, mistake.error) == textwrap.dedent(mistake.says).strip("\n")
+
+
+NO_MODEL = errors.UnsupportedModelError
+NO_INPUT = errors.InputMismatchError
+
+# --- Something else in the place of the model ------------------------------------------------------
+
+SUBJECTS = {
+    "class": Mistake(
+        lambda: kerasfx.trace(keras.layers.ReLU, X),
+        NO_MODEL,
+        """
+        trace takes a Keras model or layer, not <class 'keras.src.layers.activations.relu.ReLU'> of type type.
+          do:    make an instance: ReLU(...)
+        """,
+    ),
+    "file": Mistake(
+        lambda: kerasfx.prepare_model("net.keras", X),
+        NO_MODEL,
+        """
+        prepare_model takes a Keras model or layer, not 'net.keras' of type str.
+          do:    model = keras.saving.load_model('net.keras')
+        """,
+    ),
+    "file of weights": Mistake(
+        lambda: kerasfx.copy_weights(Path("net.weights.h5"), Mlp()),
+        NO_MODEL,
+        """
+        copy_weights takes a Keras model or layer, not PosixPath('net.weights.h5') of type PosixPath.
+          why:   such a file holds weights and no model
+          do:    make the model and build it, then model.load_weights('net.weights.h5')
+        """,
+    ),
+    "name": Mistake(
+        lambda: kerasfx.explain("resnet", X),
+        NO_MODEL,
+        """
+        explain takes a Keras model or layer, not 'resnet' of type str.
+          why:   a name is no model
+          do:    make or load the model, then kerasfx.explain(model, ...)
+        """,
+    ),
+    "exchanged": Mistake(
+        lambda: kerasfx.prepare_model(X, Mlp()),
+        NO_MODEL,
+        """
+        prepare_model takes a Keras model or layer, not array([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]], \
+float32) of type ndarray.
+          why:   the model comes first, and behind it what it is called with
+          do:    kerasfx.prepare_model(model, x)
+        """,
+    ),
+    "tf_keras": Mistake(
+        lambda: kerasfx.prepare_model(of_package("tf_keras.src.models", __call__=lambda self, x: x), X),
+        NO_MODEL,
+        """
+        prepare_model takes a Keras model or layer, not <Thing> of type Thing.
+          why:   it is a model of tf_keras (Keras 2), which kerasfx does not support yet
+          do:    kerasfx.prepare_model(model, ...) with the Keras model that it was made from
+        """,
+    ),
+    "scikit-learn": Mistake(
+        lambda: kerasfx.prepare_model(of_package("sklearn.linear_model"), X),
+        NO_MODEL,
+        """
+        prepare_model takes a Keras model or layer, not <Thing> of type Thing.
+          why:   it is a model of scikit-learn, and kerasfx reads the `call` of Keras models
+          do:    kerasfx.prepare_model(model, ...) with the Keras model that it was made from
+        """,
+    ),
+    "layers": Mistake(
+        lambda: kerasfx.prepare_model([layers.ReLU(name="relu")], X),
+        NO_MODEL,
+        """
+        prepare_model takes a Keras model or layer, not [<ReLU name=relu, built=True>] of type list.
+          do:    if one is called after the other: keras.Sequential([...])
+        """,
+    ),
+    "output": Mistake(
+        lambda: kerasfx.prepare_model(keras.KerasTensor((None, 2), name="y")),
+        NO_MODEL,
+        """
+        prepare_model takes a Keras model or layer, not <KerasTensor shape=(None, 2), dtype=float32, \
+sparse=False... of type KerasTensor.
+          why:   it is the output of layers
+          do:    keras.Model(inputs, outputs)
+        """,
+    ),
+    "History": Mistake(
+        lambda: kerasfx.prepare_model(of_package("keras.callbacks", model=Mlp()), X),
+        NO_MODEL,
+        """
+        prepare_model takes a Keras model or layer, not <Thing> of type Thing.
+          do:    it has the model as an attribute: `.model`
+        """,
+    ),
+    "without super().__init__()": Mistake(
+        lambda: kerasfx.prepare_model(Forgetful(), X),
+        NO_MODEL,
+        """
+        `Forgetful.__init__` did not call that of Keras.
+          why:   a layer is none before `super().__init__()` has run
+          do:    super().__init__() as the first line of `Forgetful.__init__`
+        """,
+    ),
+    "emit of a model": Mistake(
+        lambda: kerasfx.emit(layers.ReLU(name="relu")),
+        TypeError,
+        """
+        emit takes what kerasfx.trace returns, or a Graph, not <ReLU name=relu, built=True> of type ReLU.
+          do:    kerasfx.emit(kerasfx.trace(model, x)), or kerasfx.prepare_model(model, x), which does both
+        """,
+    ),
+    "emit of something": Mistake(
+        lambda: kerasfx.emit("graph"),
+        TypeError,
+        """
+        emit takes what kerasfx.trace returns, or a Graph, not 'graph' of type str.
+          do:    kerasfx.emit(kerasfx.trace(model, x))
+        """,
+    ),
+    "compare with a file": Mistake(
+        lambda: kerasfx.compare("net.keras", layers.ReLU()),
+        TypeError,
+        """
+        kerasfx.compare compares two Keras models or layers, but argument `a` is 'net.keras' of type str. \
+Pass the original first, then the prepared model: kerasfx.compare(model, prepared).
+          do:    model = keras.saving.load_model('net.keras')
+        """,
+    ),
+    "compare the other way round": Mistake(
+        lambda: kerasfx.compare(*reversed(prepared())),
+        errors.NoSampleError,
+        """
+        kerasfx.compare was given the prepared model first.
+          why:   'mlp_prepared' was prepared from 'mlp'
+          do:    kerasfx.compare(model, prepared)
+        """,
+    ),
+    "compare on a keras.Input": Mistake(
+        lambda: kerasfx.compare(*prepared(), keras.Input((4,))),
+        errors.NoSampleError,
+        """
+        kerasfx.compare calls both models, and a keras.Input holds no values. Pass arrays: \
+kerasfx.compare(a, b, inputs=x); without inputs= it makes random ones.
+        """,
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_no_model(name):
+    check(SUBJECTS[name])
+
+
+@pytest.mark.any_keras
+def test_a_module_of_pytorch():
+    """It can be a layer where Keras runs on PyTorch, and as such it goes through."""
+    if keras.backend.backend() != "torch":
+        module = of_package("torch.nn", __call__=lambda self, x: x)
+        assert message(lambda: kerasfx.prepare_model(module, X), NO_MODEL).endswith(
+            "do:    kerasfx.prepare_model(model, ...) with the Keras model that it was made from"
+        )
+        return
+    import torch
+
+    module = torch.nn.Linear(4, 3)
+    assert message(lambda: kerasfx.prepare_model(module, X), NO_MODEL).endswith(
+        "  why:   it is a module of PyTorch, and kerasfx reads the `call` of Keras models\n"
+        "  do:    wrap it: kerasfx.prepare_model(keras.layers.TorchModuleWrapper(module), x)"
+    )
+    wrapped = keras.layers.TorchModuleWrapper(module)
+    assert kerasfx.compare(wrapped, kerasfx.prepare_model(wrapped, X), samples=1)
+
+
+# --- Something else in the place of the inputs -----------------------------------------------------
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return X, X[:, 0]
+
+
+def of(given):
+    return lambda: kerasfx.prepare_model(Mlp(), given)
+
+
+FORMS = "an input is a keras.Input, a keras.layers.InputLayer, an example array or a shape"
+INPUTS = {
+    "batch size": Mistake(
+        of(32),
+        NO_INPUT,
+        f"""
+        input_layer holds 32 of type int.
+          why:   {FORMS}; a batch size is not needed, since the batch is free
+          do:    a shape with the batch in front: (None, 32) for rows of 32 numbers
+        """,
+    ),
+    "number": Mistake(
+        of(1.5),
+        NO_INPUT,
+        f"""
+        input_layer holds 1.5 of type float.
+          why:   {FORMS}
+          do:    for arguments that are Python values: kerasfx.Inputs(x, flag=True)
+        """,
+    ),
+    "generator": Mistake(
+        of(x for x in [(X, X)]),
+        NO_INPUT,
+        """
+        input_layer holds <generator> of type generator.
+          why:   it gives batches, and an example is one of them
+          do:    batch = next(iter(data)); then batch[0] where it is (x, y)
+        """,
+    ),
+    "PyDataset": Mistake(
+        of(Batches()),
+        NO_INPUT,
+        """
+        input_layer holds <Batches> of type Batches.
+          why:   it gives batches, and an example is one of them
+          do:    batch = data[0]; then batch[0] where it is (x, y)
+        """,
+    ),
+    "specification": Mistake(
+        of(of_package("tensorflow", shape=(None, 4), dtype="float32")),
+        NO_INPUT,
+        f"""
+        input_layer holds <Thing> of type Thing.
+          why:   {FORMS}
+          do:    keras.Input(batch_shape=(None, 4), dtype='float32')
+        """,
+    ),
+    "size -1": Mistake(
+        of((-1, 4)),
+        NO_INPUT,
+        """
+        input_layer holds the shape (-1, 4).
+          why:   a size that is free is None
+          do:    (None, 4)
+        """,
+    ),
+    "objects": Mistake(
+        of(np.array([[1.0, 2, 3, None]], object)),
+        NO_INPUT,
+        """
+        input_layer holds an array of dtype object.
+          why:   it holds Python objects, such as None of type NoneType
+          do:    make it an array of numbers, or of strings alone
+        """,
+    ),
+    "numbers as objects": Mistake(
+        of(np.array([[1.0, 2, 3, 4]], object)),
+        NO_INPUT,
+        """
+        input_layer holds an array of dtype object.
+          why:   it holds Python objects, such as 1.0 of type float
+          do:    x.astype("float32")
+        """,
+    ),
+    "dates": Mistake(
+        of(np.array([["2026-11-29"]], "datetime64[D]")),
+        NO_INPUT,
+        """
+        input_layer holds an array of dtype datetime64[D].
+          why:   Keras has no such dtype
+          do:    make it an array of numbers, or of strings alone
+        """,
+    ),
+    "rows of two lengths": Mistake(
+        of([[1.0, 2.0], [3.0]]),
+        NO_INPUT,
+        """
+        input_layer holds [[1.0, 2.0], [3.0]], which is no array: its rows are not alike.
+          do:    numpy.array([...]) of rows of one length, padded where they are not
+        """,
+    ),
+    "ragged tensor": Mistake(
+        of(of_package("tensorflow", row_splits=[0, 2, 3])),
+        NO_INPUT,
+        """
+        input_layer holds a Thing.
+          why:   a Functional model takes arrays, whose rows are of one length
+          do:    keras.utils.pad_sequences(x.to_list()), or x.to_tensor(): an array of rows of one length
+        """,
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", INPUTS)
+def test_no_input(name):
+    check(INPUTS[name])
+
+
+@pytest.mark.any_keras
+def test_an_array_of_another_library():
+    """Of any that NumPy can read: pandas, or a backend that is not the one that runs."""
+    table = of_package("pandas.core.frame", __array__=lambda self, dtype=None, copy=None: X)
+    assert message(of(table), NO_INPUT) == (
+        "input_layer holds <Thing> of type Thing.\n"
+        f"  why:   it is an array of pandas, and Keras runs on {keras.backend.backend()}\n"
+        "  do:    numpy.asarray(x), which is float32 of shape (2, 4)"
+    )
+    assert kerasfx.prepare_model(Mlp(), np.asarray(table)).input_shape == (None, 4)
+
+
+def test_an_array_without_rows_is_an_example_of_its_sizes():
+    prepared = kerasfx.prepare_model(Mlp(), X[:0])
+    assert prepared.input_shape == (None, 4)
+
+
+# --- Inputs that a Functional model does not take --------------------------------------------------
+
+FITTING = {
+    "shape without the batch": Mistake(
+        lambda: kerasfx.prepare_model(functional((8, 8, 3)), (8, 8, 3)),
+        NO_INPUT,
+        """
+        'net' takes an input 'a' of shape (None, 8, 8, 3), but input_layer has (None, 8, 3) in its place.
+          why:   (8, 8, 3) has no batch: its first size, 8, is taken for it
+          do:    the batch in front, None since it is free: (None, 8, 8, 3)
+        """,
+    ),
+    "array without the batch": Mistake(
+        lambda: kerasfx.prepare_model(functional((8, 8, 3)), IMAGES[0]),
+        NO_INPUT,
+        """
+        'net' takes an input 'a' of shape (None, 8, 8, 3), but input_layer has (None, 8, 3) in its place.
+          why:   (8, 8, 3) has no batch: its first size, 8, is taken for it
+          do:    x[None] for one example, or an array of several
+        """,
+    ),
+    "keras.Input with the batch": Mistake(
+        lambda: kerasfx.prepare_model(functional((8, 3)), keras.Input((2, 8, 3))),
+        NO_INPUT,
+        """
+        'net' takes an input 'a' of shape (None, 8, 3), but input_layer has (None, 2, 8, 3) in its place.
+          why:   without the 2 it fits: keras.Input puts the batch in front of a shape by itself
+          do:    keras.Input((8, 3))
+        """,
+    ),
+    "another rank": Mistake(
+        lambda: kerasfx.prepare_model(functional((8, 8, 3)), keras.Input((64,))),
+        NO_INPUT,
+        """
+        'net' takes an input 'a' of shape (None, 8, 8, 3), but input_layer has (None, 64) in its place.
+          do:    keras.Input((8, 8, 3))
+        """,
+    ),
+    "images of whole numbers": Mistake(
+        lambda: kerasfx.prepare_model(functional((8, 8, 3)), IMAGES.astype("uint8")),
+        NO_INPUT,
+        """
+        'net' takes an input 'a' of dtype float32, but input_layer has uint8 in its place.
+          do:    x.astype("float32")
+        """,
+    ),
+    "missing key": Mistake(
+        lambda: kerasfx.prepare_model(functional((4,), (4,), keys=["a", "b"]), {"a": X}),
+        NO_INPUT,
+        """
+        'net' takes the keys ['a', 'b'], but input_layer has ['a'].
+          why:   'b' is missing
+          do:    {"a": ..., "b": ...}
+        """,
+    ),
+    "key too many": Mistake(
+        lambda: kerasfx.prepare_model(
+            functional((4,), (4,), keys=["a", "b"]), {"a": X, "b": X, "zzzz": X, "yyyy": X}
+        ),
+        NO_INPUT,
+        """
+        'net' takes the keys ['a', 'b'], but input_layer has ['a', 'b', 'yyyy', 'zzzz'].
+          why:   'yyyy', 'zzzz' are unknown
+          do:    {"a": ..., "b": ...}
+        """,
+    ),
+    "misspelled key": Mistake(
+        lambda: kerasfx.prepare_model(
+            functional((4,), (4,), keys=["image", "tokens"]), {"image": X, "token": X}
+        ),
+        NO_INPUT,
+        """
+        'net' takes the keys ['image', 'tokens'], but input_layer has ['image', 'token'].
+          why:   'tokens' is missing, 'token' is unknown, 'token' is perhaps 'tokens'
+          do:    {"image": ..., "tokens": ...}
+        """,
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", FITTING)
+def test_not_what_a_functional_model_takes(name):
+    check(FITTING[name])
+
+
+# --- Options ---------------------------------------------------------------------------------------
+
+OPTIONS = {
+    "nearly a word": Mistake(
+        lambda: kerasfx.prepare_model(Mlp(), X, weights="shared"),
+        ValueError,
+        """
+        weights must be "copy" or "share", not 'shared'.
+          do:    weights="share"
+        """,
+    ),
+    "upper case": Mistake(
+        lambda: kerasfx.explain(Mlp(), X, mode="Inference"),
+        ValueError,
+        """
+        mode must be "both" or "inference" or "training", not 'Inference'.
+          do:    mode="inference"
+        """,
+    ),
+    "mode of trace": Mistake(
+        lambda: kerasfx.trace(Mlp(), X, mode="train"),
+        ValueError,
+        """
+        mode must be "both" or "inference" or "training", not 'train'.
+          do:    mode="training"
+        """,
+    ),
+    "array": Mistake(
+        lambda: kerasfx.prepare_model(Mlp(), X, names=np.zeros(2)),
+        ValueError,
+        """
+        names must be "path" or "original", not array([0., 0.]).
+        """,
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", OPTIONS)
+def test_no_such_option(name):
+    check(OPTIONS[name])
