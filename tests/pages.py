@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import types
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,9 @@ def run(block: Block, names: dict[str, Any], file: str = "model.py") -> tuple[st
     linecache.cache[file] = (len(block.code), None, block.code.splitlines(keepends=True), file)
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            if block.kind == "error":  # what it warns of before it fails is not the point
+                warnings.simplefilter("ignore")
             exec(compile(block.code, file, "exec"), names)
     except Exception as error:
         said = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])]
