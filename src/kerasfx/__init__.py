@@ -6,14 +6,11 @@ To import it registers the layers that saved models name, and no more: the rest 
 from __future__ import annotations
 
 import importlib
-import re
-import warnings
+import os
+import sys
 from typing import TYPE_CHECKING
 
-import keras
-
 from kerasfx.errors import UntestedKerasWarning, UnverifiedWarning
-from kerasfx.runtime import layers
 from kerasfx.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from kerasfx.ir import Graph, Node, Value
     from kerasfx.prepare import explain, prepare_model
     from kerasfx.reporting import Report, report
+    from kerasfx.runtime import layers
     from kerasfx.tracing import trace
     from kerasfx.tracing.traced import Traced
     from kerasfx.weights import CopiedWeights, copy_weights
@@ -65,14 +63,12 @@ HOMES = {
     "copy_weights": "weights",
     "emit": "emitting",
     "explain": "prepare",
+    "layers": "runtime",
     "prepare_model": "prepare",
     "report": "reporting",
     "trace": "tracing",
 }
 """The module of each name that is imported when it is first asked for."""
-
-TESTED = ("3.14.0", "3.15.1")
-"""The oldest and the newest Keras that the tests run on."""
 
 
 def __getattr__(name: str) -> object:
@@ -91,21 +87,20 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _warn_if_untested(version: str) -> None:
-    """Warn of a Keras that nobody has tried: what kerasfx replaces in it may have moved."""
-    if not _minor(TESTED[0]) <= _minor(version) <= _minor(TESTED[1]):
-        warnings.warn(
-            f"kerasfx was tested with Keras {TESTED[0]} to {TESTED[1]}, and this is Keras {version}.\n"
-            "  why:   it records calls inside of Keras, by names that another version may have changed\n"
-            "  do:    keep verify=True, which compares each result with its original; or install "
-            f'"keras<={TESTED[1]}"',
-            UntestedKerasWarning,
-            stacklevel=3,
-        )
+def _is_the_command() -> bool:
+    """Whether Python was started to run the command `kerasfx`, which imports Keras itself, once it has to.
+
+    Without this `kerasfx --help` would take the seconds that Keras takes. Nothing else depends on it: where a
+    start of the command is not recognized, Keras is imported here, as for everybody else.
+    """
+    # `python -m kerasfx a b`: while Python looks for a module, sys.argv is ["-m", "a", "b"] (so documented),
+    # and sys.orig_argv ends in "kerasfx", "a", "b".
+    if sys.argv[:1] == ["-m"]:
+        return sys.orig_argv[-len(sys.argv)] == __name__
+    # The script that pip makes; on Windows it is kerasfx.exe.
+    script = os.path.basename("".join(sys.argv[:1]))
+    return script.removesuffix(".exe") == __name__
 
 
-def _minor(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-
-_warn_if_untested(keras.__version__)
+if not _is_the_command():
+    importlib.import_module("kerasfx.runtime").warn_if_untested()
