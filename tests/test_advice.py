@@ -410,8 +410,10 @@ def told_to_newcomers():
 def advice_in_source():
     """The constant parts of every text that stands behind `do:`, with where it is written."""
     root = Path(kerasfx.__file__).parent
-    # What is refused of an edit, and what to do then, is tried beside the verbs (tests/test_edits.py).
-    files = [f for f in sorted(root.rglob("*.py")) if f.relative_to(root).parts[0] not in ("ir", "passes")]
+    # What is refused of an edit, and what to do then, is tried beside the verbs (tests/test_edits.py), and
+    # what is to be typed at the command line in tests/test_cli.py.
+    elsewhere = ("ir", "passes", "cli")
+    files = [f for f in sorted(root.rglob("*.py")) if f.relative_to(root).parts[0] not in elsewhere]
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             for hint in _hints(node):

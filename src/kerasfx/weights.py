@@ -110,13 +110,13 @@ def _flat(model: keras.Layer, other: keras.Layer) -> keras.Model:
     if isinstance(model, keras.Model) and is_flat(model):
         return model
     try:
-        return prepare_model(model, _inputs_like(model, other), verify=False)
+        return prepare_model(model, inputs_like(model, other), verify=False)
     except Exception as error:
         error.add_note(f"kerasfx.copy_weights prepared '{model.name}' to find what '{other.name}' has of it.")
         raise
 
 
-def _inputs_like(model: keras.Layer, other: keras.Layer) -> object:
+def inputs_like(model: keras.Layer, other: keras.Layer) -> object:
     """The inputs of `other`, for a `model` that does not say what it is called with."""
     struct = internals.input_structure(other)
     knows_its_own = isinstance(model, internals.Functional) or (

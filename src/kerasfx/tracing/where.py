@@ -72,6 +72,11 @@ def called_by_user() -> bool:
     return frame is not None and not _is_skipped(frame)
 
 
+def is_of_the_user(frame: FrameType) -> bool:
+    """Whether a frame runs code that is neither Keras's, a backend's nor ours."""
+    return not _is_skipped(frame)
+
+
 def failing_line(error: BaseException) -> SourceLine | None:
     """The innermost line of the user's code in the traceback of `error`."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):

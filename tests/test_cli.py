@@ -1,0 +1,499 @@
+"""The command line: what it answers, what it refuses and how, and with which exit code."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kerasfx
+from kerasfx.__main__ import main
+from kerasfx.cli.options import ELSEWHERE, OPTIONS
+from kerasfx.handover.training_in_fit import CHOICES
+from kerasfx.passes import LOWER
+from kerasfx.passes.options import GELU, NAMES
+from kerasfx.runtime.modes import MODES
+
+pytestmark = [pytest.mark.any_backend, pytest.mark.any_keras]
+
+MODELS = """
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+class Block(layers.Layer):
+    def __init__(self, width, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.dense = layers.Dense(width)
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(self.width,), initializer="uniform", name="scale")
+
+    def call(self, x):
+        return x + self.scale * ops.relu(self.dense(x))
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+class Net(keras.Model):
+    def __init__(self, width=8, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.blocks = [Block(width), Block(width)]
+
+    def call(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+class Two(keras.Model):
+    def call(self, x, context):
+        return x + context
+
+
+class OfDict(keras.Model):
+    def call(self, inputs):
+        return inputs["a"] - inputs["b"]
+
+
+class Sign(layers.Layer):
+    def call(self, x):
+        return x if ops.sum(x) > 0 else -x
+
+
+class Noise(layers.Layer):
+    def call(self, x):
+        return x + np.random.normal(size=(4,)).astype("float32")
+
+
+class HoldsNoise(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.noise = Noise()
+
+    def call(self, x):
+        return self.noise(x) * 2.0
+
+
+class Raises(keras.Model):
+    def call(self, x):
+        raise RuntimeError("the code of the model")
+
+
+def functional():
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    return keras.Model([a, b], ops.subtract(a, b), name="functional")
+
+
+def nothing():
+    print("printed by the model")
+
+
+def printing():
+    print("printed by the model")
+    return functional()
+
+
+def changed(graph):
+    return False
+
+
+answer = 42
+ready = functional()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with modules of a user's, a saved model and what is prepared from it."""
+    path = tmp_path_factory.mktemp("user")
+    (path / "users_models.py").write_text(MODELS)
+    (path / "broken.py").write_text("import keras\n\nx = 1 / 0\n")
+    (path / "misses.py").write_text("import no_such_package\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def here(folder, monkeypatch):
+    """The test stands in the folder, and the modules there are forgotten at its end."""
+    monkeypatch.chdir(folder)
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
+    for name in ("users_models", "broken", "misses"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def typed(capsys):
+    """What the command says: exit code, stdout, stderr."""
+
+    def call(*arguments):
+        code = main([str(a) for a in arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+NET = ("users_models:Net", "--input", "None,8")
+
+
+def saved(folder, typed):
+    """The saved model, made once."""
+    path = folder / "net.keras"
+    if not path.exists():
+        sys.path.insert(0, str(folder))
+        import users_models
+
+        net = users_models.Net(name="net")
+        net(np.zeros((1, 8), "float32"))
+        net.save(path)
+        net.save_weights(folder / "net.weights.h5")
+        assert typed("prepare", "net.keras", "--import", "users_models", "-o", "flat.keras", "-q") == (
+            0,
+            "",
+            "",
+        )
+    return path
+
+
+# What is answered
+
+
+def test_explain_lists_what_is_opened(typed):
+    code, out, err = typed("explain", *NET)
+    assert (code, err) == (0, "")
+    assert "blocks[0]: Block" in out
+
+
+def test_explain_says_no_where_the_model_itself_cannot_be_prepared(typed):
+    code, out, _ = typed("explain", "users_models:Sign", "--input", "None,4")
+    assert code == 1
+    assert "users_models.py" in out
+
+
+def test_explain_strict_says_no_where_a_layer_stays_whole(typed):
+    asked = ("explain", "users_models:HoldsNoise", "--input", "None,4")
+    assert typed(*asked)[0] == 0
+    assert typed(*asked, "--strict")[0] == 1
+
+
+def test_prepare_saves_what_loads_alone_and_says_so(folder, typed):
+    code, out, err = typed("prepare", *NET, "-o", "made.keras")
+    assert (code, err) == (0, "")
+    assert "saved: made.keras (loaded again; `import keras, kerasfx` is all that it needs)" in out
+    loaded = keras.saving.load_model(folder / "made.keras")
+    assert loaded.output_shape == (None, 8)
+    assert not list(folder.glob(".made*"))
+
+
+def test_prepare_names_what_a_file_needs_where_a_layer_stays_whole(typed):
+    code, out, err = typed("prepare", "users_models:HoldsNoise", "--input", "None,4", "-o", "whole.keras")
+    assert code == 0, err
+    assert "loaded again, with what stayed whole: Noise (of users_models)" in out
+
+
+def test_prepare_strict_writes_nothing_where_a_layer_stays_whole(folder, typed):
+    code, out, err = typed(
+        "prepare", "users_models:HoldsNoise", "--input", "None,4", "-o", "no.keras", "--strict"
+    )
+    assert (code, out) == (1, "")
+    assert "would stay whole" in err
+    assert not (folder / "no.keras").exists()
+
+
+def test_compare_tells_equal_models_from_others(folder, typed):
+    saved(folder, typed)
+    code, out, _ = typed("compare", "net.keras", "flat.keras", "--import", "users_models")
+    assert code == 0
+    assert "are equivalent" in out
+    code, out, err = typed("compare", "users_models:Net", "flat.keras", "--no-gradients")
+    assert code == 1
+    assert "NOT equivalent" in out
+    assert "--weights FILE" in err
+
+
+def test_weights_of_a_file_make_code_the_saved_model(folder, typed):
+    saved(folder, typed)
+    for file in ("net.weights.h5", "net.keras"):
+        asked = ("compare", "users_models:Net", "flat.keras", "--weights", file, "--no-gradients", "-q")
+        assert typed(*asked) == (0, "", "")
+
+
+def test_compare_takes_arrays(folder, typed):
+    saved(folder, typed)
+    np.savez(folder / "batch.npz", np.ones((3, 8), "float32"))
+    asked = ("compare", "net.keras", "flat.keras", "--import", "users_models", "--no-gradients")
+    code, out, _ = typed(*asked, "--inputs", "batch.npz", "--mode", "inference")
+    assert code == 0, out
+
+
+def test_show_prints_the_graph_or_a_layer_of_it(typed):
+    code, out, err = typed("show", *NET)
+    assert (code, err) == (0, "")
+    assert out.startswith("graph net(%x: float32[?, 8]):")
+    code, part, _ = typed("show", *NET, "--layer", "blocks[1]")
+    assert part.splitlines() == [line.strip() for line in out.splitlines() if "# blocks[1]" in line]
+
+
+def test_show_gives_the_graph_as_json(typed):
+    code, out, _ = typed("show", *NET, "--layer", "blocks[0].dense", "--json")
+    data = json.loads(out)
+    assert code == 0
+    assert data["inputs"] == [{"name": "x", "shape": [None, 8], "dtype": "float32"}]
+    (node,) = data["nodes"]
+    assert (node["target"], node["path"]) == ("Dense 'blocks[0].dense'", "blocks[0].dense")
+    assert node["source"]["text"] == "return x + self.scale * ops.relu(self.dense(x))"
+
+
+def test_json_is_alone_on_stdout_whatever_the_model_prints(typed):
+    code, out, err = typed("show", "users_models:printing", "--json")
+    assert code == 0
+    assert json.loads(out)["graph"] == "functional"
+    assert err == "printed by the model\n"
+
+
+def test_models_are_files_classes_functions_and_objects(folder, typed):
+    saved(folder, typed)
+    for model in ("users_models:ready", "users_models:functional", "users_models.py:functional"):
+        assert typed("show", model, "-q")[0] == 0
+    assert typed("show", "net.keras", "--import", "users_models.py")[0] == 0
+    _, out, _ = typed("show", "users_models:Net", "--arg", "width=4", "--input", "None,4")
+    assert "float32[?, 4]" in out
+
+
+INPUTS = [
+    (
+        ("users_models:Two", "--input", "None,4", "--input", "None,4"),
+        "x: float32[?, 4], %context: float32[?, 4]",
+    ),
+    (("users_models:Two", "--input", "context=2,4", "--input", "x=?,4"), "x: float32[?, 4]"),
+    (("users_models:OfDict", "--input", "a=None,4:int32", "--input", "b=None,4:int32"), "%b: int32[?, 4]"),
+    (("users_models:functional",), "%a: float32[?, 3], %b: float32[?, 3]"),
+    (
+        ("users_models:functional", "--input", "b=2,3", "--input", "a=2,3"),
+        "%a: float32[?, 3], %b: float32[?, 3]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "graph"), INPUTS)
+def test_inputs_go_where_their_names_say(typed, arguments, graph):
+    code, out, err = typed("show", *arguments)
+    assert (code, err) == (0, "")
+    assert graph in out.splitlines()[0]
+
+
+def test_arrays_are_inputs(folder, typed):
+    x = np.zeros((2, 4), "int32")
+    np.savez(folder / "pair.npz", a=x, b=x)
+    np.save(folder / "x.npy", x)
+    assert "%a: int32[?, 4]" in typed("show", "users_models:OfDict", "--inputs", "pair.npz")[1]
+    asked = ("show", "users_models:OfDict", "--input", "a=x.npy", "--input", "b=2,4:int32")
+    assert "%a: int32[?, 4]" in typed(*asked)[1]
+
+
+# What is refused
+
+
+REFUSED = {
+    ("explain", "nope.keras"): "There is no file nope.keras.",
+    ("explain", "."): ". is a folder, from which Keras makes no model.",
+    ("explain", "users_models.py"): "users_models.py is no saved model.",
+    ("explain", "users_models:Nett"): "users_models has no 'Nett'.",
+    ("explain", "user_models:Net"): "There is no module 'user_models'.",
+    ("explain", "nope.py:Net"): "There is no file nope.py.",
+    ("explain", "users_models:nothing"): "users_models:nothing gave None, and no model.",
+    (
+        "explain",
+        "users_models:answer",
+    ): "users_models:answer gave builtins.int, which is no Keras model or layer.",
+    ("explain", "users_models:Block"): "cannot be called: missing a required argument: 'width'.",
+    ("explain", "users_models:Net"): "The inputs of Net 'net' are not known.",
+    ("explain", "users_models:ready", "--arg", "width=2"): "is a model already, and takes no arguments.",
+    ("explain", "users_models:Net", "--arg", "width"): "--arg width: that is no argument.",
+    ("explain", *NET[:2], "None,x"): "--input None,x: what is 'None,x'?",
+    ("explain", *NET[:2], "None,8:flaot32"): "--input None,8:flaot32: ",
+    ("explain", *NET[:2], "x.npz"): "--input x.npz: there is no such file.",
+    (
+        "explain",
+        "users_models:ready",
+        "--input",
+        "x=2,3",
+        "--input",
+        "b=2,3",
+    ): "The inputs of 'functional' are a, b",
+    ("explain", *NET, "--leaves", "blok*"): "leaves",
+    ("explain", *NET, "--hints", "x"): "--hints x: example sizes are whole numbers of one input.",
+    ("show", *NET, "--layer", "block[0]"): "--layer block[0]: no layer of 'net' with this path was called.",
+    ("prepare", *NET, "-o", "net.h5"): "-o net.h5: the file has to end in .keras.",
+    ("prepare", *NET, "-o", "no/flat.keras"): "-o no/flat.keras: there is no folder no.",
+    (
+        "prepare",
+        *NET,
+        "-o",
+        "out.keras",
+        "--passes",
+        "changed",
+    ): "a pass is a function, written as module:function.",
+    ("prepare", *NET, "-o", "out.keras", "--weights", "nope.h5"): "--weights nope.h5: there is no such file.",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_wrong_usage_is_told_in_a_few_lines(typed, arguments):
+    code, out, err = typed(*arguments)
+    assert (code, out) == (2, "")
+    assert REFUSED[arguments] in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) < 7
+    assert err.count("  do: ") <= 1
+
+
+def test_nothing_is_written_over(folder, typed):
+    saved(folder, typed)
+    before = (folder / "flat.keras").read_bytes()
+    code, _, err = typed("prepare", *NET, "-o", "flat.keras")
+    assert (code, (folder / "flat.keras").read_bytes()) == (2, before)
+    assert "-o flat.keras: that file is there already." in err
+    asked = ("prepare", "net.keras", "--import", "users_models", "-o", "net.keras", "--force")
+    assert "that is the original, which is never written over" in typed(*asked)[2]
+
+
+def test_a_file_says_which_module_it_needs(folder, typed):
+    saved(folder, typed)
+    sys.modules.pop("users_models", None)
+    sys.path.remove(str(folder)) if str(folder) in sys.path else None
+    code, _, err = typed("explain", "net.keras")
+    assert code == 2
+    assert "net.keras needs classes that are not imported: Net (of users_models)" in err
+    assert "do:    --import users_models" in err
+
+
+def test_what_is_no_model_file_is_told(folder, typed):
+    (folder / "lfs.keras").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (folder / "h5.keras").write_bytes(b"\x89HDF\r\n\x1a\n")
+    assert "git lfs pull" in typed("explain", "lfs.keras")[2]
+    assert "it is an HDF5 file" in typed("explain", "h5.keras")[2]
+
+
+def test_weights_are_no_model(folder, typed):
+    saved(folder, typed)
+    assert "my_models:build --weights net.weights.h5" in typed("explain", "net.weights.h5")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (("explain", "users_models:Raises", "--input", "None,4"), "in call"),
+        (("explain", "broken:Net"), "broken.py:3 in <module>"),
+        (("explain", "misses:Net"), "misses.py:1 in <module>"),
+    ],
+)
+def test_what_the_code_of_the_model_raises_is_shown_with_its_own_frames(typed, arguments, place):
+    code, out, err = typed(*arguments)
+    assert (code, out) == (3, "")
+    assert place in err
+    assert "kerasfx/cli" not in err
+    assert "Traceback" not in err
+    assert "Traceback" in typed(*arguments, "--debug")[2]
+
+
+def test_argparse_refuses_with_the_same_code(typed):
+    assert typed("explain")[0] == 2
+    assert typed("explian", "x")[0] == 2
+    assert typed()[0] == 2
+    assert typed("prepare", *NET)[0] == 2
+
+
+# The table of options
+
+
+def test_every_option_of_prepare_model_can_be_typed():
+    offered = {option.parameter for option in OPTIONS} | set(ELSEWHERE)
+    parameters = set(inspect.signature(kerasfx.prepare_model).parameters)
+    assert offered - {"progress"} == parameters - {"progress"}
+
+
+@pytest.mark.parametrize("function", [kerasfx.trace, kerasfx.explain])
+def test_what_is_traced_takes_these(function):
+    traced = {option.parameter for option in OPTIONS if option.traces}
+    assert traced == set(inspect.signature(function).parameters) - {"model", "input_layer", "progress"}
+
+
+CHOSEN = {"mode": MODES, "lower": LOWER, "names": NAMES, "lower_gelu": GELU, "training_in_fit": CHOICES}
+
+
+@pytest.mark.parametrize("parameter", CHOSEN)
+def test_choices_are_those_of_prepare_model(parameter):
+    (option,) = (option for option in OPTIONS if option.parameter == parameter)
+    assert {option.made(word) for word in option.choices} == set(CHOSEN[parameter]) - {None}
+
+
+def test_options_reach_prepare_model(folder, typed):
+    code, out, err = typed(
+        *("prepare", *NET, "-o", "optioned.keras", "--leaves", "blocks*0*", "--leaves", "users_models:Block"),
+        *(
+            "--lower",
+            "false",
+            "--passes",
+            "users_models:changed",
+            "--hints",
+            "x=2,8",
+            "--verify",
+            "inference",
+        ),
+    )
+    assert (code, err) == (0, "")
+    assert "stayed whole: Block (of users_models)" in out
+
+
+# Processes
+
+
+def command(*arguments, folder, **environment):
+    """A process of `python -m kerasfx`."""
+    sources = str(Path(kerasfx.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-m", "kerasfx", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": sources, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+WITHOUT_KERAS = """
+import sys
+sys.modules["keras"] = None  # to import it raises
+sys.argv = ["kerasfx", *sys.argv[1:]]
+from kerasfx.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["prepare", "--help"], ["--version"], ["prepare"], []])
+def test_help_needs_no_keras(folder, arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KERAS, *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(kerasfx.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (0 if set(arguments) & {"--help", "--version"} else 2), done.stderr
+    assert "kerasfx" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
