@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from textwrap import indent
+from typing import Protocol
 
 import keras
 
+from kerasfx.reporting import page
 from kerasfx.reporting.findings import KINDS, Finding
 from kerasfx.reporting.records import Data, OriginalLayer, ResultLayer
 from kerasfx.version import __version__
@@ -16,6 +20,14 @@ BEFORE_REPLACING = "what was compared is the model before layers were replaced a
 
 STAYS = ("layer", "kept", "whole")
 """What a layer became that is a layer of the result."""
+
+
+class Compared(Protocol):
+    """What a page needs of a `kerasfx.Comparison`."""
+
+    def to_dict(self) -> Data:
+        """All of it as data for JSON."""
+        ...
 
 
 @dataclass
@@ -83,6 +95,35 @@ class Report:
             "renamed": self.renamed,
             "comparison": self.comparison,
         }
+
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, *, comparison: Compared | None = None
+    ) -> str:
+        """The report as a page for a browser: one file that asks the network for nothing.
+
+        It shows the layers of the original and those of the result side by side, where each comes from and
+        why, and how far it is from the original.
+
+        Args:
+            path: Where to write it as well, `"report.html"`.
+            comparison: A comparison to show in the place of the report's own, as by
+                `kerasfx.compare(original, prepared, by_layer=True)`.
+
+        Raises:
+            ValueError: `path` does not end in `.html`, or `comparison` is of another model.
+            OSError: No file can be written to `path`.
+            ImportError: Jinja2 is not installed.
+        """
+        target = None if path is None else Path(path)
+        if target:
+            page.refuse_unwritable(target)
+        record = self.to_dict()
+        if comparison is not None:
+            record = page.compared(record, comparison.to_dict())
+        text = page.render(record)
+        if target:
+            page.write(text, target)
+        return text
 
     def __str__(self) -> str:
         if self.unchanged:
