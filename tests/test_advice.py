@@ -336,6 +336,7 @@ NOTHING_TO_DO = "asks the reader to look, or to do nothing"
 ENVIRONMENT = "takes an environment with another backend or another Keras"
 OF_ONE_BACKEND = "is given on one backend alone, beside whose tests it belongs"
 FOR_PASSES = "is for the author of a pass, and tried beside the tests of passes and of computed weights"
+OF_SOURCE = "is what tests/test_to_source.py is about"
 NOT_YET = "is not followed in a test yet"
 
 UNTRIED = {
@@ -396,6 +397,9 @@ UNTRIED = {
     'training_in_fit="': NOT_YET,
     'mode="both" or ': NOT_YET,
     "do not call `fit`, or training=True": NOTHING_TO_DO,
+    "kerasfx.to_source(kerasfx.prepare_model(model))": OF_SOURCE,
+    "say which tensor it goes with: .of(..., tied_to=x)": OF_SOURCE,
+    "model.save(...), which keeps": OF_SOURCE,
     "quantize what prepare_model returns with aimet_onnx": "is followed by `make aimet`",
 }
 """Constant parts of advice that no test here follows, and why."""

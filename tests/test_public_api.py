@@ -38,6 +38,7 @@ PUBLIC = (
     "passes",
     "prepare_model",
     "report",
+    "to_source",
     "trace",
 )
 MODULES = ("errors", "ir", "layers", "passes")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kerasfx.prepare import explain, prepare_model
     from kerasfx.reporting import Report, report
     from kerasfx.runtime import layers
+    from kerasfx.source_code import to_source
     from kerasfx.tracing import trace
     from kerasfx.tracing.traced import Traced
     from kerasfx.weights import CopiedWeights, copy_weights
@@ -47,6 +48,7 @@ __all__ = [
     "passes",
     "prepare_model",
     "report",
+    "to_source",
     "trace",
 ]
 
@@ -66,6 +68,7 @@ HOMES = {
     "layers": "runtime",
     "prepare_model": "prepare",
     "report": "reporting",
+    "to_source": "source_code",
     "trace": "tracing",
 }
 """The module of each name that is imported when it is first asked for."""

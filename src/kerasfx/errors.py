@@ -128,6 +128,28 @@ class UnsupportedModelError(KerasFxError, TypeError):
     """
 
 
+class SourceError(KerasFxError, ValueError):
+    """No code that builds the same model can be written.
+
+    The model is of a class of the user's, or holds something that code cannot name:
+
+    >>> import keras, kerasfx
+    >>> class Net(keras.Model):
+    ...     def call(self, x):
+    ...         return keras.ops.relu(x)
+    >>> net = Net()
+    >>> kerasfx.to_source(net)
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.SourceError: ...
+
+    Prepare it:
+
+    >>> print(kerasfx.to_source(kerasfx.prepare_model(net, keras.Input((4,), name="x"))))
+    "The Keras model ...
+    """
+
+
 class TraceError(KerasFxError):
     """A custom layer does something that the graph cannot represent.
 

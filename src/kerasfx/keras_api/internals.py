@@ -412,6 +412,11 @@ def input_structure(model: keras.Layer) -> Any:
     return getattr(model, "_inputs_struct", None)
 
 
+def output_structure(model: keras.Layer) -> Any:
+    """The symbolic outputs of a Functional model in their structure."""
+    return model._outputs_struct
+
+
 def input_of_sequential(model: keras.Sequential) -> keras.KerasTensor | None:
     """The symbolic input of a Sequential model that was built."""
     inside = getattr(model, "_functional", None)
@@ -514,11 +519,11 @@ def call_that_made(tensor: Any) -> SymbolicCall:
     operation, node_index, result = tensor._keras_history
     node = operation._inbound_nodes[node_index]
     masks = [m for m in map(mask_of, node.input_tensors) if m is not None]
-    inputs = [t for t in node.input_tensors if not any(_is_made_alike(t, m) for m in masks)]
+    inputs = [t for t in node.input_tensors if not any(is_made_alike(t, m) for m in masks)]
     return SymbolicCall(operation, node, result, inputs)
 
 
-def _is_made_alike(a: Any, b: Any) -> bool:
+def is_made_alike(a: Any, b: Any) -> bool:
     """Whether two symbolic tensors are one, or results of the same operations, none a layer, on the same."""
     if a is b:
         return True
@@ -532,7 +537,7 @@ def _is_made_alike(a: Any, b: Any) -> bool:
 
 def _is_alike(a: Any, b: Any) -> bool:
     are_symbolic = [isinstance(x, keras.KerasTensor) for x in (a, b)]
-    return _is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and bool(np.array_equal(a, b))
+    return is_made_alike(a, b) if all(are_symbolic) else not any(are_symbolic) and bool(np.array_equal(a, b))
 
 
 def operation_behind(tensor: keras.KerasTensor) -> keras.Operation:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from kerasfx.runtime import codec, safety
+from kerasfx.runtime import calling, codec, safety
 from kerasfx.runtime.functions import names, resolve
 from kerasfx.runtime.functions.torch_names import words
 from kerasfx.runtime.held_weights import HeldWeight
@@ -142,6 +142,25 @@ class Named(Op):
 
     def __init__(self, arguments: object, output: object, weights: Sequence[Any] = (), **kwargs: object):
         super().__init__(self.function, arguments, output, weights, **kwargs)
+
+    @classmethod
+    def of(
+        cls, *args: Any, name: str | None = None, output: Any = None, tied_to: Any = None, **kwargs: Any
+    ) -> Any:
+        """Make a layer and call it as the function is called: `kerasfx.layers.Matmul.of(x, y)`.
+
+        Args:
+            *args: The arguments of the function: symbolic tensors, a `HeldWeight` for each weight of the
+                layer, `size_of(x, axis)` for sizes that the model knows when it runs, and plain values.
+            name: Of the layer.
+            output: The `keras.KerasTensor`s that the function gives, where Keras cannot find out.
+            tied_to: Any tensor of the model, for a function that takes none.
+            **kwargs: Further arguments of the function.
+
+        Returns:
+            What the layer gives.
+        """
+        return calling.called(cls, args, kwargs, name, output, tied_to)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -161,10 +161,14 @@ class Functional(OpenFunctional):
         flat = keras.tree.flatten(outputs)
         return map_leaves(lambda i: None if i is None else flat[i], decode_structure(template))
 
-    def get_config(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """What the constructor takes besides inputs, outputs and a name."""
         # The tensors hold the only record of them.
         rules = modes.read(internals.nodes_of(self))
-        return {**super().get_config(), **self._kerasfx_settings, **({"training": rules} if rules else {})}
+        return {**self._kerasfx_settings, **({"training": rules} if rules else {})}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.settings()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:

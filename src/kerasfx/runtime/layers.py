@@ -22,6 +22,7 @@ from kerasfx.errors import (
 from kerasfx.ir.dims import COMPARISONS
 from kerasfx.ir.training import ORDER
 from kerasfx.runtime import codec, safety
+from kerasfx.runtime.calling import size_of as size_of
 from kerasfx.runtime.function_layers import BY_NAME, Op
 from kerasfx.runtime.held_weights import CONSTANT, HeldWeight, require_constant
 from kerasfx.runtime.plain import Plain, acts, data_of
