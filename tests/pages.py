@@ -122,6 +122,7 @@ def faults(page: Path) -> Iterator[tuple[Block, str, str]]:
     known = set(sys.modules)
     # A module that can be imported by its name, as code of users is.
     module = sys.modules[MODULE] = types.ModuleType(MODULE)
+    sys.path.insert(0, os.getcwd())
     try:
         for block in blocks_of(page.read_text()):
             kind, given = run(block, vars(module))
@@ -129,6 +130,7 @@ def faults(page: Path) -> Iterator[tuple[Block, str, str]]:
             if kind != expected or (block.kind and not is_shown(block.shown, given)):
                 yield block, kind, given
     finally:
+        sys.path.remove(os.getcwd())
         for name in [MODULE, *_imported_from_here(set(sys.modules) - known)]:
             sys.modules.pop(name, None)
 
