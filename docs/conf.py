@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -69,6 +70,11 @@ PAGES = {
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/tools.md": "all_tools.md",
 }
+for notebook in (ROOT / "examples").glob("*.ipynb"):
+    PAGES[f"examples/{notebook.name}"] = f"notebooks/{notebook.name}"
+    # Sphinx reads what lies below docs.
+    (ROOT / "docs" / "notebooks").mkdir(exist_ok=True)
+    shutil.copy(notebook, ROOT / "docs" / PAGES[f"examples/{notebook.name}"])
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 
 
@@ -85,11 +91,11 @@ def with_links_to_pages(text: str, file: Path, page: Path) -> str:
     return LINK.sub(link, text)
 
 
-def read_page(_app: Sphinx, name: str, source: list[str]) -> None:
+def read_page(app: Sphinx, name: str, source: list[str]) -> None:
     """Mend the links of a page."""
-    page = ROOT / "docs" / f"{name}.md"
-    if page.exists():
-        source[0] = with_links_to_pages(source[0], page, page)
+    page = Path(app.env.doc2path(name))
+    is_notebook = page.suffix == ".ipynb"
+    source[0] = with_links_to_pages(source[0], ROOT / "examples" / page.name if is_notebook else page, page)
 
 
 def read_included(_app: Sphinx, path: Path, page: str, source: list[str]) -> None:
