@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -17,6 +18,9 @@ import keras
 
 import kerasfx
 from examples import models
+
+# The folder of the report pages, one for each model.
+PAGES = Path("build/demo")
 
 # Each model, and the arguments of prepare_model after it.
 DEMOS: tuple[tuple[Callable[[], keras.Model], tuple[Any, ...]], ...] = (
@@ -55,13 +59,17 @@ def demonstrate(model: keras.Model, *inputs: Any) -> bool:
     start = time.perf_counter()
     prepared = kerasfx.prepare_model(model, *inputs)
     prepared_at = time.perf_counter()
-    comparison = kerasfx.compare(model, prepared)
+    comparison = kerasfx.compare(model, prepared, by_layer=True)
     compared_at = time.perf_counter()
 
-    opaque = kerasfx.report(prepared).opaque
+    report = kerasfx.report(prepared)
+    page = PAGES / f"{model.name}.html"
+    report.to_html(page, comparison=comparison)
+    opaque = report.opaque
     show("after", describe(prepared.layers))
     show("opaque", "; ".join(map(str, opaque)) if opaque else "0: every custom layer was opened")
     show("time", f"{prepared_at - start:.2f} s, and {compared_at - prepared_at:.2f} s to compare")
+    show("page", str(page))
     print(textwrap.indent(str(comparison), "  "))
     return bool(comparison)
 
@@ -69,8 +77,10 @@ def demonstrate(model: keras.Model, *inputs: Any) -> bool:
 def main() -> int:
     """Runs the demos; 0 if every result is equivalent to its original."""
     print(f"keras {keras.__version__} on {keras.backend.backend()}")
+    PAGES.mkdir(parents=True, exist_ok=True)
     verdicts = [demonstrate(build(), *inputs) for build, inputs in DEMOS]
     print(f"\n{sum(verdicts)} of {len(verdicts)} prepared models are equivalent to their originals")
+    print(f"Open a page in a browser: {', '.join(map(str, sorted(PAGES.glob('*.html'))))}")
     return 0 if all(verdicts) else 1
 
 
