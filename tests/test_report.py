@@ -63,24 +63,43 @@ class Net(keras.Model):
         return x
 
 
-GOLDEN = """\
-'net': 3 layers after opening 2, 0 kept whole, 0.0 s
-  opened:
-    (the model): Net
-    scale: Scale
+LINE = "        return x if bool(keras.ops.sum(x) > 0) else -x"
+"""The line of `Reads` that cannot be opened."""
+
+KEPT = """
+  kept whole, because they could not be opened:
+    odd[0..2] (3): Reads is kept whole: bool() of the tensor odd_0_greater (bool, shape ()) is not known \
+while tracing.
+      where: odd[0] (Reads), FILE:LINE: return x if bool(keras.ops.sum(x) > 0) else -x
+      why:   it has a value only when the model runs
+      do:    use ops.where, ops.logical_and/or/not or ops.cond instead of if/and/or/not"""
+
+UNUSED = """
   what no output depends on:
-    unused.kernel: no output depends on it: the result does not have it
-    unused.bias: no output depends on it: the result does not have it
-  layers:
-    x               InputLayer  <- (the model)
-    scale_multiply  MultiplyOp  <- scale
-    proj            Dense  <- proj"""
+    unused.{kernel,bias} (2): no output depends on it: the result does not have it"""
+
+
+def text_of(report):
+    """The text of a report, without what another run has otherwise."""
+    number = 1 + Path(__file__).read_text().splitlines().index(LINE)
+    text = str(report).replace(f"{__file__}:{number}:", "FILE:LINE:")
+    return re.sub(r"\d+\.\d s", "0.0 s", text)
 
 
 def test_golden():
-    prepared = kerasfx.prepare_model(Net(), keras.Input((4,)))
-    text = re.sub(r"\d+\.\d s", "0.0 s", str(kerasfx.report(prepared)))
-    assert text == GOLDEN
+    prepared = kerasfx.prepare_model(Net(Reads(), Reads(), Reads()), keras.Input((4,)))
+    assert text_of(kerasfx.report(prepared)) == (
+        "'net': 6 layers from 2 opened, 3 kept whole, equal bit for bit in inference, "
+        f"not compared in training, 0.0 s{KEPT}{UNUSED}"
+        "\n  report.layers has all 6 layers, report.before those of the original"
+    )
+
+
+def test_golden_where_nothing_was_made():
+    assert text_of(kerasfx.explain(Net(Reads(), Reads(), Reads()), keras.Input((4,)))) == (
+        "'net': 2 layers would be opened, 3 kept whole, in a graph of 4 layers and 1 function, "
+        f"nothing was made{KEPT}{UNUSED}"
+    )
 
 
 def test_the_report_is_data():
@@ -108,8 +127,10 @@ def test_a_model_from_elsewhere_has_no_report():
     with pytest.raises(ValueError, match="has no report") as caught:
         kerasfx.report(Net())
     assert str(caught.value) == (
-        "Net 'net' has no report: it was not made by kerasfx.prepare_model or kerasfx.emit in this "
-        "process (reports are not saved to files)."
+        "Net 'net' has no report: it was not made by kerasfx.prepare_model or kerasfx.emit in this process, "
+        "and files hold no reports.\n"
+        "  do:    kerasfx.report(kerasfx.prepare_model(original, inputs)); or write it beside the file "
+        "when you save: json.dump(kerasfx.report(prepared).to_dict(), file)"
     )
 
 
@@ -147,9 +168,7 @@ class TestExplain:
 
     def test_says_where_in_the_users_code(self):
         [finding] = kerasfx.explain(Net(Reads()), keras.Input((4,))).opaque
-        number = 1 + Path(__file__).read_text().splitlines().index(
-            "        return x if bool(keras.ops.sum(x) > 0) else -x"
-        )
+        number = 1 + Path(__file__).read_text().splitlines().index(LINE)
         assert f"{__file__}:{number}" in str(finding)
 
     def test_a_model_that_cannot_be_represented_is_a_finding(self):
@@ -166,7 +185,7 @@ class TestExplain:
         model = Net()
         model.build((None, 4))
         report = kerasfx.explain(model, leaves=["scale"])
-        assert [f.kind for f in report.findings] == ["warning", "kept"]
+        assert [f.kind for f in report.findings] == ["warning", "kept", "unused", "unused"]
 
     def test_makes_no_model_and_changes_none(self):
         model = Net(Reads())

@@ -30,7 +30,7 @@ from kerasfx.handover.hierarchy import original_layers, refused
 from kerasfx.handover.keep_class import keep_class as take_class
 from kerasfx.handover.keep_class import require_one_argument
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
-from kerasfx.handover.linking import link
+from kerasfx.handover.linking import about_fit, link, would_be_unused
 from kerasfx.handover.placement import made_for
 from kerasfx.inputs import call_spec, require_model, require_one_of
 from kerasfx.keras_api import alone, foreign, internals
@@ -267,8 +267,16 @@ def explain(
         finding = Finding("opaque", "", str(error))
         return Report(model.name, findings=[finding], before=[refused(model, str(error))])
     origin, graph = traced.origin, traced.graph
-    findings = [*origin.findings, *dropped_methods(model)]
-    return Report(model.name, origin.opened, findings=findings, before=original_layers(origin, graph))
+    findings = [
+        *origin.findings,
+        *about_fit(graph, origin, fit.AS_ORIGINAL),
+        *dropped_methods(model),
+        *would_be_unused(graph, origin),
+    ]
+    before = original_layers(origin, graph)
+    functions = sum(node.layer is None for node in graph.nodes)
+    calls = {"layer": len(graph.called_layers()), "function": functions}
+    return Report(model.name, origin.opened, findings=findings, before=before, mode=mode, graph=calls)
 
 
 def is_flat(model: keras.layers.Layer) -> bool:

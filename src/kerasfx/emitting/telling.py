@@ -11,7 +11,7 @@ import keras
 
 from kerasfx.emitting.making import Making, static_shape
 from kerasfx.handover.hierarchy import AS_IT_WAS, as_it_was
-from kerasfx.ir import Assignment, MetricUpdate, Node, SeedDraw, SourceLine, Value
+from kerasfx.ir import Assignment, MetricUpdate, Node, Parameter, SeedDraw, SourceLine, Value
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.names import public_module
 from kerasfx.passes.notes import InsteadOf, PutBy, called
@@ -83,8 +83,9 @@ def _told(
     operation: keras.Operation, places: list[Place], takes: dict[str, list[str]], kept: set[str]
 ) -> ResultLayer:
     node = next((p for p in places if isinstance(p, Node)), None)
-    # A weight that is assigned is read and assigned by one layer.
-    values = [v for p in places for v in (p.results if isinstance(p, Node) else (p,))]
+    # A layer that gives a weight may assign it as well, and hands on what it was called with.
+    values = [p for p in places if isinstance(p, Value)]
+    values = values or [v for p in places if isinstance(p, Node) for v in p.results]
     weights = operation.weights if isinstance(operation, keras.layers.Layer) else []
     return ResultLayer(
         operation.name,
@@ -97,7 +98,16 @@ def _told(
         tuple(dict.fromkeys(takes.get(operation.name, ()))),
         node.source if node else _line_of_user(places),
         _why(operation, places, kept),
+        tuple(dict.fromkeys(path for p in places if isinstance(p, Node) for path in _inside(p))),
     )
+
+
+def _inside(node: Node) -> Iterator[str]:
+    """The paths of the layers whose calls lie in bodies of control flow."""
+    for body in node.bodies:
+        for inner in body.program.nodes:
+            yield inner.path
+            yield from _inside(inner)
 
 
 def _given(operation: keras.Operation, values: list[Value]) -> tuple[str, str]:
@@ -113,10 +123,11 @@ def _path(places: list[Place]) -> str:
     for place in places:
         if isinstance(place, Node):
             return place.path
-        producer = place.producer
-        path = getattr(producer, "path", None)
-        if path is not None:
-            return path
+        if isinstance(place.producer, Parameter):
+            return place.producer.path
+        # A constant, or what is computed from weights: it is where it is taken.
+        for user in place.users:
+            return user.path
     return ""
 
 
@@ -178,7 +189,8 @@ def _why_node(node: Node, class_name: str, kept: set[str]) -> str:
         return _why_put(put, instead)
     if node.function is not None:
         return f"{node.function}{_at([node.source])}"
-    return f"put there by the pass {put.name}" if put else f"made of the original's code{_at([node.source])}"
+    made = f"put there by the pass `{put.name}`" if put else "put there while tracing"
+    return f"{made}{_at([node.source])}"
 
 
 def _why_layer(node: Node, kept: set[str]) -> str:
@@ -193,17 +205,16 @@ def _why_layer(node: Node, kept: set[str]) -> str:
 def _why_lowered(note: InsteadOf, class_name: str) -> str:
     names = _listed([name for name, _ in note.calls])
     at = _at([line for _, line in note.calls])
-    by = f", which the pass {_listed(list(note.passes))} put there" if note.passes else ""
+    by = f", which the pass `{_listed(list(note.passes))}` put there" if note.passes else ""
     return f"{names}{at} lowered to {class_name}{by}"
 
 
 def _why_put(put: PutBy, instead: InsteadOf | None) -> str:
-    by = PASSES.get(put.name, f"put there by the pass {put.name}")
+    by = PASSES.get(put.name, f"put there by the pass `{put.name}`")
     if instead is None:
         return by
-    return (
-        f"{by} in the place of {_listed([n for n, _ in instead.calls])}{_at([x for _, x in instead.calls])}"
-    )
+    names, lines = zip(*instead.calls, strict=True)
+    return f"{by} instead of {_listed(list(names))}{_at(lines)}"
 
 
 def _at(lines: Iterable[SourceLine | None]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from kerasfx.ir import Graph, Node, SourceLine
 from kerasfx.ir.program import TakenBefore
+from kerasfx.keras_api.internals import own_state
 from kerasfx.keras_api.names import public_module
 from kerasfx.reporting import OriginalLayer, ResultLayer
 from kerasfx.tracing.traced import Origin
@@ -19,18 +20,19 @@ from kerasfx.tracing.where import Paths, line_of_user
 AS_IT_WAS = "it is there as it was"
 
 Names = Mapping[int, list[str]]
-"""The names of the layers of the result that stand for a layer of the original, by the `id` of that."""
+"""The names of the layers of the result that stand for a layer of the original or hold what has become of a
+variable of it, by the `id` of that."""
 
 
 def original_layers(
-    origin: Origin, graph: Graph, names: Names | None = None, result: Iterable[ResultLayer] = ()
+    origin: Origin, graph: Graph, names: Names | None = None, result: Sequence[ResultLayer] = ()
 ) -> list[OriginalLayer]:
     """What became of the model and of each layer below it, in the order of a table of contents.
 
     Args:
         origin: The original.
         graph: What it became.
-        names: The names of layers of the result that are layers of the original.
+        names: The names of the layers of the result that stand for one, or hold a variable, of the original.
         result: The layers of the result; none, where none was made.
     """
     return list(_Hierarchy(origin, graph, names or {}, result).walk())
@@ -54,20 +56,19 @@ def as_it_was(model: keras.layers.Layer) -> list[OriginalLayer]:
 
 
 class _Hierarchy:
-    def __init__(self, origin: Origin, graph: Graph, names: Names, result: Iterable[ResultLayer]):
+    def __init__(self, origin: Origin, graph: Graph, names: Names, result: Sequence[ResultLayer]):
         self.origin, self.names = origin, names
         self.below = origin.paths.below()
         self.kept = {f.path for f in origin.findings if f.kind == "kept"}
+        self.inputs = {layer.name for layer in result if layer.kind == "input"}
+        self.at = _by_path(result, origin)
         self.calls: dict[int, list[Node]] = {}
         for node in graph.nodes:
             if node.call is not None:
                 self.calls.setdefault(id(node.layer), []).append(node)
-        self.at: dict[str, list[ResultLayer]] = {}
-        for layer in result:
-            if layer.kind != "input":
-                self.at.setdefault(layer.path, []).append(layer)
         note = graph.meta.get(TakenBefore)
         self.called_before = note.layers if note else frozenset(self.calls)
+        self.variables = graph.variables_taken()
 
     def walk(self) -> Iterator[OriginalLayer]:
         """The records, each before those of the layers inside of it."""
@@ -85,7 +86,8 @@ class _Hierarchy:
 
     def _inside(self, path: str, layer: Any, parent: str | None, whole: OriginalLayer) -> OriginalLayer:
         """A layer that lies in one that is one layer of the result, or none, unless it is called besides."""
-        if id(layer) in self.calls or path in self.origin.opened:
+        is_used = whole.became in ("unused", "dropped") and self._holds_used(layer)
+        if id(layer) in self.calls or path in self.origin.opened or is_used:
             return self._record(path, layer, parent)
         why = f"inside of '{whole.path or self.origin.model.name}', which is {_IS[whole.became]}"
         return _record(path, layer, parent, whole.became, why, layers=whole.layers)
@@ -98,14 +100,26 @@ class _Hierarchy:
         if path in self.origin.opened:
             line = line_of_user(_call_of(layer))
             return _record(path, layer, parent, "opened", "its `call` was traced through", line, at)
+        if parent == "" and layer.name in self.inputs:
+            return _record(path, layer, parent, "layer", "an input of the model", layers=(layer.name,))
         if isinstance(layer, keras.layers.InputLayer):
             return _record(path, layer, parent, "opened", "an input: what comes in takes its place")
         if at:
-            why = "; ".join(dict.fromkeys(x.why for x in self.at[path]))
-            return _record(path, layer, parent, "layer", why, self.at[path][0].source, at)
+            found = self.at[path]
+            became = "layer" if any(x.kind == "layer" for x in found) else "opened"
+            why = "; ".join(dict.fromkeys(x.why for x in found))
+            return _record(path, layer, parent, became, why, found[0].source, at)
+        if self._holds_used(layer):
+            names = [name for v in own_state(layer) for name in self.names.get(id(v), ())]
+            why = "its weights are taken without a call of it"
+            return _record(path, layer, parent, "opened", why, layers=tuple(dict.fromkeys(names)))
         if id(layer) in self.called_before:
             return _record(path, layer, parent, "dropped", "a pass has taken it out")
         return _record(path, layer, parent, "unused", "no output depends on it")
+
+    def _holds_used(self, layer: Any) -> bool:
+        """Whether a function takes a variable that belongs to the layer itself."""
+        return any(id(v) in self.variables for v in own_state(layer))
 
     def _called(self, path: str, layer: Any, parent: str | None, calls: list[Node]) -> OriginalLayer:
         first = calls[0]
@@ -120,6 +134,18 @@ class _Hierarchy:
             why += f"; called {len(calls)} times"
         names = tuple(dict.fromkeys(self.names.get(id(layer), ())))
         return _record(path, layer, parent, became, why, first.source, names)
+
+
+def _by_path(result: Iterable[ResultLayer], origin: Origin) -> dict[str, list[ResultLayer]]:
+    """The layers of the result by the path of that of the original which they come from."""
+    found: dict[str, list[ResultLayer]] = {}
+    for layer in result:
+        # The path of a weight goes one step further than that of its layer.
+        is_of_weight = layer.kind == "weight" and layer.path not in origin.opened
+        path = layer.path.rpartition(".")[0] if is_of_weight else layer.path
+        for each in dict.fromkeys((path, *layer.inside)) if layer.kind != "input" else ():
+            found.setdefault(each, []).append(layer)
+    return found
 
 
 _IS = {

@@ -21,6 +21,8 @@ from kerasfx.passes.lower.rule import Lowering
 from kerasfx.reporting import Finding, Report, attach
 from kerasfx.tracing.traced import Origin
 
+NOT_NEEDED = "no output depends on it: the result does not have it"
+
 KEPT_EXAMPLE = 2**22
 """How many numbers an example may have to be kept, as a copy, as long as the prepared model lives."""
 
@@ -42,41 +44,62 @@ def link(
     carried = record.carried()
     record.unused = [v for v in original.variables if id(v) not in carried]
     lowering = graph.meta.get(Lowering)
-    about_fit = (
-        fit.finding(graph, training_in_fit, original),
-        fit.forgotten_losses(origin.calls_of_model, origin.adding_losses, original),
-    )
     findings = [
         *origin.findings,
         *record.findings,
         *(lowering.findings() if lowering else ()),
-        *(found for found in about_fit if found),
+        *about_fit(graph, origin, training_in_fit),
         *dropped,
         *_about_variables(graph, origin, record),
     ]
     # The flag of the model alone: each layer inside has its own, and may be one of the original.
     if not original.trainable:
         internals.freeze_as_whole(prepared)
-    names: dict[int, list[str]] = {}
-    for ours, theirs in record.layers:
-        names.setdefault(id(ours), []).append(theirs.name)
     report = Report(
         graph.name,
         origin.opened,
         {layer.name: layer for layer in record.layers_of_result},
         findings,
-        before=original_layers(origin, graph, names, record.layers_of_result),
+        before=original_layers(origin, graph, _names(prepared, record), record.layers_of_result),
         result=prepared.name,
+        mode=graph.mode,
     )
     attach(prepared, report)
     return report
+
+
+def _names(prepared: keras.Model, record: Provenance) -> dict[int, list[str]]:
+    """The names of the layers that stand for one, or hold what has become of a variable, of the original."""
+    holders = {id(v): layer.name for layer in prepared.layers for v in layer.variables}
+    pairs = [(ours, theirs.name) for ours, theirs in record.layers]
+    pairs += [(ours, holders[id(own)]) for ours, own in record.went_into() if id(own) in holders]
+    names: dict[int, list[str]] = {}
+    for ours, name in pairs:
+        names.setdefault(id(ours), []).append(name)
+    return names
+
+
+def about_fit(graph: Graph, origin: Origin, training_in_fit: str) -> list[Finding]:
+    """What the user should know of `fit`."""
+    found = (
+        fit.finding(graph, training_in_fit, origin.model),
+        fit.forgotten_losses(origin.calls_of_model, origin.adding_losses, origin.model),
+    )
+    return [finding for finding in found if finding]
+
+
+def would_be_unused(graph: Graph, origin: Origin) -> list[Finding]:
+    """The variables of the original that a model of the graph would not have."""
+    taken = graph.variables_taken()
+    unused = [v for v in origin.model.variables if id(v) not in taken]
+    return [Finding("unused", origin.paths.of_variable(v), NOT_NEEDED) for v in unused]
 
 
 def _about_variables(graph: Graph, origin: Origin, record: Provenance) -> Iterator[Finding]:
     note = graph.meta.get(TakenBefore)
     before = note.variables if note else frozenset()
     for variable in record.unused:
-        what = "no output depends on it: the result does not have it"
+        what = NOT_NEEDED
         if id(variable) in before:
             what = "a pass has taken it out: the result does not have it"
         yield Finding("unused", origin.paths.of_variable(variable), what)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from kerasfx.reporting.clock import Clock
 from kerasfx.reporting.findings import KINDS, Finding
 from kerasfx.reporting.records import OriginalLayer, ResultLayer
-from kerasfx.reporting.reports import BEFORE_REPLACING, Report, attach, report, was_prepared
+from kerasfx.reporting.reports import Report, attach, report, was_prepared
+from kerasfx.reporting.verdict import BEFORE_REPLACING
 
 __all__ = [
     "BEFORE_REPLACING",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kerasfx.ir import SourceLine
-from kerasfx.reporting.records import Data, source_data
+from kerasfx.reporting.paths import MODEL
+from kerasfx.reporting.records import Data, in_short, source_data
 
 KINDS = {
     "opaque": "kept whole, because they could not be opened",
@@ -22,7 +23,7 @@ KINDS = {
 """The kinds of findings, the worst first, each with its title."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """One thing that the user should know.
 
@@ -40,10 +41,18 @@ class Finding:
     source: SourceLine | None = None
     hint: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> str:
+        """What happened, the user's line and what to do, without the layer that it is about."""
         where = f" ({self.source})" if self.source else ""
         hint = f"\n  do:    {self.hint}" if self.hint else ""
-        return f"{self.path or '(the model)'}: {self.what}{where}{hint}"
+        return f"{self.what}{where}{hint}"
+
+    def __str__(self) -> str:
+        return f"{self.path or MODEL}: {self.said}"
+
+    def __repr__(self) -> str:
+        return f"<Finding {self.kind}: {in_short(str(self))}>"
 
     def to_dict(self) -> Data:
         """The finding as data for JSON."""

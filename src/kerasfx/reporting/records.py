@@ -31,7 +31,7 @@ KINDS_OF_LAYERS = {
 """The kinds of layers of a result."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OriginalLayer:
     """A layer of the original model, and what became of it.
 
@@ -57,6 +57,9 @@ class OriginalLayer:
     why: str = ""
     layers: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<OriginalLayer '{self.path}': {self.class_name}, {self.became}>"
+
     def to_dict(self) -> Data:
         """The record as data for JSON."""
         return {
@@ -72,7 +75,7 @@ class OriginalLayer:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResultLayer:
     """A layer of the result, or an operation of a portable one.
 
@@ -88,6 +91,7 @@ class ResultLayer:
         inputs: The names of the layers whose results it takes.
         source: The user's line that it comes from.
         why: Why it is there, in a sentence.
+        inside: The paths of the layers that it calls in the bodies of control flow: of a loop, of a branch.
     """
 
     name: str
@@ -101,6 +105,10 @@ class ResultLayer:
     inputs: tuple[str, ...] = ()
     source: SourceLine | None = None
     why: str = ""
+    inside: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<ResultLayer '{self.name}': {self.class_name} {self.shape}, {in_short(self.why)}>"
 
     def to_dict(self) -> Data:
         """The record as data for JSON."""
@@ -116,9 +124,16 @@ class ResultLayer:
             "inputs": list(self.inputs),
             "source": source_data(self.source),
             "why": self.why,
+            "inside": list(self.inside),
         }
 
 
 def source_data(source: SourceLine | None) -> Data | None:
     """A line of the user's as data for JSON."""
     return source and {"file": source.file, "line": source.line, "text": source.text}
+
+
+def in_short(text: str, longest: int = 100) -> str:
+    """The first line of a text, cut where it is long."""
+    first = text.partition("\n")[0]
+    return first if len(first) <= longest and first == text else f"{first[: longest - 3].rstrip()}..."

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import indent
 from typing import Protocol
 
 import keras
 
 from kerasfx.reporting import page
-from kerasfx.reporting.findings import KINDS, Finding
+from kerasfx.reporting.findings import Finding
+from kerasfx.reporting.notebook import shown
 from kerasfx.reporting.records import Data, OriginalLayer, ResultLayer
+from kerasfx.reporting.screen import screen
+from kerasfx.reporting.verdict import BOTH, verdict
 from kerasfx.version import __version__
-
-BEFORE_REPLACING = "what was compared is the model before layers were replaced as asked"
-"""A note of a comparison: the option itself changes numbers."""
 
 STAYS = ("layer", "kept", "whole")
 """What a layer became that is a layer of the result."""
@@ -30,7 +29,7 @@ class Compared(Protocol):
         ...
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """How a prepared model came to be; `print` it.
 
@@ -45,6 +44,8 @@ class Report:
         result: Name of the prepared model; None where none was made.
         phases: The seconds of each phase: `"trace"`, `"passes"`, `"emit"`, `"verify"`.
         comparison: What `Comparison.to_dict` says, where the result was compared.
+        mode: The mode that the result is for, or `"both"`.
+        graph: How many layers and functions the traced graph calls, where no model was made of it.
     """
 
     model: str
@@ -57,6 +58,8 @@ class Report:
     result: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
     comparison: Data | None = None
+    mode: str = BOTH
+    graph: dict[str, int] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Finding]:
         """The findings of one kind (a key of `KINDS`)."""
@@ -94,6 +97,8 @@ class Report:
             "findings": [x.to_dict() for x in self.findings],
             "renamed": self.renamed,
             "comparison": self.comparison,
+            "mode": self.mode,
+            "graph": dict(self.graph),
         }
 
     def to_html(
@@ -125,37 +130,59 @@ class Report:
             page.write(text, target)
         return text
 
-    def __str__(self) -> str:
+    @property
+    def is_refused(self) -> bool:
+        """Whether `explain` found that the model itself cannot be prepared."""
+        return self.result is None and bool(self.before) and self.before[0].became == "whole"
+
+    @property
+    def headline(self) -> str:
+        """All of it in a line."""
         if self.unchanged:
             return f"'{self.model}' is flat already and comes back unchanged."
-        head = (
-            f"'{self.model}': {len(self.layers)} layers after opening {len(self.opened)}, "
-            f"{len(self.opaque)} kept whole, {self.seconds:.1f} s"
-        )
-        return "\n".join([head, *self._opened_lines(), *self._finding_lines(), *self._layer_lines()])
+        if self.is_refused:
+            return f"'{self.model}' cannot be prepared as it is"
+        if self.result is None:
+            return f"'{self.model}': {self._planned()}, nothing was made"
+        seconds = [f"{self.seconds:.1f} s"] if self.seconds else []
+        judged = verdict(self.comparison, self.mode)
+        parts = [f"{self._counted()} from {len(self.opened)} opened", self._kept(), judged, *seconds]
+        return f"'{self.model}': {', '.join(parts)}"
 
-    def _opened_lines(self) -> list[str]:
-        if not self.opened:
+    def _counted(self) -> str:
+        """`42 layers`; a portable model has operations beside them."""
+        operations = sum(x.kind == "function" and x.module == "keras.ops" for x in self.layers.values())
+        layers = _number(len(self.layers) - operations, "layer")
+        return f"{layers} and {_number(operations, 'operation')}" if operations else layers
+
+    def _planned(self) -> str:
+        """What would be done: `2 layers would be opened, 1 kept whole, in a graph of 8 layers`."""
+        would = f"{_number(len(self.opened), 'layer')} would be opened, {self._kept()}"
+        calls = [_number(count, kind) for kind, count in self.graph.items()]
+        return f"{would}, in a graph of {' and '.join(calls)}" if calls else would
+
+    def _kept(self) -> str:
+        kept = [(len(self.opaque), "kept whole"), (len(self.of_kind("kept")), "kept whole on request")]
+        return ", ".join(f"{count} {what}" for count, what in kept if count) or "none kept whole"
+
+    def __str__(self) -> str:
+        return self.headline if self.unchanged else screen(self.headline, self.findings, self._next())
+
+    def __repr__(self) -> str:
+        return f"<Report {self.headline}>"
+
+    def _repr_html_(self) -> str:
+        return shown(self.headline, () if self.unchanged else self.findings, self._next())
+
+    def _next(self) -> list[str]:
+        """Where to go from here."""
+        if self.result is None or self.unchanged:
             return []
-        items = [f"    {path or '(the model)'}: {kind}" for path, kind in self.opened.items()]
-        return ["  opened:", *items]
+        return [f"report.layers has all {len(self.layers)} layers, report.before those of the original"]
 
-    def _finding_lines(self) -> list[str]:
-        lines = []
-        for kind, title in KINDS.items():
-            found = self.of_kind(kind)
-            if found:
-                lines += [f"  {title}:", *(indent(str(f), "    ") for f in found)]
-        return lines
 
-    def _layer_lines(self) -> list[str]:
-        if not self.layers:
-            return []
-        width = max(map(len, self.layers))
-        items = [
-            f"    {n:<{width}}  {x.class_name}  <- {x.path or '(the model)'}" for n, x in self.layers.items()
-        ]
-        return ["  layers:", *items]
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def attach(model: keras.layers.Layer, report: Report) -> None:
@@ -176,8 +203,11 @@ def report(prepared: object) -> Report:
     """
     found = getattr(prepared, "_kerasfx_report", None)
     if found is None:
+        name = getattr(prepared, "name", prepared)
         raise ValueError(
-            f"{type(prepared).__name__} '{getattr(prepared, 'name', prepared)}' has no report: it was not "
-            "made by kerasfx.prepare_model or kerasfx.emit in this process (reports are not saved to files)."
+            f"{type(prepared).__name__} '{name}' has no report: it was not made by kerasfx.prepare_model or "
+            "kerasfx.emit in this process, and files hold no reports.\n"
+            "  do:    kerasfx.report(kerasfx.prepare_model(original, inputs)); or write it beside the file "
+            "when you save: json.dump(kerasfx.report(prepared).to_dict(), file)"
         )
     return found
