@@ -73,9 +73,10 @@ def _shown(model: keras.Model) -> list[keras.Operation]:
 def _taken(model: keras.Model) -> dict[str, list[str]]:
     """The names of the layers whose results each layer takes."""
     takes: dict[str, list[str]] = {}
+    shown = {x.name for x in _shown(model)}
     for node in internals.nodes_of(model):
         givers = (internals.operation_behind(x).name for x in node.input_tensors)
-        takes.setdefault(node.operation.name, []).extend(givers)
+        takes.setdefault(node.operation.name, []).extend(name for name in givers if name in shown)
     return takes
 
 

@@ -61,7 +61,9 @@ class _Hierarchy:
         self.below = origin.paths.below()
         self.kept = {f.path for f in origin.findings if f.kind == "kept"}
         self.inputs = {layer.name for layer in result if layer.kind == "input"}
-        self.at = _by_path(result, origin)
+        # An input belongs to the model, unless that has a layer of its own for it.
+        own = self.inputs & {layer.name for _, layer in self.below.get("", ())}
+        self.at = _by_path([x for x in result if x.name not in own], origin)
         self.calls: dict[int, list[Node]] = {}
         for node in graph.nodes:
             if node.call is not None:
@@ -132,7 +134,9 @@ class _Hierarchy:
             became, why = "layer", "a built-in layer"
         if len(calls) > 1:
             why += f"; called {len(calls)} times"
-        names = tuple(dict.fromkeys(self.names.get(id(layer), ())))
+        # Behind the layer itself: what puts its calls in order, or the masks of its results.
+        names = (*self.names.get(id(layer), ()), *(x.name for x in self.at.get(path, ())))
+        names = tuple(dict.fromkeys(names))
         return _record(path, layer, parent, became, why, first.source, names)
 
 
@@ -143,7 +147,7 @@ def _by_path(result: Iterable[ResultLayer], origin: Origin) -> dict[str, list[Re
         # The path of a weight goes one step further than that of its layer.
         is_of_weight = layer.kind == "weight" and layer.path not in origin.opened
         path = layer.path.rpartition(".")[0] if is_of_weight else layer.path
-        for each in dict.fromkeys((path, *layer.inside)) if layer.kind != "input" else ():
+        for each in dict.fromkeys((path, *layer.inside)):
             found.setdefault(each, []).append(layer)
     return found
 
