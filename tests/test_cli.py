@@ -175,7 +175,7 @@ def saved(folder, typed):
 def test_explain_lists_what_is_opened(typed):
     code, out, err = typed("explain", *NET)
     assert (code, err) == (0, "")
-    assert "blocks[0]: Block" in out
+    assert "blocks[0,1] (2): Block" in out
 
 
 def test_explain_says_no_where_the_model_itself_cannot_be_prepared(typed):

@@ -91,7 +91,8 @@ def test_golden():
     assert text_of(kerasfx.report(prepared)) == (
         "'net': 6 layers from 2 opened, 3 kept whole, equal bit for bit in inference, "
         f"not compared in training, 0.0 s{KEPT}{UNUSED}"
-        "\n  report.layers has all 6 layers, report.before those of the original"
+        '\n  report.layers has all 6 layers, report.to_html("report.html") '
+        "shows them beside those of the original"
     )
 
 
@@ -99,6 +100,7 @@ def test_golden_where_nothing_was_made():
     assert text_of(kerasfx.explain(Net(Reads(), Reads(), Reads()), keras.Input((4,)))) == (
         "'net': 2 layers would be opened, 3 kept whole, in a graph of 4 layers and 1 function, "
         f"nothing was made{KEPT}{UNUSED}"
+        "\n  would be opened:\n    (the model): Net\n    scale: Scale"
     )
 
 

@@ -192,6 +192,17 @@ def test_a_large_model_fits_a_screen():
     assert max(len(repr(x)) for x in (report, *report.findings, *report.layers.values())) < 200
 
 
+def test_what_would_be_opened_is_listed_by_class():
+    opened = {"": "Net", **{f"blocks[{i}]": "Block" for i in range(12)}}
+    text = str(Report("net", opened)).splitlines()
+    assert text[1:] == ["  would be opened:", "    (the model): Net", "    blocks[0..11] (12): Block"]
+    opened = {f"layer_{i}x": f"Layer{i}" for i in range(30)}
+    found = [f for kind in KINDS for f in findings(kind, 40, 50)]
+    text = str(Report("net", opened, findings=found)).splitlines()
+    assert len(text) <= LINES
+    assert text[-1] == "    and 22 more classes: report.opened"
+
+
 def test_records_are_told_in_a_line():
     source = SourceLine("/net.py", 7, "x = f(x)")
     finding = Finding("opaque", "a.b", f"{'long ' * 30}\nsecond line", source)

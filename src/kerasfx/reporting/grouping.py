@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kerasfx.ir import identifier
 from kerasfx.reporting.findings import KINDS, Finding
-from kerasfx.reporting.paths import folded
+from kerasfx.reporting.paths import counted
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Group:
     @property
     def counted(self) -> str:
         """The places of all of them, folded, and how many they are."""
-        where = folded(f.path for f in self.findings)
-        return f"{where} ({len(self.findings)})" if len(self.findings) > 1 else where
+        return counted([f.path for f in self.findings])
 
     @property
     def text(self) -> str:

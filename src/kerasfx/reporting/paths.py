@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SHOWN = 4
 """How many folded paths are listed."""
@@ -20,6 +20,11 @@ def folded(paths: Iterable[str]) -> str:
     shown = ", ".join(path or MODEL for path in found[:SHOWN])
     more = len(found) - SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def counted(paths: Sequence[str]) -> str:
+    """Paths in a few words, and how many they are."""
+    return f"{folded(paths)} ({len(paths)})" if len(paths) > 1 else folded(paths)
 
 
 def _folded_numbers(paths: list[str]) -> list[str]:

@@ -12,10 +12,14 @@ import keras
 from kerasfx.reporting import page
 from kerasfx.reporting.findings import Finding
 from kerasfx.reporting.notebook import shown
+from kerasfx.reporting.paths import counted
 from kerasfx.reporting.records import Data, OriginalLayer, ResultLayer
 from kerasfx.reporting.screen import screen
 from kerasfx.reporting.verdict import BOTH, verdict
 from kerasfx.version import __version__
+
+CLASSES = 8
+"""How many classes of layers that would be opened are listed."""
 
 STAYS = ("layer", "kept", "whole")
 """What a layer became that is a layer of the result."""
@@ -175,10 +179,22 @@ class Report:
         return shown(self.headline, () if self.unchanged else self.findings, self._next())
 
     def _next(self) -> list[str]:
-        """Where to go from here."""
-        if self.result is None or self.unchanged:
+        """What would be opened, or where to go from here."""
+        if self.unchanged or self.is_refused:
             return []
-        return [f"report.layers has all {len(self.layers)} layers, report.before those of the original"]
+        if self.result is None:
+            return ["would be opened:", *self._by_class()] if self.opened else []
+        all_layers = f"report.layers has all {_number(len(self.layers), 'layer')}"
+        return [f'{all_layers}, report.to_html("report.html") shows them beside those of the original']
+
+    def _by_class(self) -> list[str]:
+        """Which layers would be opened, those of one class in a line."""
+        classes: dict[str, list[str]] = {}
+        for path, class_name in self.opened.items():
+            classes.setdefault(class_name, []).append(path)
+        lines = [f"  {counted(paths)}: {class_name}" for class_name, paths in classes.items()]
+        more = len(lines) - CLASSES
+        return lines if more <= 0 else [*lines[:CLASSES], f"  and {more} more classes: report.opened"]
 
 
 def _number(count: int, noun: str) -> str:
