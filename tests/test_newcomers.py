@@ -5,6 +5,7 @@ The texts are written out, since they are read. What they advise is followed at 
 
 import dataclasses
 import textwrap
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -487,6 +488,275 @@ FITTING = {
 @pytest.mark.parametrize("name", FITTING)
 def test_not_what_a_functional_model_takes(name):
     check(FITTING[name])
+
+
+# --- Inputs with which a model raises --------------------------------------------------------------
+
+
+class Images(keras.Model):
+    def __init__(self):
+        super().__init__(name="images")
+        self.conv = layers.Conv2D(2, 3, name="conv")
+
+    def call(self, x):
+        return self.conv(x)  # <- conv
+
+
+class OfKeys(keras.Model):
+    def __init__(self):
+        super().__init__(name="keys")
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x["image"]) + self.dense(x["mask"])  # <- keys
+
+
+class OfItems(keras.Model):
+    def call(self, x):
+        a, b = x  # <- items
+        return a + b
+
+
+class OfArguments(keras.Model):
+    def call(self, x, context, *, scale, training=None):
+        return x + context * scale
+
+
+class OfRows(keras.Model):
+    """It refuses by itself what is no row of seven."""
+
+    def __init__(self):
+        super().__init__(name="rows")
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        if len(x.shape) != 2:  # <- rank
+            raise ValueError("this net wants rows")  # <- rows
+        return self.dense(x)  # <- dense
+
+
+class Lookup(keras.Model):
+    """What it misses is no key of its inputs."""
+
+    def __init__(self):
+        super().__init__(name="lookup")
+        self.scales = {"large": 2.0}
+
+    def call(self, x):
+        return x["image"] * self.scales["small"]  # <- lookup
+
+
+def line_of(marker):
+    """`file:number: text` of the line of this file that ends in `# <- marker`."""
+    lines = Path(__file__).read_text().splitlines()
+    [number] = [n for n, line in enumerate(lines, 1) if line.endswith(f"# <- {marker}")]
+    return f"{__file__}:{number}: {lines[number - 1].strip()}"
+
+
+RAISING = {
+    "shape without the batch": Mistake(
+        lambda: kerasfx.prepare_model(Images(), (8, 8, 3)),
+        NO_INPUT,
+        f"""
+        Images 'images' cannot be called with the inputs given.
+          where: conv (Conv2D), {line_of("conv")}
+          why:   ValueError: Input 0 with name 'None' of layer 'conv' is incompatible with the layer: \
+expected min_ndim=4, found ndim=3. Full shape received: (None, 8, 3)
+          given: x: float32(None, 8, 3)
+          tried: the first size of (8, 8, 3) is taken for the batch; with the batch in front, \
+(None, 8, 8, 3), it goes through
+          do:    the batch in front, None since it is free: (None, 8, 8, 3)
+        """,
+    ),
+    "array without the batch": Mistake(
+        lambda: kerasfx.trace(Images(), IMAGES[0]),
+        NO_INPUT,
+        f"""
+        Images 'images' cannot be called with the inputs given.
+          where: conv (Conv2D), {line_of("conv")}
+          why:   ValueError: Input 0 with name 'None' of layer 'conv' is incompatible with the layer: \
+expected min_ndim=4, found ndim=3. Full shape received: (None, 8, 3)
+          given: x: float32(None, 8, 3)
+          tried: the first size of (8, 8, 3) is taken for the batch; with the batch in front, \
+(None, 8, 8, 3), it goes through
+          do:    x[None] for one example, or an array of several
+        """,
+    ),
+    "keras.Input with the batch": Mistake(
+        lambda: kerasfx.explain(Images(), keras.Input((2, 8, 8, 3))),
+        NO_INPUT,
+        f"""
+        Images 'images' cannot be called with the inputs given.
+          where: conv (Conv2D), {line_of("conv")}
+          why:   ValueError: Kernel shape must have the same length as input, but received kernel of \
+shape (3, 3, 3, 2) and input of shape (None, 2, 8, 8, 3).
+          given: x: float32(None, 2, 8, 8, 3)
+          tried: without the 2, (None, 8, 8, 3), it goes through: the batch is there already
+          do:    keras.Input((8, 8, 3))
+        """,
+    ),
+    "missing key": Mistake(
+        lambda: kerasfx.prepare_model(OfKeys(), {"image": X}),
+        NO_INPUT,
+        f"""
+        OfKeys 'keys' cannot be called with the inputs given.
+          where: keys (OfKeys), {line_of("keys")}
+          why:   KeyError: 'mask'
+          given: image: float32(None, 4)
+          tried: with a 'mask' in the dict it gets further
+          do:    {{"image": ..., "mask": ...}}
+        """,
+    ),
+    "misspelled key": Mistake(
+        lambda: kerasfx.prepare_model(OfKeys(), {"image": X, "masks": X}),
+        NO_INPUT,
+        f"""
+        OfKeys 'keys' cannot be called with the inputs given.
+          where: keys (OfKeys), {line_of("keys")}
+          why:   KeyError: 'mask'
+          given: image: float32(None, 4), masks: float32(None, 4)
+          tried: with 'mask' in the place of 'masks' it goes through
+          do:    {{"image": ..., "mask": ...}}
+        """,
+    ),
+    "list for a dict": Mistake(
+        lambda: kerasfx.prepare_model(OfKeys(), [X, X]),
+        NO_INPUT,
+        f"""
+        OfKeys 'keys' cannot be called with the inputs given.
+          where: keys (OfKeys), {line_of("keys")}
+          why:   TypeError: list indices must be integers or slices, not str
+          given: x_0: float32(None, 4), x_1: float32(None, 4)
+          tried: with a dict of 'image' and 'mask' it goes through
+          do:    {{"image": ..., "mask": ...}}
+        """,
+    ),
+    "inputs with targets": Mistake(
+        lambda: kerasfx.prepare_model(OfRows(), (X, X[:, 0])),
+        NO_INPUT,
+        f"""
+        OfRows 'rows' cannot be called with the inputs given.
+          where: rows (OfRows), {line_of("rank")}
+          why:   AttributeError: 'tuple' object has no attribute 'shape'
+          given: x_0: float32(None, 4), x_1: float32(None,)
+          tried: with the first of the 2 alone it goes through
+          do:    the inputs alone, without targets or weights of samples
+        """,
+    ),
+    "one for several arguments": Mistake(
+        lambda: kerasfx.prepare_model(OfArguments(name="net"), X),
+        NO_INPUT,
+        """
+        OfArguments 'net' cannot be called with the inputs given.
+          where: net (OfArguments)
+          why:   call(x, context, *, scale, training=None) needs context, scale as well
+          given: x: float32(None, 4)
+          do:    kerasfx.Inputs(x, context=..., scale=...), as what it is called with
+        """,
+    ),
+    "one for a list": Mistake(
+        lambda: kerasfx.prepare_model(OfItems(name="net"), keras.Input((4,))),
+        errors.TensorAsPythonValueError,
+        f"""
+        len() or iteration of the tensor x (float32, shape (x.shape[0], 4)) is not known while tracing.
+          where: net (OfItems), {line_of("items")}
+          why:   its first dimension is not known yet
+          do:    use ops.map or ops.scan, or give the dimension a size in the inputs
+          tried: with a list of 2 such tensors it goes through
+          do:    [x, y], if it is to get 2
+        """,
+    ),
+    "three for two": Mistake(
+        lambda: kerasfx.prepare_model(OfItems(name="net"), [X, X, X]),
+        ValueError,
+        f"""
+        too many values to unpack (expected 2)
+        kerasfx was tracing the model when this was raised.
+          where: net (OfItems), {line_of("items")}
+          given: x_0: float32(None, 4), x_1: float32(None, 4), x_2: float32(None, 4)
+          do:    check that the same call works on real tensors of these shapes and dtypes
+        """,
+    ),
+    "what the model refuses itself": Mistake(
+        lambda: kerasfx.prepare_model(OfRows(), (4,)),
+        ValueError,
+        f"""
+        this net wants rows
+        kerasfx was tracing the model when this was raised.
+          where: rows (OfRows), {line_of("rows")}
+          given: x: float32(None,)
+          tried: the first size of (4,) is taken for the batch; with the batch in front, (None, 4), \
+it goes through
+          do:    the batch in front, None since it is free: (None, 4)
+        """,
+    ),
+    "what has nothing to do with the inputs": Mistake(
+        lambda: kerasfx.prepare_model(Lookup(), {"image": X}),
+        KeyError,
+        f"""
+        'small'
+        kerasfx was tracing the model when this was raised.
+          where: lookup (Lookup), {line_of("lookup")}
+          given: image: float32(None, 4)
+          do:    check that the same call works on real tensors of these shapes and dtypes
+        """,
+    ),
+    "strings for numbers": Mistake(
+        lambda: kerasfx.prepare_model(OfRows(), np.array([["a", "b"]])),
+        NO_INPUT,
+        f"""
+        Dense takes numbers, and gets the strings of x.
+          where: dense (Dense), {line_of("dense")}
+          do:    x.astype("float32") for numbers that are written as text; \
+a StringLookup or TextVectorization in front of it for words
+        """,
+    ),
+}
+
+
+@pytest.mark.any_keras
+@pytest.mark.parametrize("name", RAISING)
+def test_inputs_with_which_a_model_raises(name):
+    check(RAISING[name])
+
+
+def frames_of(error):
+    """The files of the frames that Python prints, the cause's included."""
+    causes = [error.__cause__] if error.__cause__ else []
+    return [f.filename for e in (*causes, error) for f in traceback.extract_tb(e.__traceback__)]
+
+
+@pytest.mark.any_keras
+def test_the_frames_of_keras_are_left_out():
+    """As Keras does it: where it shows them, we do."""
+    with pytest.raises(NO_INPUT) as raised:
+        kerasfx.prepare_model(Images(), (8, 8, 3))
+    assert isinstance(raised.value.__cause__, ValueError)
+    assert raised.value.__cause__.__traceback__ is not None
+    assert len(frames_of(raised.value)) <= 6
+    with pytest.raises(ValueError, match="wants rows") as refused:
+        kerasfx.prepare_model(OfRows(), (4,))
+    assert len(frames_of(refused.value)) <= 5
+    keras.config.disable_traceback_filtering()
+    try:
+        with pytest.raises(NO_INPUT) as raised:
+            kerasfx.prepare_model(Images(), (8, 8, 3))
+        assert len(frames_of(raised.value)) > 20
+    finally:
+        keras.config.enable_traceback_filtering()
+
+
+@pytest.mark.any_backend
+@pytest.mark.any_keras
+def test_what_is_tried_builds_nothing_that_the_user_did_not_name():
+    """The `mask` may be of another shape than the `image`, and the next call says of which."""
+    model = OfKeys()
+    model.dense = layers.EinsumDense("bt,tc->bc", 3)
+    model.other = layers.Dense(3)
+    model.call = lambda x: model.dense(x["image"]) + model.other(x["mask"])
+    with pytest.raises(NO_INPUT, match="with a 'mask' in the dict it gets further"):
+        kerasfx.prepare_model(model, {"image": X})
+    assert not model.other.built
 
 
 # --- Options ---------------------------------------------------------------------------------------

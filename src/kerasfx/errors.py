@@ -480,10 +480,13 @@ class UnknownFunctionError(UnsafeFileError):
     """
 
 
-def describe(what: str, *, where: str = "", why: str = "", hint: str = "") -> str:
+def describe(
+    what: str, *, where: str = "", why: str = "", given: str = "", tried: str = "", hint: str = ""
+) -> str:
     """Compose a message: what happened, then indented lines for where, why and what to do."""
     lines = [what]
-    for label, text in (("where", where), ("why", why), ("do", hint)):
+    parts = {"where": where, "why": why, "given": given, "tried": tried, "do": hint}
+    for label, text in parts.items():
         if text:
             lines.append(f"  {label + ':':<7}{text}")
     return "\n".join(lines)

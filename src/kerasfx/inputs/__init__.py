@@ -2,7 +2,18 @@
 
 from kerasfx.inputs.calls import call_spec
 from kerasfx.inputs.choices import require_one_of
+from kerasfx.inputs.fitting import nearest, with_batch
 from kerasfx.inputs.specs import CallSpec, Inputs, InputSpec
 from kerasfx.inputs.subject import no_model, require_model
 
-__all__ = ["CallSpec", "InputSpec", "Inputs", "call_spec", "no_model", "require_model", "require_one_of"]
+__all__ = [
+    "CallSpec",
+    "InputSpec",
+    "Inputs",
+    "call_spec",
+    "nearest",
+    "no_model",
+    "require_model",
+    "require_one_of",
+    "with_batch",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -52,13 +52,16 @@ def of_keys(wanted: set[str], given: set[str]) -> str:
     missing, strange = sorted(wanted - given), sorted(given - wanted)
     parts = [f"{_quoted(missing)} missing"] if missing else []
     parts += [f"{_quoted(strange)} unknown"] if strange else []
-    pairs = [(key, get_close_matches(key, missing, 1, 0.5) or _other_case(key, missing)) for key in strange]
-    parts += [f"'{key}' is perhaps '{found[0]}'" for key, found in pairs if found]
+    pairs = [(key, nearest(key, missing)) for key in strange]
+    parts += [f"'{key}' is perhaps '{found}'" for key, found in pairs if found]
     return ", ".join(parts)
 
 
-def _other_case(key: str, keys: list[str]) -> list[str]:
-    return [x for x in keys if x.lower() == key.lower()]
+def nearest(key: str, keys: Iterable[str]) -> str | None:
+    """The key that was probably meant, in another case or with a letter more or less."""
+    by_case = {str(k).lower(): k for k in keys}
+    found = get_close_matches(key.lower(), by_case, 1, 0.5)
+    return by_case[found[0]] if found else None
 
 
 def _quoted(keys: list[str]) -> str:

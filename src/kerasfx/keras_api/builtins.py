@@ -40,6 +40,25 @@ ELEMENTWISE = (
 """Regularizers and constraints that do not ask where in the weight an element lies."""
 
 
+TAKES_NUMBERS = (
+    "keras.src.layers.convolutional.",
+    "keras.src.layers.core.dense",
+    "keras.src.layers.core.einsum_dense",
+    "keras.src.layers.core.embedding",
+    "keras.src.layers.normalization.",
+    "keras.src.layers.rnn.gru",
+    "keras.src.layers.rnn.lstm",
+    "keras.src.layers.rnn.simple_rnn",
+)
+"""Modules of layers that refuse strings when they run, on each backend, and say nothing before."""
+
+
+def takes_numbers_alone(cls: type) -> bool:
+    """Whether a layer of class `cls` refuses strings when it runs."""
+    found = builtin_class(cls)
+    return found is not None and module_of(found).startswith(TAKES_NUMBERS)
+
+
 def is_builtin(cls: type) -> bool:
     """Whether `cls` is a layer class of Keras or of kerasfx that can be loaded by its name."""
     # The class of a `Lambda` is found by its name, the code in it is not.

@@ -22,7 +22,8 @@ from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
 from kerasfx.tracing.attempt import Request, trace_with
 from kerasfx.tracing.layers.policy import WholePolicy, require_matches
-from kerasfx.tracing.other_calls import WAY_OUT, may_be_about_the_batch, other_calls
+from kerasfx.tracing.other_calls import other_calls
+from kerasfx.tracing.refused import explained
 from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Clashes, Hints, attempts, fixed, longer
 from kerasfx.tracing.sizes.fitting import fitting
@@ -46,14 +47,17 @@ def run_trace(
         UnknownSelectorError: A selector of `policy` matches nothing.
     """
     _require_known_names(spec, hints or {})
+    request = Request(model, spec, policy, hints or {}, mode)
     try:
-        session = _as_called(Request(model, spec, policy, hints or {}, mode))
+        session = _as_called(request)
     except Exception as error:
         # What failed may be what a mistyped selector was meant to keep whole.
         _require_matches(policy, Paths(model), error)
-        raise
-    _require_matches(policy, session.paths)
-    return _result(session, spec)
+        failure = explained(model, spec, error, partial(_raised, request))
+    else:
+        _require_matches(policy, session.paths)
+        return _result(session, spec)
+    raise failure
 
 
 def _result(session: Session, spec: CallSpec) -> Traced:
@@ -102,8 +106,6 @@ def _as_called(request: Request) -> Session:
             session = _attempted(request.called(other))
             if session is not None:
                 return session
-        if may_be_about_the_batch(request.call, error):
-            error.add_note(f"  do:    {WAY_OUT}")
         raise
 
 
@@ -115,6 +117,16 @@ def _attempted(request: Request) -> Session | None:
         # The user's code gets here what it was perhaps never meant for, so that it can raise anything, and a
         # TypeError in a line of ours as well. What it said to the call asked for is what the user sees.
         return None
+
+
+def _raised(request: Request, other: CallSpec) -> Exception | None:
+    """What another call raises; None if it works."""
+    try:
+        _with_sizes(request.called(other))
+    # As in `_attempted`.
+    except Exception as error:
+        return error
+    return None
 
 
 def _with_sizes(request: Request) -> Session:

@@ -77,7 +77,7 @@ def call_layer(
             _note_call_of_model(session, frame)
             return outputs
     except Exception as error:
-        _attach_note(session, frame, error)
+        _name_layer(session, frame, error)
         may_fork = isinstance(error, TrainingBranchError) and not is_whole
         if not may_fork and not _may_keep(session, frame, error):
             raise
@@ -274,20 +274,12 @@ def _cannot_train(session: Session, error: Exception) -> bool:
     return session.decisions.answer is not None and raises_in_the_original(error)
 
 
-def _attach_note(session: Session, frame: Frame, error: Exception) -> None:
-    # Noted once, by the innermost layer: the same exception passes through all those around it.
-    if isinstance(error, KerasFxError) or getattr(error, "kerasfx_noted", False):
-        return
-    line = failing_line(error)
-    where = f"{frame.path or session.root.name} ({type(frame.layer).__name__})"
-    error.add_note(
-        describe(
-            "kerasfx was tracing the model when this was raised.",
-            where=f"{where}, {line.in_full}" if line else where,
-            hint="check that the same call works on real tensors of these shapes and dtypes",
-        )
-    )
-    error.kerasfx_noted = True  # pyright: ignore[reportAttributeAccessIssue]
+def _name_layer(session: Session, frame: Frame, error: Exception) -> None:
+    """Write into `error` which layer raised it, for what is told of it in the end."""
+    # By the innermost layer: the same exception passes through all those around it.
+    if not hasattr(error, "kerasfx_layer"):
+        where = f"{frame.path or session.root.name} ({type(frame.layer).__name__})"
+        error.kerasfx_layer = where  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _take_back(session: Session, frame: Frame) -> None:

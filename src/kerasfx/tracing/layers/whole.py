@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kerasfx.errors import (
+    InputMismatchError,
     OutputNotTensorError,
     describe,
 )
@@ -17,6 +18,7 @@ from kerasfx.ir import (
     LayerSpec,
     Node,
     Training,
+    Value,
     identifier,
     leaves_of,
     map_leaves,
@@ -28,6 +30,7 @@ from kerasfx.keras_api.builtins import (
     builtin_class,
     custom_parts,
     how_to_save,
+    takes_numbers_alone,
 )
 from kerasfx.tracing import inference
 from kerasfx.tracing.arguments import layer_argument
@@ -41,12 +44,18 @@ from kerasfx.tracing.state.unused import regularizers_that_count
 from kerasfx.tracing.tensor import TracedTensor, mask_value
 from kerasfx.tracing.where import name_of, source_line
 
+STRINGS = (
+    'x.astype("float32") for numbers that are written as text; '
+    "a StringLookup or TextVectorization in front of it for words"
+)
+
 
 def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:
     """Record the call of the layer of `frame`; `populated` is what Keras passes it by keyword."""
     layer = frame.layer
     user_args, user_kwargs = _arguments_given(session, frame, populated)
     args, kwargs = map_leaves(partial(layer_argument, session), (user_args, user_kwargs))
+    _require_numbers(session, layer, (args, kwargs))
     with session.pause():
         # Masks and `training` that Keras filled in are for the inference alone: the result finds its own.
         plain = {k: v for k, v in populated.items() if k not in frame.kwargs}
@@ -85,6 +94,23 @@ def _refusal(layer: keras.Layer, args: Args, kwargs: Kwargs, infer: Function) ->
     """What met in the call: its operands, the weights, and the sizes that the layer was made with."""
     wanted = [(args[0].shape[0], *layer.target_shape)] if isinstance(layer, keras.layers.Reshape) else []
     return Refusal(((*args, *wanted), kwargs), infer, [tuple(v.shape) for v in layer.variables])
+
+
+def _require_numbers(session: Session, layer: keras.Layer, given: object) -> None:
+    """Refuse strings for a layer that tells their shape as that of numbers, and raises when it runs."""
+    text = next((x for x in leaves_of(given) if isinstance(x, Value) and x.dtype == "string"), None)
+    if text is None or not takes_numbers_alone(type(layer)):
+        return
+    error = InputMismatchError(
+        describe(
+            f"{type(layer).__name__} takes numbers, and gets the strings of {text.name}.",
+            where=session.locate(source_line()),
+            hint=STRINGS,
+        )
+    )
+    # Nor would the layers around it run.
+    error.kerasfx_final = True  # pyright: ignore[reportAttributeAccessIssue]
+    raise error
 
 
 def _require_tensors(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -> None:
