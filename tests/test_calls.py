@@ -7,6 +7,7 @@ from keras import layers, ops
 from predicting import predicted
 
 import kerasfx
+from kerasfx.errors import InputMismatchError
 
 pytestmark = pytest.mark.any_keras
 
@@ -111,8 +112,9 @@ def test_what_was_assumed_of_the_structure_is_reported():
 
 
 def test_what_fits_in_no_structure_is_refused_with_the_first_reason():
-    with pytest.raises(TypeError, match="indices must be integers"):
+    with pytest.raises(InputMismatchError, match="indices must be integers") as raised:
         kerasfx.prepare_model(TakesDict(), LIST)
+    assert isinstance(raised.value.__cause__, TypeError)
 
 
 # A batch that the code fixes

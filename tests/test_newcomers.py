@@ -793,6 +793,38 @@ OPTIONS = {
         names must be "path" or "original", not array([0., 0.]).
         """,
     ),
+    "misspelled name": Mistake(
+        lambda: kerasfx.prepare_model(Mlp(), X, leafs=["dense"]),
+        TypeError,
+        """
+        prepare_model has no argument leafs.
+          do:    leaves=...
+        """,
+    ),
+    "name as in Keras": Mistake(
+        lambda: kerasfx.prepare_model(Mlp(), input_shape=(None, 4)),
+        TypeError,
+        """
+        prepare_model has no argument input_shape.
+          do:    input_layer=...
+        """,
+    ),
+    "name of nothing": Mistake(
+        lambda: kerasfx.copy_weights(Mlp(), Mlp(), zzzz=True),
+        TypeError,
+        """
+        copy_weights has no argument zzzz.
+          why:   it has source, target
+        """,
+    ),
+    "inputs one by one": Mistake(
+        lambda: kerasfx.prepare_model(Mlp(), X, X),
+        TypeError,
+        """
+        prepare_model takes 2 arguments by place (original_model, input_layer), and was given 3.
+          do:    the inputs of several arguments in one: kerasfx.Inputs(a, b)
+        """,
+    ),
 }
 
 
@@ -800,3 +832,71 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_no_such_option(name):
     check(OPTIONS[name])
+
+
+@pytest.mark.any_keras
+def test_inside_of_a_function_that_is_compiled():
+    model = Mlp()
+    model(X)
+    backend = keras.backend.backend()
+    if backend == "torch":  # `torch.compile` runs such a function as it is
+        return
+    compiled = __import__(backend).jit if backend == "jax" else __import__(backend).function(autograph=False)
+
+    def step(x):
+        kerasfx.prepare_model(model, x)
+        return x
+
+    with pytest.raises((TypeError, NotImplementedError), match=r"(?i)numpy") as raised:
+        compiled(step)(X)
+    assert (
+        "kerasfx.prepare_model was called inside of a function that is being compiled.\n"
+        "  why:   tensors have no values there, and weights are read and written\n"
+        "  do:    call prepare_model outside, and what it returns inside"
+    ) in raised.value.__notes__
+
+
+# --- The prepared model ----------------------------------------------------------------------------
+
+
+def test_the_class_that_is_kept_has_its_name():
+    kept = kerasfx.prepare_model(Mlp(), X, keep_class=True)
+    assert repr(kept) == "<Mlp as Functional name=mlp_prepared, built=True>"
+    assert type(kept).__name__ == "Functional"  # by which Keras saves it
+
+
+class Frozen(keras.Model):
+    """Its result is of the class of kerasfx: a layer has a `training` of its own."""
+
+    def __init__(self):
+        super().__init__(name="frozen")
+        self.first, self.norm = layers.Dense(4), layers.BatchNormalization()
+
+    def call(self, x):
+        return self.norm(self.first(x), training=False)
+
+
+@pytest.mark.any_backend
+def test_weights_of_the_original_in_a_file(tmp_path):
+    """They do not fit; the way that is named is gone here."""
+    model = Frozen()
+    prepared = kerasfx.prepare_model(model, X)
+    model.first.bias.assign(np.ones(4))
+    model.save_weights(tmp_path / "model.weights.h5")
+    skipped = pytest.warns(UserWarning, match="Skipping nested container")
+    with pytest.raises(ValueError, match="could not be loaded") as raised, skipped:
+        prepared.load_weights(tmp_path / "model.weights.h5")
+    [note] = raised.value.__notes__
+    assert note == (
+        "A file of weights fits the model that wrote it; the layers of a prepared model are not "
+        "named as those of its original.\n"
+        "  do:    for weights of the original: original.load_weights(path), "
+        "then kerasfx.copy_weights(original, prepared)"
+    )
+    other = Frozen()
+    other(X)
+    other.load_weights(tmp_path / "model.weights.h5")
+    kerasfx.copy_weights(other, prepared)
+    assert kerasfx.compare(model, prepared, X, samples=1)
+    prepared.save_weights(tmp_path / "prepared.weights.h5")
+    prepared.load_weights(tmp_path / "prepared.weights.h5")

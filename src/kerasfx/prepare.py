@@ -32,7 +32,7 @@ from kerasfx.handover.keep_class import require_one_argument
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
 from kerasfx.handover.linking import about_fit, link, would_be_unused
 from kerasfx.handover.placement import made_for
-from kerasfx.inputs import call_spec, require_model, require_one_of
+from kerasfx.inputs import call_spec, public, require_model, require_one_of
 from kerasfx.keras_api import alone, foreign, internals
 from kerasfx.keras_api.builtins import (
     is_builtin,
@@ -58,6 +58,7 @@ from kerasfx.tracing.layers.policy import (
 from kerasfx.tracing.traced import Origin, Traced
 
 
+@public
 def prepare_model(
     original_model: keras.layers.Layer,
     input_layer: object = None,
@@ -233,6 +234,7 @@ def prepare_model(
     return prepared
 
 
+@public
 def explain(
     model: keras.layers.Layer,
     input_layer: object = None,
@@ -399,6 +401,6 @@ def _unverified(original: keras.layers.Layer, why: str) -> Finding:
         "kerasfx.prepare_model(model, x) with arrays x that the model accepts, in the place of keras.Input; "
         "or kerasfx.compare(model, prepared, inputs=x) now"
     )
-    # The fourth frame is the caller of `prepare_model`.
-    warnings.warn(f"{original.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=4)
+    # The fifth frame is the caller of `prepare_model`, which stands behind what `public` makes of it.
+    warnings.warn(f"{original.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=5)
     return Finding("warning", "", what, hint=hint)

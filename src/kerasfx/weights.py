@@ -9,7 +9,7 @@ import keras
 
 from kerasfx.handover.correspondence import Correspondence, read_off_graphs, recorded
 from kerasfx.handover.taking_over import Step, steps_between
-from kerasfx.inputs import Inputs, require_model
+from kerasfx.inputs import Inputs, public, require_model
 from kerasfx.keras_api import internals
 from kerasfx.prepare import is_flat, prepare_model
 
@@ -43,6 +43,7 @@ class CopiedWeights:
         return "\n".join(lines)
 
 
+@public
 def copy_weights(source: keras.Layer, target: keras.Layer) -> CopiedWeights:
     """Give the variables of `target` the values of those of `source`.
 

@@ -15,6 +15,7 @@ from kerasfx.comparing.pairing import Pair, Pairing, pairing_of
 from kerasfx.comparing.result import Check, Comparison, LayerDifference
 from kerasfx.comparing.run import Call
 from kerasfx.comparing.subjects import ALL_MODES, QUICK, Options, require_built, require_modes
+from kerasfx.inputs import public
 from kerasfx.runtime.modes import INFERENCE, TRAINING
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@public
 def compare(
     a: keras.Layer,
     b: keras.Layer,

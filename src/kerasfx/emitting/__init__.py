@@ -15,7 +15,7 @@ from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.left_out import dropped_methods, warn_when_used
 from kerasfx.handover.linking import link
 from kerasfx.handover.placement import made_for
-from kerasfx.inputs import require_one_of
+from kerasfx.inputs import public, require_one_of
 from kerasfx.ir import Graph, shown
 from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.random_state import random_state_kept
@@ -24,6 +24,7 @@ from kerasfx.tracing.patches import installed
 from kerasfx.tracing.traced import Origin, Traced
 
 
+@public
 def emit(
     traced: Traced | Graph,
     *,

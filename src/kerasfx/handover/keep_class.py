@@ -99,9 +99,15 @@ def _joined(graph_class: type, user_class: type) -> type:
     made = type(graph_class.__name__, bases, {**members, "__new__": of_graph, "__getattr__": _refuse})
     # Keras names a class in a file by its module and name.
     made.__module__ = graph_class.__module__
+    made.__repr__ = functools.partialmethod(_named, user_class.__name__)  # pyright: ignore
     made.__doc__ = f"A Functional model with the methods of {user_class.__qualname__}."
     internals.save_as(made, graph_class)
     return made
+
+
+def _named(self: Any, user_class: str) -> str:
+    """As Keras writes a layer, with the class of the user's, whose methods it has."""
+    return f"<{user_class} as {type(self).__name__} name={self.name}, built={self.built}>"
 
 
 def _refuse(self: Any, name: str) -> Any:

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from kerasfx.errors import InputMismatchError, describe
-from kerasfx.inputs.forms import given_name
 from kerasfx.inputs.specs import InputSpec
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.keras_api import internals
@@ -80,16 +79,16 @@ def _flat(structure: object) -> Iterator[Any]:
 
 
 def _check_one(model: keras.layers.Layer, ours: InputSpec, theirs: keras.KerasTensor) -> None:
-    name = f" '{theirs.name}'" if given_name(theirs) else ""
+    takes = f"'{model.name}' takes an input '{theirs.name}'"
     if not _fits(ours.shape, theirs.shape):
         why, hint = _about_batch(ours, theirs.shape)
-        what = f"of shape {theirs.shape}, but input_layer has {ours.shape} in its place."
-        raise InputMismatchError(describe(f"'{model.name}' takes an input{name} {what}", why=why, hint=hint))
+        what = f"{takes} of shape {theirs.shape}, but input_layer has {ours.shape} in its place."
+        raise InputMismatchError(describe(what, why=why, hint=hint))
     if ("float" in ours.dtype) != ("float" in theirs.dtype):
-        what = f"of dtype {theirs.dtype}, but input_layer has {ours.dtype} in its place."
+        what = f"{takes} of dtype {theirs.dtype}, but input_layer has {ours.dtype} in its place."
         is_array = isinstance(ours.example, np.ndarray)
         said = f'x.astype("{theirs.dtype}")' if is_array else _as_input(theirs.shape[1:], theirs.dtype)
-        raise InputMismatchError(describe(f"'{model.name}' takes an input{name} {what}", hint=said))
+        raise InputMismatchError(describe(what, hint=said))
 
 
 def _fits(ours: Shape, theirs: Shape) -> bool:

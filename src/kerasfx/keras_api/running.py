@@ -135,3 +135,13 @@ def _replace_tf_functions() -> None:
 def torch_values(state: Mapping[int, tuple[keras.Variable, object]]) -> dict[int, object]:
     """Values by the `id` of the raw variable, as `torch_modules_have` takes them."""
     return {id(raw_value(variable)): value for variable, value in state.values()}
+
+
+def is_being_compiled() -> bool:
+    """Whether the code around is being compiled by TensorFlow or JAX: a new tensor has no value there."""
+    try:
+        keras.ops.convert_to_numpy(keras.ops.zeros(()))
+    # Each backend has an error of its own for it.
+    except Exception:
+        return True
+    return False

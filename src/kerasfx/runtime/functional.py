@@ -32,6 +32,13 @@ from kerasfx.runtime.codec import decode_structure
 SAFE_DEPTH = 300
 """Keras's graph walk takes one Python frame for each node of a chain; the usual limit is 1,000."""
 
+OF_ORIGINAL = (
+    "A file of weights fits the model that wrote it; the layers of a prepared model are not named as those "
+    "of its original.\n"
+    "  do:    for weights of the original: original.load_weights(path), "
+    "then kerasfx.copy_weights(original, prepared)"
+)
+
 _lock = threading.Lock()
 _limits: dict[int, int] = {}
 _limit_before = 0
@@ -160,6 +167,14 @@ class Functional(OpenFunctional):
             return outputs
         flat = keras.tree.flatten(outputs)
         return map_leaves(lambda i: None if i is None else flat[i], decode_structure(template))
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        try:
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+        # What Keras says of a file whose weights are not those of this model.
+        except ValueError as error:
+            error.add_note(OF_ORIGINAL)
+            raise
 
     def settings(self) -> dict[str, Any]:
         """What the constructor takes besides inputs, outputs and a name."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from kerasfx.inputs import call_spec, require_model, require_one_of
+from kerasfx.inputs import call_spec, public, require_model, require_one_of
 from kerasfx.runtime import modes
 from kerasfx.tracing.layers.policy import Selector, WholePolicy
 from kerasfx.tracing.search import run_trace
@@ -21,6 +21,7 @@ from kerasfx.tracing.traced import Traced
 __all__ = ["Hints", "run_trace", "trace"]
 
 
+@public
 def trace(
     model: keras.Layer,
     input_layer: Any = None,
