@@ -102,10 +102,10 @@ def _finding(kind, path, what, hint=""):
 def comparison(layers, difference):
     exact, within = difference == "none", difference != "large"
     numbers = random.Random(0)
-    found = [{**_layer(x["name"], x["path"], 10 ** numbers.uniform(-9, -5))} for x in layers]
-    found[:2] = [_layer(x["name"], x["path"], 0.0) for x in layers[:2]]
+    found = [layer_difference(x["name"], 10 ** numbers.uniform(-9, -5)) for x in layers]
+    found[:2] = [layer_difference(x["name"], 0.0) for x in layers[:2]]
     if not within:
-        found[-2:] = [_layer(layers[-2]["name"], layers[-2]["path"], 0.031), _nan(layers[-1])]
+        found[-2:] = [layer_difference(layers[-2]["name"], 0.031), _nan(layers[-1])]
     largest = 0.0 if exact else 0.031 if difference == "large" else 1.2e-6
     verdict = "exact" if exact else "within 1.2e-06" if within else "DIFFERENT"
     checks = [check("outputs", within, exact, largest, verdict), check("masks", True, True, 0.0, "exact")]
@@ -133,16 +133,11 @@ def check(name, passed, exact, largest, verdict):
     }
 
 
-def _layer(name, path, value):
+def layer_difference(name, value, path=None):
     numbers = {"max_abs_difference": value, "relative": value}
     return {"layer": name, "path": path, "exact": value == 0, "within": value < 1e-3, "reason": "", **numbers}
 
 
 def _nan(entry):
-    reason = "one is nan where the other is 0.25"
-    return {
-        **_layer(entry["name"], entry["path"], 1.0),
-        "max_abs_difference": None,
-        "relative": None,
-        "reason": reason,
-    }
+    nothing = {"max_abs_difference": None, "relative": None, "reason": "one is nan where the other is 0.25"}
+    return {**layer_difference(entry["name"], 1.0), **nothing}

@@ -112,7 +112,7 @@ def in_view(page, row):
             },
             "not compared",
         ),
-        ({"result": None, "layers": [], "comparison": None}, "looked at, nothing made"),
+        ({"result": None, "layers": [], "comparison": None}, "explained, not made"),
         ({"unchanged": True, "comparison": None}, "unchanged"),
     ],
     ids=["equal", "not_compared", "no_check", "explained", "unchanged"],
@@ -130,6 +130,25 @@ def test_what_was_replaced_after_the_comparison_is_not_called_equal_in_silence()
     record = page_records.transformer(1)
     record["findings"] = [{"kind": "replaced", "path": "", "what": "ReLU6", "source": None, "hint": ""}]
     assert "Compared before 1 layer was replaced as asked" in render(record)
+
+
+def test_what_loads_the_result_is_said():
+    record = page_records.transformer(1)
+    assert "<code>import kerasfx</code> and what stays whole load it" in render(record)
+    record["layers"] = [layer for layer in record["layers"] if layer["kind"] != "whole"]
+    assert "<code>import kerasfx</code> is all that loads it" in render(record)
+
+
+def test_a_part_of_which_not_all_was_compared_is_not_called_exact(show):
+    record = page_records.transformer(2, "small")
+    names = [layer["name"] for layer in record["layers"]]
+    record["comparison"]["layers"] = [page_records.layer_difference(name, 0.0) for name in names[1:-2]]
+    page = show(record)
+    differences = [
+        page.locator(f"[id='path={path}'] .difference").inner_text()
+        for path in ("", "embed", "blocks[0]", "blocks[1]")
+    ]
+    assert differences == ["13/15 exact", "exact", "exact", "5/7 exact"]
 
 
 def test_a_layer_that_is_not_within_tolerance_is_named_and_linked(show):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 BOUNDS = (1e-7, 1e-6, 1e-5, 1e-3)
@@ -49,6 +49,15 @@ def _shown(found: Mapping[str, Any]) -> Shown:
     return Shown(1 + sum(value >= bound for bound in BOUNDS), f"{value:.1e}", found["within"], value)
 
 
+def of_several(found: Sequence[Shown | None]) -> Shown | None:
+    """What is said of a part by the layers that came of it: the worst, or how many of them are exact."""
+    compared = [shown for shown in found if shown]
+    largest = worst(compared)
+    if largest and not largest.level and len(compared) < len(found):
+        return replace(largest, text=f"{len(compared)}/{len(found)} exact")
+    return largest
+
+
 def worst(found: Iterable[Shown | None]) -> Shown | None:
     """The worst of several, None when nothing was compared."""
     return max((shown for shown in found if shown), key=lambda shown: shown.rank, default=None)
@@ -63,12 +72,12 @@ def legend_of(comparison: Mapping[str, Any] | None) -> list[tuple[int, str]]:
 
 
 def strip_of(shown: Sequence[Shown | None]) -> list[tuple[int, int, Shown]]:
-    """The cells of the strip that have something to show: where, which layer is meant, and how far it is."""
+    """The cells of the strip in which something was compared: where, which layer is meant, how far it is."""
     cells = min(CELLS, len(shown))
     strip = []
     for cell in range(cells):
         first, end = len(shown) * cell // cells, len(shown) * (cell + 1) // cells
         found = worst(shown[first:end])
-        if found and found.level:
+        if found:
             strip.append((cell, first + shown[first:end].index(found), found))
     return strip

@@ -19,7 +19,8 @@ class Part:
         parent: What it is a part of.
         level: How deep it is, 1 for the model.
         children: Its parts.
-        difference: The worst difference of what came of it and of its parts.
+        layers: The names of the layers of the result that come from it and from its parts.
+        difference: How far these are from the original.
     """
 
     entry: Mapping[str, Any]
@@ -27,6 +28,7 @@ class Part:
     parent: Part | None
     level: int
     children: list[Part] = field(default_factory=list)
+    layers: set[str] = field(default_factory=set)
     difference: Shown | None = None
 
 

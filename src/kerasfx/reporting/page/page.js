@@ -206,6 +206,8 @@
     element.append(...children.filter((child) => child !== null));
     return element;
   }
+  // `code` in a sentence.
+  const prose = (text) => text.split("`").map((piece, k) => (k % 2 ? make("code", {}, piece) : piece));
   const link = (one, i, text) => make("a", { href: hashOf(one, i) }, make("bdi", {}, text));
   function links(one, rows, text) {
     const shown = rows.slice(0, 40).flatMap((i) => [link(one, i, text(one.entries[i])), ", "]).slice(0, -1);
@@ -223,7 +225,7 @@
       if (what.some((part) => part !== null && part !== "")) list.append(make("dt", {}, term), make("dd", {}, ...what));
     };
     say("class", `${entry.module ? `${entry.module}.` : ""}${entry.class}`);
-    say("why", entry.why ?? "");
+    say("why", ...prose(entry.why));
     if (one === after) {
       say("comes from", ...(there.length ? links(before, there, pathOf) : [entry.path]));
       say("shape and dtype", [entry.shape, entry.dtype].filter(Boolean).join(" "));

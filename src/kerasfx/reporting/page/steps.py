@@ -39,8 +39,12 @@ def _proof(record: Mapping[str, Any]) -> list[Step]:
 def _use(record: Mapping[str, Any]) -> list[Step]:
     if record["comparison"] and not record["comparison"]["equivalent"]:
         return []
-    return [
-        ("Keep it; `import kerasfx` is all that loads it", 'prepared.save("prepared.keras")'),
-        ("Bring weights home after training", "kerasfx.copy_weights(prepared, original)"),
-        ("Read it as code", "print(kerasfx.to_source(prepared))"),
-    ]
+    code = ("Read it as code", "print(kerasfx.to_source(prepared))")
+    if record["unchanged"]:
+        return [code]
+    whole = any(layer["kind"] in ("kept", "whole") for layer in record["layers"])
+    loads = (
+        "`import kerasfx` and what stays whole load it" if whole else "`import kerasfx` is all that loads it"
+    )
+    home = ("Bring weights home after training", "kerasfx.copy_weights(prepared, original)")
+    return [(f"Keep it; {loads}", 'prepared.save("prepared.keras")'), home, code]

@@ -24,11 +24,14 @@ class Verdict:
     detail: str
 
 
+EXPLAINED = "Nothing was made that could be compared; this is what prepare_model would do."
+
+
 def verdict_of(record: Mapping[str, Any]) -> Verdict:
     """What the comparison says, and what it cannot say."""
     comparison = record["comparison"]
     if record["result"] is None:
-        return Verdict("unknown", "○", "looked at, nothing made", "This is what prepare_model would do.")
+        return Verdict("unknown", "○", "explained, not made", EXPLAINED)
     if record["unchanged"]:
         return Verdict("equal", "=", "unchanged", "The model was flat already and came back as it was.")
     if comparison is None or not comparison["checks"]:

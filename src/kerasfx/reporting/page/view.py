@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kerasfx.reporting.page.differences import CELLS, Shown, difference_by_layer, legend_of, strip_of, worst
+from kerasfx.reporting.page.differences import (
+    CELLS,
+    Shown,
+    difference_by_layer,
+    legend_of,
+    of_several,
+    strip_of,
+)
 from kerasfx.reporting.page.findings import groups_of
 from kerasfx.reporting.page.hierarchy import Part, parts_of
 from kerasfx.reporting.page.steps import steps_of
@@ -54,8 +61,8 @@ def view_of(record: Record) -> dict[str, Any]:
     differences = difference_by_layer(record["comparison"])
     parts = parts_of(record["before"])
     for part in reversed(parts):
-        own = [differences.get(name) for name in part.entry["layers"]]
-        part.difference = worst([*own, *(child.difference for child in part.children)])
+        part.layers.update(part.entry["layers"], *(child.layers for child in part.children))
+        part.difference = of_several([differences.get(name) for name in part.layers])
     shown = [differences.get(layer["name"]) for layer in record["layers"]]
     return {
         "record": record,
@@ -68,7 +75,8 @@ def view_of(record: Record) -> dict[str, Any]:
         "rows": list(zip(record["layers"], shown, strict=True)),
         "first_beyond": _first_beyond(record, differences),
         "legend": legend_of(record["comparison"]),
-        "strip": strip_of(shown),
+        "strip": strip_of(shown) if any(found and found.level for found in shown) else [],
+        "missing": None in shown,
         "cells": min(CELLS, len(shown)),
         "chunk": CHUNK,
         "long": len(parts) + len(shown) > LONG,
@@ -88,7 +96,9 @@ def _facts(record: Record) -> list[str]:
     """The figures below the name of the model."""
     layers, before = record["layers"], record["before"]
     opened = sum(entry["became"] == "opened" for entry in before)
-    facts = [_counted(len(layers), "layer") + f" from {opened:,} opened"] if layers else []
+    facts = [_counted(len(layers), "layer")] if layers else []
+    if opened and not record["unchanged"]:
+        facts = [f"{facts[0]} from {opened:,} opened" if layers else f"{opened:,} to be opened"]
     for became, words in (
         ("whole", "could not be opened"),
         ("kept", "kept on request"),
