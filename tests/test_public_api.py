@@ -136,7 +136,7 @@ def test_signature_of_prepare_model():
         "weights='copy', training_in_fit='as_original', mode='both', compile=None, keep_class=False, "
         "strict=False, passes=(), lower=True, unshare=False, names='path', "
         "replace_separable_conv=False, replace_relu6=False, lower_gelu=None, portable=False, "
-        "verify=True, hints=None)"
+        "verify=True, hints=None, progress=None)"
     )
     assert signature.return_annotation == "keras.Model"
 

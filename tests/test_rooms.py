@@ -80,7 +80,7 @@ def test_a_circle_would_be_found():
 
 
 ROOMS = (
-    *("version", "errors", "ir", "keras_api", "runtime", "reporting", "inputs", "passes"),
+    *("version", "errors", "ir", "keras_api", "runtime", "progress", "reporting", "inputs", "passes"),
     *("tracing", "handover", "comparing", "emitting", "prepare", "weights", "aimet"),
     *("source_code", "cli", "__main__"),
 )

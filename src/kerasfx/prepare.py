@@ -40,6 +40,7 @@ from kerasfx.keras_api.builtins import (
 )
 from kerasfx.passes.legalize.weights_as_tables import weights_as_tables
 from kerasfx.passes.options import GELU, NAMES, Options
+from kerasfx.progress import CHOICES, make_way, shown
 from kerasfx.reporting import (
     BEFORE_REPLACING,
     Clock,
@@ -81,6 +82,7 @@ def prepare_model(
     portable: bool = False,
     verify: bool | str = True,
     hints: Hints | None = None,
+    progress: bool | None = None,
 ) -> keras.Model:
     """Turn a Keras model into an equivalent flat Functional model.
 
@@ -132,6 +134,10 @@ def prepare_model(
         hints: Example sizes by input name, `{"tokens": (2, 128)}`. Python code that asks about a free size
             is answered for these, and the result checks the answers whenever it is called. Code that reads
             the number (`range(t)`) is answered, too; the result then works for this size alone.
+        progress: Show how far it has come. `None` shows a bar on a terminal and in a notebook if it takes
+            longer than a second, and nothing in a CI or where Keras was asked for quiet
+            (`keras.config.disable_interactive_logging()`); `True` shows it at once, in lines on the standard
+            error where there is no terminal; `False` nothing. For a log see `logging.getLogger("kerasfx")`.
 
     Returns:
         A Functional model named `<name>_prepared`, or `<name>_prepared_inference`; `kerasfx.report` tells
@@ -166,6 +172,7 @@ def prepare_model(
         lower_gelu=(lower_gelu, GELU),
         portable=(portable, (False,) if keep_class else (True, False)),
         verify=(verify, (True, False, modes.INFERENCE)),
+        progress=(progress, CHOICES),
     )
     graph_passes.require_passes(passes)
     options = Options(unshare, names, replace_separable_conv, replace_relu6, lower_gelu)
@@ -180,58 +187,61 @@ def prepare_model(
         if is_flat(original_model) and is_as_asked:
             attach(original_model, flat_already(original_model))
             return original_model
-    spec = call_spec(original_model, input_layer)
-    if keep_class:
-        require_one_argument(original_model, spec)
-    traced = run_trace(original_model, spec, WholePolicy.of(leaves, opened), hints, mode)
-    clock.ends("trace")
-    if strict:
-        _refuse_opaque(traced)
-    options.name(traced.graph)
-    changed = graph_passes.run(traced.graph, passes)
-    asked_open = traced.origin.opened if opened else {}
-    graph_passes.run_default(traced.graph, lower, traced.origin.model, weights == "share", asked_open)
-    if portable:
-        graph_passes.run(traced.graph, [weights_as_tables])
-    about_options = list(options.rearrange(traced.graph))
-    if portable and mode != modes.BOTH:
-        what = "Keras's own Functional model, which is for inference, does not refuse to be trained"
-        about_options.append(Finding("warning", "", what, hint="do not call `fit`, or training=True"))
-    asked = _modes_to_compare(verify, bool(passes), traced.origin)
-    clock.ends("passes")
-    compared = _Compared()
-    if options.change_numbers:
-        if verify:
-            before = _before(traced, training_in_fit, portable)
-            compared = _verify(before, traced.origin, asked, bool(passes), changed).before_replacing()
-            clock.ends("verify")
-        about_options += options.replace(traced.graph)
-    # Only calls on a model that is returned stay with layers that it shares.
-    shared = internals.all_layers(original_model) if weights == "share" else []
-    with internals.calls_undone_if_refused(shared):
-        prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit, portable=portable)
-        record = _record(prepared)
+    with shown(progress, original_model.name):
+        spec = call_spec(original_model, input_layer)
         if keep_class:
-            # What it copies beside the graph lies where the originals lie.
-            with made_for(original_model.variables):
-                take_class(original_model, prepared, traced.graph, record, weights == "share")
-        found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
-        clock.ends("emit")
-        if verify and not options.change_numbers:
-            compared = _verify(prepared, traced.origin, asked, bool(passes), changed)
-            clock.ends("verify")
-        found.findings.extend([*about_options, *compared.findings])
-        found.comparison = compared.data
-        if compile:
-            with made_for(original_model.variables):
-                compile_like(original_model, prepared, record)
-    if passes and was_prepared(original_model):
-        what = "it was prepared before: passes saw no function in it, but layers of kerasfx that hold them"
-        found.findings.append(Finding("warning", "", f"{what}; prepare the original with passes=[...]"))
-    if dropped:
-        warn_when_used(original_model, prepared)
-    found.seconds, found.phases = clock.total, clock.phases
-    return prepared
+            require_one_argument(original_model, spec)
+        traced = run_trace(original_model, spec, WholePolicy.of(leaves, opened), hints, mode)
+        clock.ends("trace")
+        if strict:
+            _refuse_opaque(traced)
+        options.name(traced.graph)
+        changed = graph_passes.run(traced.graph, passes)
+        asked_open = traced.origin.opened if opened else {}
+        graph_passes.run_default(traced.graph, lower, traced.origin.model, weights == "share", asked_open)
+        if portable:
+            graph_passes.run(traced.graph, [weights_as_tables])
+        about_options = list(options.rearrange(traced.graph))
+        if portable and mode != modes.BOTH:
+            what = "Keras's own Functional model, which is for inference, does not refuse to be trained"
+            about_options.append(Finding("warning", "", what, hint="do not call `fit`, or training=True"))
+        asked = _modes_to_compare(verify, bool(passes), traced.origin)
+        clock.ends("passes")
+        compared = _Compared()
+        if options.change_numbers:
+            if verify:
+                before = _before(traced, training_in_fit, portable)
+                compared = _verify(before, traced.origin, asked, bool(passes), changed).before_replacing()
+                clock.ends("verify")
+            about_options += options.replace(traced.graph)
+        # Only calls on a model that is returned stay with layers that it shares.
+        shared = internals.all_layers(original_model) if weights == "share" else []
+        with internals.calls_undone_if_refused(shared):
+            prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit, portable=portable)
+            record = _record(prepared)
+            if keep_class:
+                # What it copies beside the graph lies where the originals lie.
+                with made_for(original_model.variables):
+                    take_class(original_model, prepared, traced.graph, record, weights == "share")
+            found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
+            clock.ends("emit")
+            if verify and not options.change_numbers:
+                compared = _verify(prepared, traced.origin, asked, bool(passes), changed)
+                clock.ends("verify")
+            found.findings.extend([*about_options, *compared.findings])
+            found.comparison = compared.data
+            if compile:
+                with made_for(original_model.variables):
+                    compile_like(original_model, prepared, record)
+        if passes and was_prepared(original_model):
+            what = (
+                "it was prepared before: passes saw no function in it, but layers of kerasfx that hold them"
+            )
+            found.findings.append(Finding("warning", "", f"{what}; prepare the original with passes=[...]"))
+        if dropped:
+            warn_when_used(original_model, prepared)
+        found.seconds, found.phases = clock.total, clock.phases
+        return prepared
 
 
 @public
@@ -243,6 +253,7 @@ def explain(
     opened: Sequence[Selector] = (),
     mode: modes.Mode = modes.BOTH,
     hints: Hints | None = None,
+    progress: bool | None = None,
 ) -> Report:
     """List everything that `prepare_model` would open, keep or warn about, without making a model.
 
@@ -253,6 +264,7 @@ def explain(
         opened: Built-in layers that are opened, as for `prepare_model`.
         mode: The mode, as for `prepare_model`.
         hints: Example sizes, as for `prepare_model`.
+        progress: Show how far it has come, as for `prepare_model`.
 
     Returns:
         A report; `print` it.
@@ -261,10 +273,11 @@ def explain(
         UnsupportedModelError, InputRequiredError, InputMismatchError: As `prepare_model`.
     """
     require_model(model, "explain", input_layer)
-    require_one_of(mode=(mode, modes.MODES))
+    require_one_of(mode=(mode, modes.MODES), progress=(progress, CHOICES))
     spec = call_spec(model, input_layer)
     try:
-        traced = run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode)
+        with shown(progress, model.name):
+            traced = run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode)
     except TraceError as error:
         finding = Finding("opaque", "", str(error))
         return Report(model.name, findings=[finding], before=[refused(model, str(error))])
@@ -401,6 +414,7 @@ def _unverified(original: keras.layers.Layer, why: str) -> Finding:
         "kerasfx.prepare_model(model, x) with arrays x that the model accepts, in the place of keras.Input; "
         "or kerasfx.compare(model, prepared, inputs=x) now"
     )
+    make_way()
     # The fifth frame is the caller of `prepare_model`, which stands behind what `public` makes of it.
     warnings.warn(f"{original.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=5)
     return Finding("warning", "", what, hint=hint)

@@ -15,7 +15,8 @@ from kerasfx.comparing.pairing import Pair, Pairing, pairing_of
 from kerasfx.comparing.result import Check, Comparison, LayerDifference
 from kerasfx.comparing.run import Call
 from kerasfx.comparing.subjects import ALL_MODES, QUICK, Options, require_built, require_modes
-from kerasfx.inputs import public
+from kerasfx.inputs import public, require_one_of
+from kerasfx.progress import CHOICES, shown
 from kerasfx.runtime.modes import INFERENCE, TRAINING
 
 __all__ = [
@@ -48,6 +49,7 @@ def compare(
     seed: int = 0,
     tolerance: float | None = None,
     by_layer: bool = False,
+    progress: bool | None = None,
 ) -> Comparison:
     """Compares a model with the model prepared from it; writes to neither.
 
@@ -79,6 +81,7 @@ def compare(
         by_layer: Whether to compare as well what corresponding layers compute, which runs each model once
             more, where their outputs differ if they do; `comparison.layers` has the differences, a note says
             which run they are of. No check depends on them.
+        progress: Show how far it has come, as for `prepare_model`.
 
     Returns:
         A `Comparison`, which is true if the models are equivalent and prints as a table.
@@ -86,9 +89,10 @@ def compare(
     Raises:
         TypeError: `a` or `b` is not a Keras layer or model.
         ValueError: A model is not built, the inputs do not fit `b`, or none can be made that `a`
-            accepts; or `modes` names no mode.
+            accepts; or `modes` names no mode, or `progress` is none of these.
     """
     require_modes(modes)
+    require_one_of(progress=(progress, CHOICES))
     options = Options(
         batch_sizes,
         samples,
@@ -100,8 +104,9 @@ def compare(
         by_layer=by_layer,
     )
     require_built(a=a, b=b)
-    pairing = pairing_of(a, b, variables, call_a)
-    return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)
+    with shown(progress, f"{a.name} and {b.name}"):
+        pairing = pairing_of(a, b, variables, call_a)
+        return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)
 
 
 def verify(

@@ -38,6 +38,7 @@ from kerasfx.comparing.subjects import (
 from kerasfx.errors import first_line
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import all_layers, trains_by_default
+from kerasfx.progress import begins, logs
 from kerasfx.runtime.modes import BOTH, INFERENCE
 
 _NON_DETERMINISTIC = (
@@ -69,6 +70,7 @@ def compare_models(
     """
     require_built(a=a, b=b)
     subjects = Subjects(a, b, pairing, tolerance_for(a, options.tolerance), not options.inference)
+    begins("verify", "runs", options.expected_runs)
     kept, notes = admitted(subjects, options, inputs, ranges)
     plain, noisy, trained = _outcomes(subjects, kept, options)
     if options.training_may_raise:
@@ -98,7 +100,7 @@ def compare_models(
         shown = failure if failure and failure.completed else plain[0]
         layers, note = compared_layers(subjects, shown, any(shown is o for o in noisy))
         notes = [*notes, note]
-    return Comparison(
+    comparison = Comparison(
         a=a.name,
         b=b.name,
         checks=tuple(checks),
@@ -106,6 +108,10 @@ def compare_models(
         first_difference=_located(subjects, failure) if failure else None,
         layers=tuple(layers),
     )
+    logs.verify.info("%s", comparison.headline)
+    for check in checks:
+        logs.verify.debug("%s: %s, %s", *check.row)
+    return comparison
 
 
 def _losses_checks(subjects: Subjects, outcomes: list[Outcome], options: Options) -> list[Check]:

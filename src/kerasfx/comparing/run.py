@@ -35,6 +35,7 @@ from kerasfx.keras_api.running import (
     torch_values,
     undisturbed,
 )
+from kerasfx.progress import step
 
 Call = Callable[[keras.Layer, Any], Any]
 State = dict[int, tuple[keras.Variable, Any]]
@@ -130,6 +131,7 @@ def run(
     if not differentiable:
         _require_values(after[key][1] for key in after if after[key][1] is not state[key][1])
     assigns_others = not scope.state_mapping.keys() <= {*state, id(seed)}
+    step()
     return Run(outputs, masks, losses, after, assigns_others)
 
 

@@ -94,6 +94,15 @@ class Options:
         """Whether inference is compared."""
         return INFERENCE in self.modes
 
+    @property
+    def expected_runs(self) -> int:
+        """How often a model is run, about: what it turns out to be asks for more, or for less."""
+        samples = len(self.batch_sizes) * self.samples
+        with_own_and_noisy_weights = 4 * samples
+        in_training = 2 * len(self.batch_sizes) + 2 * self.fit + 2 * self.gradients if self.training else 0
+        bare = 4 if self.bare and self.inference else 0
+        return with_own_and_noisy_weights + in_training + bare + 2 * self.by_layer
+
 
 QUICK = Options(
     batch_sizes=(2,),

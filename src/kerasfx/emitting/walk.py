@@ -32,6 +32,7 @@ from kerasfx.ir import (
 )
 from kerasfx.ir.dims import hint
 from kerasfx.keras_api import internals
+from kerasfx.progress import begins, logs, step
 from kerasfx.runtime import codec, functional, layers, modes
 from kerasfx.runtime.function_layers import layer_for
 from kerasfx.tracing.encoding import encode
@@ -67,7 +68,9 @@ class Walk:
         """The model, which knows where it comes from."""
         inputs = map_values(self._input, self.graph.inputs)
         self._anchor = first = next(iter(self.tensors.values()))
+        begins("emit", "nodes", len(self.graph.nodes))
         for node in self.graph.nodes:
+            step()
             # What takes weights alone waits for who takes it: what that one takes beside it is what ties both
             # to the graph. On an input of the model they would keep it from being cut in two.
             taken = next((self.tensors[v] for v in node.inputs if v in self.tensors), None)
@@ -81,6 +84,7 @@ class Walk:
         record.sizes = {v.name: tuple(map(hint, v.shape)) for v in values_in(self.graph.inputs)}
         record.layers_of_result = told(model, self.making)
         provenance.attach(model, record)
+        logs.emit.info("'%s': %d layers", model.name, len(model.layers))
         return model
 
     def _call(self, node: Node) -> None:

@@ -50,6 +50,7 @@ from kerasfx.passes.lower.to_tokens import to_tokens
 from kerasfx.passes.lower.use_standard_layers import use_standard_layers
 from kerasfx.passes.notes import InsteadOf, Watch
 from kerasfx.passes.patterns import op
+from kerasfx.progress import begins, logs, step
 
 __all__ = [
     "CLEAN_UP",
@@ -154,13 +155,16 @@ def _run(graph: Graph, chosen: Sequence[Pass], is_ours: bool) -> list[str]:
         layers = frozenset(map(id, graph.called_layers()))
         graph.meta[TakenBefore] = TakenBefore(frozenset(graph.variables_taken()), layers)
     changed = []
+    begins("passes", "passes", len(chosen))
     for each in chosen:
+        step()
         watch = Watch(graph)
         try:
             # Ours are known to ask for no number of a free size that matters.
             answer = each(graph) if is_ours else _of_user(each, graph)
             if _said(each, answer):
                 changed.append(name_of(each))
+                logs.passes.info("%s changed %r", name_of(each), graph)
             watch.note(name_of(each), is_ours or str(each.__module__).startswith(__name__))
             # Within the `try`: a graph that is broken is the fault of the pass as well.
             graph.check()

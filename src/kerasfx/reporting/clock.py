@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from kerasfx.progress import logs
+
 
 class Clock:
     """Adds up the seconds of phases that follow one another.
@@ -19,8 +21,9 @@ class Clock:
     def ends(self, phase: str) -> None:
         """Say that a phase ends here, which began where the one before it ended."""
         now = time.perf_counter()
-        self.phases[phase] = self.phases.get(phase, 0.0) + now - self._last
-        self._last = now
+        seconds, self._last = now - self._last, now
+        self.phases[phase] = self.phases.get(phase, 0.0) + seconds
+        logs.prepare.info("%s took %.2f s", phase, seconds)
 
     @property
     def total(self) -> float:

@@ -12,6 +12,7 @@ from kerasfx.ir import Graph
 from kerasfx.keras_api import internals
 from kerasfx.passes.legalize.keep_call_order import keep_call_order
 from kerasfx.passes.legalize.tie_to_outputs import StateChanges, tie_to_outputs
+from kerasfx.progress import begins
 from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
 from kerasfx.tracing.layers import reading
@@ -100,6 +101,7 @@ def _sharing_weights(graph: Graph) -> list[keras.Layer]:
 
 def _trace_once(request: Request, policy: WholePolicy, sizes: ExampleSizes, clashes: Clashes) -> Session:
     model = request.model
+    begins("trace", "layers", len(internals.all_layers(model)))
     session = Session(model, policy, sizes.hints, clashes, request.mode)
     session.call_spec = request.call
     if request.mode != modes.BOTH:

@@ -18,6 +18,7 @@ from kerasfx.errors import InputMismatchError, UnknownSelectorError, describe, f
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import leaves_of
 from kerasfx.keras_api import internals
+from kerasfx.progress import logs
 from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
 from kerasfx.tracing.attempt import Request, trace_with
@@ -73,6 +74,7 @@ def _result(session: Session, spec: CallSpec) -> Traced:
         adding_losses=frozenset(session.adding_losses),
     )
     session.graph.meta[Origin] = origin
+    logs.trace.info("%r", session.graph)
     return Traced(session.graph, origin)
 
 

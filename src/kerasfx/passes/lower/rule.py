@@ -17,6 +17,7 @@ from kerasfx.passes.clean_up.same_numbers import is_alike
 from kerasfx.passes.lower.difference import NotMeasurableError, Replacement, largest_difference
 from kerasfx.passes.lower.held import can_hold, key_of, parameters_of, with_all_users
 from kerasfx.passes.notes import InsteadOf
+from kerasfx.progress import logs
 from kerasfx.reporting import Finding
 
 Exact = Callable[[Match], bool]
@@ -183,6 +184,7 @@ class _Application:
         if new is None or not self._is_noted(found, new, before):
             self._forget(before)
             return False
+        logs.passes.debug("%s at %s (%s)", self.rule.name, found.root.name, found.root.source)
         note = InsteadOf.of(found.nodes)
         if isinstance(new, Node):
             if new.weights:

@@ -24,6 +24,7 @@ from kerasfx.keras_api.builtins import (
     builtin_class,
     is_whole_by_itself,
 )
+from kerasfx.progress import logs, step
 from kerasfx.runtime.modes import BOTH
 from kerasfx.tracing import inference
 from kerasfx.tracing.control.branches import UnlikeStructuresError, raises_in_the_original, trace_both_modes
@@ -55,6 +56,7 @@ def call_layer(
     kwargs: Kwargs,
 ) -> Any:
     """Run `Layer.__call__` inside a frame; a custom layer that cannot be opened is kept whole."""
+    step(id(layer))
     parent = session.frames[-1].path if session.frames else ""
     path = session.paths.of_layer(layer, parent) if session.frames else ""
     is_kept = id(layer) in session.policy.kept
@@ -193,6 +195,8 @@ def _run(session: Session, frame: Frame, call: Function, args: Args, kwargs: Kwa
         # The model itself may be run once more, for its other mode.
         session.calls_of_model.clear()
     kind = type(frame.layer).__name__
+    if frame.path not in session.opened:
+        logs.trace.debug("%s (%s) is opened", frame.path or session.root.name, kind)
     session.opened.setdefault(frame.path, kind)
     session.read += values_branched_on(frame.layer, frame.path)
     with (
@@ -293,7 +297,9 @@ def _take_back(session: Session, frame: Frame) -> None:
 
 
 def _call_kept(session: Session, original: Function, frame: Frame, failure: Exception) -> Any:
-    session.policy.keep(frame.layer, _reason(failure))
+    reason = _reason(failure)
+    logs.trace.debug("%s (%s) stays whole: %s", frame.path, type(frame.layer).__name__, reason)
+    session.policy.keep(frame.layer, reason)
     try:
         return call_layer(session, original, frame.layer, frame.args, frame.kwargs)
     except Exception as error:  # whatever Keras or the user's code raises where it infers the result
