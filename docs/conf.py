@@ -56,6 +56,7 @@ html_static_path = ["_static"]
 html_css_files = ["kerasfx.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
@@ -110,6 +111,13 @@ def keep_first_line(_app: Sphinx, what: str, _name: str, _of: object, _: object,
         lines[:0] = ["..", ""]
 
 
+def without_factories(
+    _app: Sphinx, _what: str, _name: str, _of: object, _: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """A signature that can be read as Python: what dataclasses say of a default that is made anew cannot."""
+    return signature and signature.replace("<factory>", "..."), returned
+
+
 def setup(app: Sphinx) -> None:
     """Register what blocks of the guides are called besides `python`: `output` and `error`."""
     for name in ("output", "error"):
@@ -117,3 +125,4 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
     app.connect("autodoc-process-docstring", keep_first_line, priority=100)
+    app.connect("autodoc-process-signature", without_factories)

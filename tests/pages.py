@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(python|output|error|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -29,6 +30,7 @@ FILE = re.compile(r"# (\w+\.py)\n")
 COMMAND = re.compile(r"^\$ (.*(?:\\\n.*)*)\n", re.MULTILINE)
 SECONDS = re.compile(r"\d+\.\d+ s\b")
 MODULE = "model"
+WIDTH = {"COLUMNS": "100"}
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,13 @@ def _printed(command: str) -> str:
     assert words[0] == "kerasfx", f"nobody runs this: {command}"
     main: Callable[[list[str]], int] = importlib.import_module("kerasfx.__main__").main
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        try:
-            code = main(words[1:])
-        except SystemExit as end:
-            code = end.code
+    # As wide as a page.
+    with (
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+        mock.patch.dict(os.environ, WIDTH),
+    ):
+        code = main(words[1:])
     return printed.getvalue() + (f"(exit code {code})\n" if code else "")
 
 

@@ -93,7 +93,8 @@ def parser() -> Parser:
     made = Parser(prog="kerasfx", description=ABOUT, epilog=MORE, usage="kerasfx COMMAND MODEL [options]")
     made.add_argument("--version", action="store_true", help="the versions of kerasfx, Keras and the backend")
     made.set_defaults(command=None)
-    commands = made.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    # Without `prog` the usage of a command would begin with that of them all.
+    commands = made.add_subparsers(prog="kerasfx", metavar="COMMAND", parser_class=Parser)
     for name, add in _COMMANDS.items():
         about = ABOUT_COMMANDS[name]
         one = commands.add_parser(name, help=about, description=about, epilog=EXAMPLES[name])
