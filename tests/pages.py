@@ -112,7 +112,8 @@ def _printed(command: str) -> str:
 
 
 def _tidy(printed: str) -> str:
-    return "\n".join(line.rstrip() for line in printed.strip("\n").splitlines()) + "\n"
+    here = printed.replace(f"{os.getcwd()}{os.sep}", "")
+    return "\n".join(line.rstrip() for line in here.strip("\n").splitlines()) + "\n"
 
 
 def is_shown(shown: str, given: str) -> bool:
