@@ -319,7 +319,7 @@ REFUSED = {
     (
         "explain",
         "users_models:answer",
-    ): "users_models:answer gave builtins.int, which is no Keras model or layer.",
+    ): "users_models:answer gave int, which is no Keras model or layer.",
     ("explain", "users_models:Block"): "cannot be called: missing a required argument: 'width'.",
     ("explain", "users_models:Net"): "The inputs of Net 'net' are not known.",
     ("explain", "users_models:ready", "--arg", "width=2"): "is a model already, and takes no arguments.",

@@ -17,6 +17,8 @@ from kerasfx.cli.example_inputs import arranged, read_inputs
 from kerasfx.cli.objects import named_module, named_object
 from kerasfx.cli.usage import WrongUsage
 from kerasfx.cli.weight_files import load_weights
+from kerasfx.errors import UnsupportedModelError
+from kerasfx.inputs import no_model
 from kerasfx.weights import inputs_like
 
 FILES = (".keras", ".h5", ".hdf5")
@@ -154,9 +156,10 @@ def _require_arguments(typed: str, found: Any, given: dict[str, Any]) -> None:
         ) from None
 
 
-def _no_model(typed: str, found: object) -> WrongUsage:
+def _no_model(typed: str, found: object) -> Exception:
     if found is None:
         return WrongUsage(f"{typed} gave None, and no model.", hint="does the function `return` the model?")
-    return WrongUsage(
-        f"{typed} gave {type(found).__module__}.{type(found).__name__}, which is no Keras model or layer."
+    kind = f"{type(found).__module__}.{type(found).__name__}".removeprefix("builtins.")
+    return UnsupportedModelError(
+        no_model(f"{typed} gave {kind}, which is no Keras model or layer.", found, "prepare_model")
     )
