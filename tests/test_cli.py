@@ -63,6 +63,11 @@ class Two(keras.Model):
         return x + context
 
 
+class Rolls(layers.Layer):
+    def call(self, x):
+        return ops.roll(x, 1)
+
+
 class OfDict(keras.Model):
     def call(self, inputs):
         return inputs["a"] - inputs["b"]
@@ -104,6 +109,10 @@ def nothing():
 def printing():
     print("printed by the model")
     return functional()
+
+
+def interrupted():
+    raise KeyboardInterrupt
 
 
 def changed(graph):
@@ -404,7 +413,7 @@ def test_weights_are_no_model(folder, typed):
 )
 def test_what_the_code_of_the_model_raises_is_shown_with_its_own_frames(typed, arguments, place):
     code, out, err = typed(*arguments)
-    assert (code, out) == (3, "")
+    assert (code, out) == (3, ""), err
     assert place in err
     assert "kerasfx/cli" not in err
     assert "Traceback" not in err
@@ -463,14 +472,15 @@ def test_options_reach_prepare_model(folder, typed):
 # Processes
 
 
-def command(*arguments, folder, **environment):
+def command(*arguments, folder, stdout=subprocess.PIPE, **environment):
     """A process of `python -m kerasfx`."""
     sources = str(Path(kerasfx.__file__).parents[1])
     return subprocess.run(
         [sys.executable, "-m", "kerasfx", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": sources, **environment},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
@@ -497,3 +507,109 @@ def test_help_needs_no_keras(folder, arguments):
     assert done.returncode == (0 if set(arguments) & {"--help", "--version"} else 2), done.stderr
     assert "kerasfx" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_report_writes_a_page_with_the_differences_of_the_layers(folder, typed):
+    code, out, err = typed("report", *NET, "-o", "net.html")
+    assert (code, err) == (0, "")
+    assert "are equivalent" in out
+    assert out.endswith("written: net.html\n")
+    page = (folder / "net.html").read_text()
+    assert "blocks_0_dense" in page
+    assert "-o net.html: that file is there already." in typed("report", *NET, "-o", "net.html")[2]
+
+
+def test_reports_and_comparisons_are_data(folder, typed):
+    saved(folder, typed)
+    data = json.loads(typed("explain", *NET, "--json")[1])
+    assert (data["model"], data["result"]) == ("net", None)
+    asked = ("compare", "net.keras", "flat.keras", "--import", "users_models", "--no-gradients", "--json")
+    code, out, _ = typed(*asked)
+    assert (code, json.loads(out)["equivalent"]) == (0, True)
+    data = json.loads(typed("prepare", *NET, "-o", "data.keras", "--json")[1])
+    assert data["result"] == f"{data['model']}_prepared"
+
+
+@pytest.mark.parametrize(
+    ("started", "is_the_command"),
+    [
+        (("kerasfx", "--help"), True),
+        (("/venv/bin/kerasfx", "prepare", "net.keras"), True),
+        ((r"kerasfx.exe",), True),
+        (("python", "-m", "kerasfx"), True),
+        (("python", "-X", "dev", "-m", "kerasfx", "show", "kerasfx"), True),
+        (("python", "-m", "mypackage.train", "kerasfx"), False),
+        (("python", "-m", "kerasfx.aimet", "script.py"), False),
+        (("python", "-m", "pytest", "kerasfx"), False),
+        (("train.py", "kerasfx"), False),
+        (("kerasfx_tools",), False),
+        (("-c",), False),
+        (("",), False),
+        ((), False),
+    ],
+)
+def test_a_start_of_the_command_is_known(monkeypatch, started, is_the_command):
+    # While Python looks for the module of `-m`, sys.argv begins with "-m".
+    behind = started.index("-m") + 2 if "-m" in started else 0
+    monkeypatch.setattr(sys, "orig_argv", list(started))
+    monkeypatch.setattr(sys, "argv", ["-m", *started[behind:]] if behind else list(started))
+    assert kerasfx._is_the_command() is is_the_command
+
+
+def test_help_of_a_module_comes_without_keras(folder):
+    done = command("prepare", "--help", folder=folder, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    assert "kerasfx prepare net.keras -o flat.keras" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "kerasfx.cli.arguments" in imported
+    assert "keras" not in imported
+
+
+def test_a_file_that_names_our_layers_loads_at_the_command_line(folder, typed):
+    typed("prepare", "users_models:Rolls", "--input", "None,4", "-o", "rolls.keras")
+    shown = command("show", "rolls.keras", folder=folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "Roll 'roll'" in shown.stdout
+
+
+def test_nobody_reads_on(folder):
+    read, write = os.pipe()
+    os.close(read)
+    # Where each line is written at once, argparse goes on when one is not taken, and ends with 0.
+    done = command("--help", folder=folder, PYTHONUNBUFFERED="", stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_an_interrupt_ends_it(typed):
+    assert typed("show", "users_models:interrupted") == (130, "", "interrupted\n")
+
+
+def test_colours_are_for_terminals(typed, monkeypatch):
+    assert "\x1b" not in typed("show", *NET)[1]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[2m" in typed("show", *NET)[1]
+
+
+def test_a_bug_of_ours_is_called_so(typed, monkeypatch):
+    def broken(*_, **__):
+        return {}["missing"]
+
+    broken.__code__ = broken.__code__.replace(co_filename=str(Path(kerasfx.__file__).parent / "here.py"))
+    monkeypatch.setattr("kerasfx.cli.commands.trace", broken)
+    code, out, err = typed("show", *NET)
+    assert (code, out) == (70, "")
+    assert "kerasfx failed, and should not have. KeyError: 'missing'" in err
+    assert "do:    please report this" in err
+
+
+def test_a_backend_that_is_not_there_is_told(folder):
+    hides = (
+        "import sys; sys.modules['torch'] = None; sys.argv = ['kerasfx', 'show', 'x', '--backend', 'torch']; "
+    )
+    code = f"{hides} from kerasfx.__main__ import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("The backend torch is not installed.\n")

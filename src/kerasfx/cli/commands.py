@@ -139,7 +139,7 @@ def run_report(asked: argparse.Namespace, out: TextIO) -> int:
     if not asked.no_compare:
         comparison = compare(subject.model, prepared, by_layer=True, **_progress(compare, asked))
     with out_files.written_whole(path) as beside:
-        report(prepared).to_html(beside, comparison=comparison)  # pyright: ignore
+        report(prepared).to_html(beside, comparison=comparison)
     if not asked.quiet:
         print_text(str(report(prepared) if comparison is None else comparison), out)
         print_text(f"written: {path}", out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def load(path: Path, imported: Sequence[ModuleType], unsafe: bool, compiled: boo
         missing = _not_found(path, given) if path.suffix == ".keras" else []
         if missing and "locate" in str(error):
             raise _needs(path, missing) from None
-        raise
+        raise _not_loaded(path, error) from error
 
 
 def _what_it_is(path: Path) -> str:
@@ -133,6 +134,11 @@ def _module_to_type(module: str) -> str:
     return "SCRIPT.py, the file that was run when the model was saved" if module == "__main__" else module
 
 
-def why_not_loaded(error: Exception) -> str:
-    """What Keras says of a file that it does not load, in a line."""
-    return first_line(error)
+def _not_loaded(path: Path, error: Exception) -> WrongUsage:
+    # Around what happened Keras puts advice and the whole config.
+    happened = re.split(r"(?:Exception|Error) encountered(?: during deserialization)?: ", str(error))[-1]
+    return WrongUsage(
+        f"Keras does not load {path}.",
+        why=happened.partition("\n")[0] if len(happened) < len(str(error)) else first_line(error),
+        hint=f"name the code that makes the model, and take its weights: my_models:Net --weights {path}",
+    )

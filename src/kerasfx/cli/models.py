@@ -51,18 +51,18 @@ def subject_of(asked: argparse.Namespace, compiled: bool = False, like: Any = No
     Raises:
         WrongUsage: What was typed is no model, or does not belong together.
     """
+    is_made = not _is_file(asked.model)
+    if asked.weights and not is_made:
+        raise WrongUsage(
+            f"--weights {asked.weights}: {asked.model} has weights already.",
+            hint="leave out --weights, or name the code that makes the model: my_models:build",
+        )
     given = read_inputs(asked.inputs)
     model = model_of(asked.model, asked, compiled)
     inputs = arranged(given, model)
     if inputs is None and like is not None:
         inputs = inputs_like(model, like)
-    is_made = not _is_file(asked.model)
     if asked.weights:
-        if not is_made:
-            raise WrongUsage(
-                f"--weights {asked.weights}: {asked.model} has weights already.",
-                hint="leave out --weights, or name the code that makes the model: my_models:build",
-            )
         load_weights(model, inputs, Path(asked.weights))
     return Subject(model, inputs, is_new=is_made and not asked.weights)
 

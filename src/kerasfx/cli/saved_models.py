@@ -1,7 +1,7 @@
 """The weights of a SavedModel of TensorFlow, for a model that code makes anew.
 
-A SavedModel holds variables and a program, and no layers. Its variables are paired with those of the model one
-to one, or nothing is loaded; then the program runs, and the model has to give what it gives.
+A SavedModel holds variables and a program, and no layers. Its variables are paired with those of the model
+one to one, or nothing is loaded; then the program runs, and the model has to give what it gives.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def load_saved_model(model: Any, folder: Path) -> None:
         WrongUsage: The two do not belong together one to one, or do not compute the same.
     """
     if keras.config.backend() != "tensorflow":
-        raise WrongUsage(f"--weights {folder}: a SavedModel is read by TensorFlow.", hint="--backend tensorflow")
+        raise WrongUsage(
+            f"--weights {folder}: a SavedModel is read by TensorFlow.", hint="--backend tensorflow"
+        )
     stored = _read(folder)
     pairs = _by_path(model, stored) or _by_name(model, stored) or _in_order(model, stored)
     if pairs is None:
@@ -110,7 +112,7 @@ def _paired(ours: dict[str, keras.Variable], theirs: dict[str, Stored]) -> Pairs
 
 
 def _in_order(model: Any, stored: Sequence[Stored]) -> Pairs | None:
-    """By their order, as `model.export` lists them, if each has the last name and the shape of its partner."""
+    """By their order, as `model.export` lists them, if last names and shapes agree."""
     listed, ours = _listed(stored), list(model.variables)
     if len(listed) != len(ours):
         return None
@@ -171,7 +173,7 @@ def _require_same_results(model: Any, folder: Path) -> None:
         warnings.warn(what, UnverifiedWarning, stacklevel=2)
     if difference is not None and not difference < TOLERANCE:
         raise WrongUsage(
-            f"--weights {folder}: with its weights '{model.name}' computes something else than the SavedModel.",
+            f"--weights {folder}: with its weights '{model.name}' computes something else than it.",
             why=f"on random inputs the results differ by {difference:.1e} of the largest",
             hint="the code with which the SavedModel was made: weights of one shape may have changed places",
         )
@@ -204,4 +206,6 @@ def _example(spec: Any) -> np.ndarray:
     shape = [2, *(8 if size is None else size for size in spec.shape[1:])]
     draws = np.random.default_rng(0)
     dtype = spec.dtype.as_numpy_dtype
-    return (draws.integers(0, 2, shape) if spec.dtype.is_integer else draws.standard_normal(shape)).astype(dtype)
+    return (draws.integers(0, 2, shape) if spec.dtype.is_integer else draws.standard_normal(shape)).astype(
+        dtype
+    )
