@@ -126,6 +126,13 @@ def test_the_verdict_of_one_that_differs(difference, words):
     assert f"<title>net: {words} · kerasfx</title>" in render(page_records.transformer(1, difference))
 
 
+def test_what_was_compared_in_inference_alone_is_not_called_equal_in_all():
+    record = page_records.transformer(1)
+    record["comparison"]["checks"].pop()
+    assert "<title>net: equal bit for bit in inference · kerasfx</title>" in render(record)
+    assert "Training was not compared." in render(record)
+
+
 def test_what_was_replaced_after_the_comparison_is_not_called_equal_in_silence():
     record = page_records.transformer(1)
     record["findings"] = [{"kind": "replaced", "path": "", "what": "ReLU6", "source": None, "hint": ""}]
@@ -156,8 +163,8 @@ def test_a_layer_that_is_not_within_tolerance_is_named_and_linked(show):
     page.get_by_role("link", name="blocks_2_matmul").first.click()
     assert chosen(page) == ("layer=blocks_2_matmul", ["path=blocks[2]"])
     assert "3.1e-2 absolute" in page.locator("#details").inner_text()
-    assert page.locator("[id='layer=blocks_2_add'] .difference").inner_text() == "not finite ≠"
-    assert page.locator("[id='path='] .difference").inner_text() == "not finite ≠"
+    assert page.locator("[id='layer=blocks_2_add'] .difference").inner_text() == "not comparable ≠"
+    assert page.locator("[id='path='] .difference").inner_text() == "not comparable ≠"
 
 
 def test_alike_findings_are_told_once():
@@ -174,7 +181,7 @@ def test_without_a_script_all_is_there(show):
         "equal within rounding",
         "What to act on",
         "leaves=",
-        "masks",
+        "training outputs",
         "MultiHeadAttention",
         "blocks_1_down",
     ):

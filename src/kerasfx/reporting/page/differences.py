@@ -18,7 +18,7 @@ class Shown:
     """A difference as the page shows it.
 
     Attributes:
-        level: 0 for none, 1 to 5 by size, 6 for one that is no finite number; a class of the style sheet.
+        level: 0 for none, 1 to 5 by size, 6 where no number says it; a class of the style sheet.
         text: The number.
         within: Whether it is within tolerance.
         size: What differences are ordered by.
@@ -45,7 +45,7 @@ def _shown(found: Mapping[str, Any]) -> Shown:
     if found["exact"]:
         return Shown(0, "exact", found["within"], 0.0)
     if value is None:
-        return Shown(6, "not finite", found["within"], float("inf"))
+        return Shown(6, "not comparable", found["within"], float("inf"))
     return Shown(1 + sum(value >= bound for bound in BOUNDS), f"{value:.1e}", found["within"], value)
 
 
@@ -68,7 +68,7 @@ def legend_of(comparison: Mapping[str, Any] | None) -> list[tuple[int, str]]:
     if not (comparison or {}).get("layers"):
         return []
     below = [(level, f"< {bound:.0e}".replace("e-0", "e-")) for level, bound in enumerate(BOUNDS, start=1)]
-    return [(0, "exact"), *below, (len(BOUNDS) + 1, "more"), (6, "not finite")]
+    return [(0, "exact"), *below, (len(BOUNDS) + 1, "more"), (6, "not comparable")]
 
 
 def strip_of(shown: Sequence[Shown | None]) -> list[tuple[int, int, Shown]]:

@@ -253,7 +253,7 @@
   }
   function farAway(far) {
     if (far.exact) return "exact";
-    const number = (value) => (value === null ? "not finite" : value.toExponential(1));
+    const number = (value) => (value === null ? "not comparable" : value.toExponential(1));
     const verdict = far.within ? "within tolerance" : "not within tolerance";
     return [`${number(far.max_abs_difference)} absolute, ${number(far.relative)} relative, ${verdict}`, far.reason].filter(Boolean).join(": ");
   }

@@ -46,11 +46,13 @@ def _compared(comparison: Mapping[str, Any], replaced: str) -> Verdict:
         return Verdict(
             "differs", "≠", "differs", f"{len(failed)} of {_checks(checks)} failed: {', '.join(failed)}."
         )
+    trained = any("training" in check["name"] for check in checks)
+    mode, but = ("", replaced) if trained else (" in inference", f" Training was not compared.{replaced}")
     if comparison["exact"]:
-        return Verdict("equal", "=", "equal bit for bit", f"{_checks(checks)}, no bit differs.{replaced}")
+        return Verdict("equal", "=", f"equal bit for bit{mode}", f"{_checks(checks)}, no bit differs.{but}")
     largest = max((check["max_abs_difference"] or 0.0 for check in checks), default=0.0)
-    detail = f"{_checks(checks)}; the largest difference is {largest:.1e}.{replaced}"
-    return Verdict("within", "≈", "equal within rounding", detail)
+    detail = f"{_checks(checks)}; the largest difference is {largest:.1e}.{but}"
+    return Verdict("within", "≈", f"equal within rounding{mode}", detail)
 
 
 def _checks(checks: list[Mapping[str, Any]]) -> str:
