@@ -87,7 +87,7 @@ def test_compare_counts_runs_and_guesses_how_many(net, capsys):
     kerasfx.compare(net, prepared, progress=True, by_layer=True)
     (line,) = lines(capsys)
     done, total = map(int, re.findall(r"(\d+) of (\d+) runs", line)[0])
-    assert line.startswith("net and net_prepared: verify, ")
+    assert line.startswith("net: verify, ")
     assert total - 4 <= done <= total
 
 
@@ -226,6 +226,7 @@ class Recorded:
 @pytest.fixture
 def recorded(monkeypatch):
     display = Recorded()
+    monkeypatch.setattr(meter, "TIMES", 0)
     monkeypatch.setattr(progress, "display_for", lambda asked: display)
     return display
 
@@ -250,6 +251,22 @@ def test_more_steps_than_expected_are_no_fault(recorded):
         progress.step()
         progress.step()
     assert recorded.told[-3:] == [("verify", 2, 2), "end of verify", "end"]
+
+
+def test_a_slow_display_takes_a_hundredth_of_the_time(recorded, monkeypatch):
+    monkeypatch.setattr(meter, "TIMES", 100)
+
+    def slow(state):
+        recorded.told.append(state.done)
+        time.sleep(0.02)
+
+    recorded.draw = slow
+    with progress.shown(True, "net"):
+        progress.begins("trace", "layers", 300)
+        for _ in range(300):
+            time.sleep(0.001)
+            progress.step()
+    assert recorded.told == [0, "end of trace", "end"]
 
 
 def test_other_threads_draw_nothing(recorded):

@@ -104,7 +104,7 @@ def compare(
         by_layer=by_layer,
     )
     require_built(a=a, b=b)
-    with shown(progress, f"{a.name} and {b.name}"):
+    with shown(progress, a.name):
         pairing = pairing_of(a, b, variables, call_a)
         return compare_models(a, b, pairing, options, inputs=inputs, ranges=ranges)
 

@@ -11,6 +11,10 @@ _drawing: dict[str, Meter] = {}
 """The one that draws, if any: two bars on one terminal would write over each other."""
 
 
+TIMES = 100
+"""So many times as long as drawing took nothing is drawn, however slow a terminal is."""
+
+
 class Meter:
     """Counts steps, and draws them now and then.
 
@@ -76,10 +80,11 @@ class Meter:
         # In one step, for two threads.
         if self._display is None or _drawing.setdefault("", self) is not self:
             return
-        self._state.seconds = time.perf_counter() - self._start
+        begin = time.perf_counter()
+        self._state.seconds = begin - self._start
         self._shown(lambda: self._display and self._display.draw(self._state))
-        # From the end of drawing, so that a slow terminal does not slow down the work.
-        self._next = time.perf_counter() + (self._display.every if self._display else 0.0)
+        end = time.perf_counter()
+        self._next = end + max(self._display.every if self._display else 0.0, TIMES * (end - begin))
 
     def _shown(self, draw: Callable[[], object]) -> None:
         try:
