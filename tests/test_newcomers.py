@@ -4,6 +4,9 @@ The texts are written out, since they are read. What they advise is followed at 
 """
 
 import dataclasses
+import os
+import subprocess
+import sys
 import textwrap
 import traceback
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from keras import layers
 
 import kerasfx
 from kerasfx import errors
+from kerasfx.runtime.functional import Functional
 
 LINES = 8
 """Of the longest message that a newcomer reads."""
@@ -397,6 +401,15 @@ def test_an_array_of_another_library():
         "  do:    numpy.asarray(x), which is float32 of shape (2, 4)"
     )
     assert kerasfx.prepare_model(Mlp(), np.asarray(table)).input_shape == (None, 4)
+
+
+@pytest.mark.once
+def test_numbers_that_may_be_shapes_are_taken_for_shapes_and_it_is_said():
+    prepared = kerasfx.prepare_model(Mlp(), [[2, 3, 4]])
+    assert [x.shape for x in prepared.inputs] == [(None, 3, 4)]
+    said = "[[2, 3, 4]] is taken for shapes of inputs"
+    assert said in [f.what for f in kerasfx.report(prepared).findings]
+    assert not kerasfx.trace(Mlp(), [(2, 3, 4)]).origin.call.findings[1:]
 
 
 def test_an_array_without_rows_is_an_example_of_its_sizes():
@@ -817,6 +830,31 @@ OPTIONS = {
           why:   it has source, target
         """,
     ),
+    "hints without names": Mistake(
+        lambda: kerasfx.prepare_model(Mlp(), X, hints=(2, 4)),
+        NO_INPUT,
+        """
+        hints= is a dict of sizes by the names of inputs, not (2, 4).
+          do:    hints={"x": (2, ...)}
+        """,
+    ),
+    "hints of one size": Mistake(
+        lambda: kerasfx.prepare_model(Mlp(), X, hints={"x": 2}),
+        NO_INPUT,
+        """
+        hints= is a dict of sizes by the names of inputs, not {x: 2}.
+          do:    hints={"x": (2, ...)}
+        """,
+    ),
+    "no selector": Mistake(
+        lambda: kerasfx.explain(Mlp(), X, leaves=3),
+        errors.UnknownSelectorError,
+        """
+        leaves= holds 3 of type int.
+          why:   a selector is a class, a pattern of paths or a predicate
+          do:    leaves=["encoder", MyLayer], a path and a class
+        """,
+    ),
     "inputs one by one": Mistake(
         lambda: kerasfx.prepare_model(Mlp(), X, X),
         TypeError,
@@ -900,3 +938,34 @@ def test_weights_of_the_original_in_a_file(tmp_path):
     assert kerasfx.compare(model, prepared, X, samples=1)
     prepared.save_weights(tmp_path / "prepared.weights.h5")
     prepared.load_weights(tmp_path / "prepared.weights.h5")
+
+
+@pytest.mark.any_keras
+def test_a_key_too_many_moves_no_other_one():
+    """A model of the class of kerasfx takes what it needs, by the key; Keras's own would go by order."""
+
+    class OfTwo(Frozen):
+        def call(self, x):
+            return super().call(x["a"] - 2.0 * x["b"])
+
+    model = OfTwo()
+    prepared = kerasfx.prepare_model(model, {"a": X, "b": X})
+    assert type(prepared) is Functional
+    given = {"a": X, "aa": 5 * X, "b": 3 * X}
+    np.testing.assert_array_equal(prepared.predict(given, verbose=0), model.predict(given, verbose=0))
+
+
+# --- Keras 2 ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.once
+def test_keras_2(tmp_path):
+    (tmp_path / "keras.py").write_text('__version__ = "2.15.0"')
+    path = os.pathsep.join([str(tmp_path), str(Path(kerasfx.__file__).parents[1])])
+    code = [sys.executable, "-c", "import kerasfx"]
+    found = subprocess.run(code, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert found.stderr.endswith(
+        "ImportError: kerasfx is for Keras 3, and this is Keras 2.15.0.\n"
+        "  why:   layers of Keras 2, tf_keras among them, are not supported yet\n"
+        '  do:    pip install "keras>=3.14", and load the model with it\n'
+    )

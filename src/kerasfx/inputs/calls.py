@@ -13,8 +13,9 @@ from kerasfx.inputs.fitting import check_against
 from kerasfx.inputs.forms import is_shape, is_tensor, specs_of
 from kerasfx.inputs.known import from_model
 from kerasfx.inputs.specs import CallSpec, Inputs, InputSpec
-from kerasfx.ir import leaves_of
+from kerasfx.ir import leaves_of, shown
 from kerasfx.keras_api import internals
+from kerasfx.reporting import Finding
 
 
 def call_spec(model: keras.layers.Layer, input_layer: object) -> CallSpec:
@@ -31,7 +32,15 @@ def call_spec(model: keras.layers.Layer, input_layer: object) -> CallSpec:
     struct = specs_of(input_layer, _default_name(model))
     struct, taken = _as_taken(model, struct)
     check_against(model, taken)
-    return CallSpec((taken,), {}, struct)
+    return CallSpec((taken,), {}, struct, _shapes_like_values(input_layer))
+
+
+def _shapes_like_values(given: object) -> tuple[Finding, ...]:
+    """What to tell of `[[1, 2, 3]]`, which could be the shape of one input, and an array that is one."""
+    if not (isinstance(given, list) and given and all(isinstance(x, list) and is_shape(x) for x in given)):
+        return ()
+    what = f"{shown(given)} is taken for shapes of inputs"
+    return (Finding("warning", "", what, hint="numpy.array(...) where these are the numbers of an example"),)
 
 
 def _as_taken(model: keras.layers.Layer, struct: object) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@
 |---|---|---|
 | `Functional._run_through_graph` | symbolic calls, and `call` itself, go through the graph by it | 3.0 |
 | `Functional._standardize_inputs` | inputs of any form as the flat list that the graph begins with | 3.0 |
+| `Functional._inputs_struct` | the keys that it takes, where it takes a dict | 3.0 |
 | `Functional._outputs_struct` | the structure of the outputs | 3.0 |
 """
 
@@ -24,6 +25,10 @@ class OpenFunctional(Functional):
 
     def flat_inputs(self, inputs: object) -> list[Any]:
         """Inputs of any form that the model takes, as the flat list that its graph begins with."""
+        struct = self._inputs_struct
+        if isinstance(struct, dict) and isinstance(inputs, dict) and struct.keys() <= inputs.keys():
+            # Keras goes by order, and one key too many would move those behind it.
+            inputs = {key: inputs[key] for key in struct}
         return self._standardize_inputs(inputs)
 
     def packed(self, outputs: list[Any]) -> Any:

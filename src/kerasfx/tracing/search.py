@@ -6,7 +6,7 @@ call after another is tried, each with one set of example sizes after another, u
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
@@ -16,7 +16,7 @@ import keras
 
 from kerasfx.errors import InputMismatchError, UnknownSelectorError, describe, first_line
 from kerasfx.inputs import CallSpec
-from kerasfx.ir import leaves_of
+from kerasfx.ir import leaves_of, shown
 from kerasfx.keras_api import internals
 from kerasfx.progress import logs
 from kerasfx.reporting import Finding
@@ -80,6 +80,10 @@ def _result(session: Session, spec: CallSpec) -> Traced:
 
 def _require_known_names(spec: CallSpec, hints: Hints) -> None:
     known = [x.name for x in leaves_of(spec.struct)]
+    if not isinstance(hints, Mapping) or not all(isinstance(v, (list, tuple)) for v in hints.values()):
+        what = f"hints= is a dict of sizes by the names of inputs, not {shown(hints)}."
+        sizes = ", ".join(f'"{name}": (2, ...)' for name in known)
+        raise InputMismatchError(describe(what, hint=f"hints={{{sizes}}}"))
     for name in hints:
         if name not in known:
             nearest = get_close_matches(str(name), known, 1) or known[:1]

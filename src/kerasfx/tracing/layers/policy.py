@@ -10,10 +10,13 @@ from typing import Any
 import keras
 
 from kerasfx.errors import UnknownSelectorError, describe
+from kerasfx.ir import shown
 from kerasfx.keras_api.builtins import is_whole_by_itself
 
 Selector = type | str | Callable[[Any], bool]
 """A layer class, a pattern of paths such as `"encoder.*.rotary"`, or a predicate of a layer."""
+
+SELECTOR = "a selector is a class, a pattern of paths or a predicate"
 
 
 class WholePolicy:
@@ -32,8 +35,18 @@ class WholePolicy:
 
     @classmethod
     def of(cls, leaves: Sequence[Selector], opened: Sequence[Selector]) -> WholePolicy:
-        """The policy for the arguments of `prepare_model`; a lone selector is a list of one."""
-        return cls(*map(_listed, (leaves, opened)))
+        """The policy for the arguments of `prepare_model`; a lone selector is a list of one.
+
+        Raises:
+            UnknownSelectorError: One is no selector.
+        """
+        policy = cls(*map(_listed, (leaves, opened)))
+        for argument, selector in policy.selectors():
+            if not (isinstance(selector, str) or callable(selector)):
+                what = f"{argument}= holds {shown(selector)} of type {type(selector).__name__}."
+                hint = f'{argument}=["encoder", MyLayer], a path and a class'
+                raise UnknownSelectorError(describe(what, why=SELECTOR, hint=hint))
+        return policy
 
     def selectors(self) -> Iterator[tuple[str, Selector]]:
         """The argument that each selector is from, and the selector."""
@@ -82,7 +95,7 @@ def require_matches(policy: WholePolicy, layers: Sequence[tuple[str, Any]]) -> N
             raise UnknownSelectorError(
                 describe(
                     f"{argument}= holds the layer '{selector.name}' itself.",
-                    why="a selector is a class, a pattern of paths or a predicate",
+                    why=SELECTOR,
                     hint=f'{argument}=["{found}"]',
                 )
             )
