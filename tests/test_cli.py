@@ -202,6 +202,8 @@ def test_explain_strict_says_no_where_a_layer_stays_whole(typed):
 def test_prepare_saves_what_loads_alone_and_says_so(folder, typed):
     code, out, err = typed("prepare", *NET, "-o", "made.keras")
     assert (code, err) == (0, "")
+    assert "kerasfx report users_models:Net -o report.html shows each of them" in out
+    assert "its weights are those that users_models:Net made" in out
     assert "saved: made.keras (loaded again; `import keras, kerasfx` is all that it needs)" in out
     loaded = keras.saving.load_model(folder / "made.keras")
     assert loaded.output_shape == (None, 8)
@@ -265,6 +267,14 @@ def test_show_gives_the_graph_as_json(typed):
     (node,) = data["nodes"]
     assert (node["target"], node["path"]) == ("Dense 'blocks[0].dense'", "blocks[0].dense")
     assert node["source"]["text"] == "return x + self.scale * ops.relu(self.dense(x))"
+
+
+def test_show_gives_the_code_of_the_prepared_model(typed):
+    code, out, err = typed("show", *NET, "--source")
+    assert (code, err) == (0, "")
+    assert "def build()" in out
+    compile(out, "net.py", "exec")
+    assert typed("show", *NET, "--source", "--json")[0] == 2
 
 
 def test_json_is_alone_on_stdout_whatever_the_model_prints(typed):
@@ -433,7 +443,7 @@ def test_argparse_refuses_with_the_same_code(typed):
 def test_every_option_of_prepare_model_can_be_typed():
     offered = {option.parameter for option in OPTIONS} | set(ELSEWHERE)
     parameters = set(inspect.signature(kerasfx.prepare_model).parameters)
-    assert offered - {"progress"} == parameters - {"progress"}
+    assert offered == parameters
 
 
 @pytest.mark.parametrize("function", [kerasfx.trace, kerasfx.explain])

@@ -65,6 +65,7 @@ examples
   kerasfx show net.keras
   kerasfx show my_models:Net --input None,28,28,3 --layer encoder.blocks
   kerasfx show net.keras --json | jq '.nodes[].target'
+  kerasfx show net.keras --source > net.py
 """,
 }
 
@@ -73,7 +74,7 @@ ABOUT_COMMANDS = {
     "prepare": "Make the flat model, compare it with the original, and save it.",
     "compare": "Compare two models: outputs, training, masks, losses, gradients. Exit code 1 if they differ.",
     "report": "Prepare the model and write a page about it: layers before and after, reasons, differences.",
-    "show": "Print the graph that the model is traced into, one line for each call.",
+    "show": "Print the graph that the model is traced into, one line for each call, or code of the result.",
 }
 
 
@@ -145,6 +146,7 @@ def _show(parser: Parser) -> None:
     parser.add_argument(
         "--layer", metavar="PATH", help="only what is in this layer, such as encoder.blocks[0]"
     )
+    parser.add_argument("--source", action="store_true", help="the Python code of the prepared model instead")
     _add_options(parser, traces_alone=True)
     _add_about_output(parser, json="the graph")
 

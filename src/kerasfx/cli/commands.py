@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,8 @@ from kerasfx.ir.text import line_of
 from kerasfx.keras_api import internals
 from kerasfx.prepare import explain, prepare_model
 from kerasfx.reporting import Report, report
+from kerasfx.reporting.screen import screen
+from kerasfx.source_code import to_source
 from kerasfx.tracing import trace
 from kerasfx.weights import inputs_like
 
@@ -33,16 +34,16 @@ from kerasfx.weights import inputs_like
 def run_explain(asked: argparse.Namespace, out: TextIO) -> int:
     """What would be opened, kept and warned of; 1 if the model itself cannot be prepared."""
     subject = subject_of(asked)
-    found = explain(subject.model, subject.inputs, **values_of(asked), **_progress(explain, asked))
+    found = explain(subject.model, subject.inputs, **values_of(asked), progress=_progress(asked))
     _print(found, asked, out)
-    is_refused = any(not finding.path for finding in found.opaque)
-    return NO if is_refused or (asked.strict and found.opaque) else YES
+    return NO if found.is_refused or (asked.strict and found.opaque) else YES
 
 
 def run_prepare(asked: argparse.Namespace, out: TextIO) -> int:
     """Make the model, compare it with its original, save it and load it again."""
     path = out_files.require_writable(asked.out, ".keras", asked.force, source=asked.model)
-    prepared = _prepared(subject_of(asked, compiled=bool(asked.option_compile)), asked)
+    subject = subject_of(asked, compiled=bool(asked.option_compile))
+    prepared = _prepared(subject, asked)
     with out_files.written_whole(path) as beside:
         prepared.save(beside)
         _require_loads(beside, prepared)
@@ -50,12 +51,13 @@ def run_prepare(asked: argparse.Namespace, out: TextIO) -> int:
     _print(found, asked, out)
     if not (asked.quiet or asked.json):
         print_text(_saved(path), out)
+        if subject.is_new:
+            print_text(f"its weights are those that {asked.model} made", out)
     return YES
 
 
 def _prepared(subject: Subject, asked: argparse.Namespace) -> keras.Model:
-    options = {**values_of(asked), **_progress(prepare_model, asked)}
-    return prepare_model(subject.model, subject.inputs, **options)
+    return prepare_model(subject.model, subject.inputs, **values_of(asked), progress=_progress(asked))
 
 
 def _require_loads(path: Path, prepared: keras.Model) -> None:
@@ -105,8 +107,8 @@ def run_compare(asked: argparse.Namespace, out: TextIO) -> int:
         seed=asked.seed,
         tolerance=asked.tolerance,
         by_layer=asked.by_layer,
+        progress=_progress(asked),
         **chosen,
-        **_progress(compare, asked),
     )
     _print(comparison, asked, out, is_well=comparison.equivalent)
     if a.is_new and not comparison:
@@ -137,7 +139,7 @@ def run_report(asked: argparse.Namespace, out: TextIO) -> int:
     prepared = _prepared(subject, asked)
     comparison = None
     if not asked.no_compare:
-        comparison = compare(subject.model, prepared, by_layer=True, **_progress(compare, asked))
+        comparison = compare(subject.model, prepared, by_layer=True, progress=_progress(asked))
     with out_files.written_whole(path) as beside:
         report(prepared).to_html(beside, comparison=comparison)
     if not asked.quiet:
@@ -147,8 +149,10 @@ def run_report(asked: argparse.Namespace, out: TextIO) -> int:
 
 
 def run_show(asked: argparse.Namespace, out: TextIO) -> int:
-    """Print the graph that a model is traced into."""
+    """Print the graph that a model is traced into, or the code of the model that is prepared from it."""
     subject = subject_of(asked)
+    if asked.source:
+        return _show_source(subject, asked, out)
     graph = trace(subject.model, subject.inputs, **values_of(asked)).graph
     nodes = graph.nodes if asked.layer is None else nodes_in(graph, asked.layer)
     if asked.json:
@@ -158,16 +162,31 @@ def run_show(asked: argparse.Namespace, out: TextIO) -> int:
     return YES
 
 
+def _show_source(subject: Subject, asked: argparse.Namespace, out: TextIO) -> int:
+    if asked.layer is not None or asked.json:
+        raise WrongUsage("--source is the code of the whole model.", hint="leave out --layer and --json")
+    print_text(to_source(_prepared(subject, asked)), out)
+    return YES
+
+
 def _print(found: Report | Comparison, asked: argparse.Namespace, out: TextIO, is_well: bool = True) -> None:
     if asked.json:
         print_json(found.to_dict(), out)
     elif not (asked.quiet and is_well):
-        print_text(str(found), out)
+        print_text(_text(found, asked), out)
 
 
-def _progress(function: Callable[..., Any], asked: argparse.Namespace) -> dict[str, Any]:
-    """No bar where none is wanted; else the function decides, by whether it runs on a terminal."""
-    return {"progress": False} if asked.quiet and "progress" in inspect.signature(function).parameters else {}
+def _text(found: Report | Comparison, asked: argparse.Namespace) -> str:
+    if isinstance(found, Comparison) or found.result is None or found.unchanged:
+        return str(found)
+    # A report says what to do with it in Python.
+    more = f"kerasfx report {asked.model} -o report.html shows each of them beside those of the original"
+    return screen(found.headline, found.findings, [more])
+
+
+def _progress(asked: argparse.Namespace) -> bool | None:
+    """No bar where none is wanted; else where it is shown depends on the terminal."""
+    return False if asked.quiet else None
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, TextIO], int]] = {
