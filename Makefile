@@ -69,7 +69,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
 .PHONY: help demo environments programs test test-quick test-latest test-pythons faults lint docs docs-links bench zoo tools \
-    aimet notebooks clean \
+    aimet notebooks pictures clean \
     $(addprefix run-,$(runs))
 
 help:
@@ -86,12 +86,16 @@ help:
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
 	@echo "make notebooks   runs the notebooks of examples/ and writes their outputs back"
+	@echo "make pictures    makes the pictures of the README"
 	@echo "make zoo-layers    counts which of their layers are built-in, without and with lowering"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"
 
 notebooks: $(newest)/ready
 	@$(newest)/bin/python -m examples.notebooks $(NOTEBOOKS)
+
+pictures: $(newest)/ready
+	@KERAS_BACKEND=jax $(newest)/bin/python -m examples.pictures
 
 demo: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m examples.demo
@@ -185,7 +189,7 @@ $(addprefix run-,$(runs)): run-%:
 	@mkdir -p $(results)/$*; echo "== $* started"
 	@echo "== $*"; status=0; \
 	$(on-backend) $($(environment))/bin/python -m pytest \
-	    src tests README.md docs/lowering.md --doctest-modules --doctest-glob="*.md" --continue-on-collection-errors \
+	    src tests docs/lowering.md --doctest-modules --doctest-glob="*.md" --continue-on-collection-errors \
 	    --durations=8 --durations-min=1 -m "$(call questions,$(environment),$(backend))" \
 	    -o cache_dir=$(results)/$*/cache --junitxml=$(results)/$*/junit.xml $(PYTEST_ARGS) 2>&1 \
 	    | tee $(results)/$*/log || status=1; \

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import keras
+
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(python|output|error|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\w+\.py)\n")
@@ -108,6 +110,8 @@ def _printed(command: str) -> str:
         mock.patch.dict(os.environ, WIDTH),
     ):
         code = main(words[1:])
+    # Each command is a process of its own, in which names begin anew.
+    keras.utils.clear_session(free_memory=False)
     return printed.getvalue() + (f"(exit code {code})\n" if code else "")
 
 
@@ -158,8 +162,6 @@ def write(page: Path) -> int:
 
 
 if __name__ == "__main__":
-    import keras
-
     pages = [Path(name).resolve() for name in sys.argv[1:]] or sorted(DOCS.glob("*.md"))
     for each in pages:
         keras.utils.clear_session()
