@@ -337,6 +337,7 @@ ENVIRONMENT = "takes an environment with another backend or another Keras"
 OF_ONE_BACKEND = "is given on one backend alone, beside whose tests it belongs"
 FOR_PASSES = "is for the author of a pass, and tried beside the tests of passes and of computed weights"
 OF_SOURCE = "is what tests/test_to_source.py is about"
+OF_VIEWING = "is what tests/test_viewing.py is about"
 NOT_YET = "is not followed in a test yet"
 
 UNTRIED = {
@@ -400,6 +401,13 @@ UNTRIED = {
     "kerasfx.to_source(kerasfx.prepare_model(model))": OF_SOURCE,
     "say which tensor it goes with: .of(..., tied_to=x)": OF_SOURCE,
     "model.save(...), which keeps": OF_SOURCE,
+    "prepare it first: kerasfx.plot(kerasfx.prepare_model(model))": OF_VIEWING,
+    "let the name of the file end in one of": OF_VIEWING,
+    "depth=1 shows the layers of the model": OF_VIEWING,
+    "; or ": "joins what tests/test_viewing.py is about",
+    "kerasfx.compare(original, model, by_layer=True)": OF_VIEWING,
+    "apt install graphviz": OF_VIEWING,
+    'pip install "kerasfx[plot]"': OF_VIEWING,
     "quantize what prepare_model returns with aimet_onnx": "is followed by `make aimet`",
 }
 """Constant parts of advice that no test here follows, and why."""

@@ -82,7 +82,7 @@ def test_a_circle_would_be_found():
 ROOMS = (
     *("version", "errors", "ir", "keras_api", "runtime", "progress", "reporting", "inputs", "passes"),
     *("tracing", "handover", "comparing", "emitting", "prepare", "weights", "aimet"),
-    *("source_code", "cli", "__main__"),
+    *("source_code", "viewing", "cli", "__main__"),
 )
 """From the ground up: a room knows those before it alone."""
 

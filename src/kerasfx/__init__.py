@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kerasfx.source_code import to_source
     from kerasfx.tracing import trace
     from kerasfx.tracing.traced import Traced
+    from kerasfx.viewing import plot, to_model_explorer
     from kerasfx.weights import CopiedWeights, copy_weights
 
 __all__ = [
@@ -46,8 +47,10 @@ __all__ = [
     "ir",
     "layers",
     "passes",
+    "plot",
     "prepare_model",
     "report",
+    "to_model_explorer",
     "to_source",
     "trace",
 ]
@@ -66,8 +69,10 @@ HOMES = {
     "emit": "emitting",
     "explain": "prepare",
     "layers": "runtime",
+    "plot": "viewing",
     "prepare_model": "prepare",
     "report": "reporting",
+    "to_model_explorer": "viewing",
     "to_source": "source_code",
     "trace": "tracing",
 }
