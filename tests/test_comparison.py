@@ -213,14 +213,17 @@ def test_reprs_are_a_line():
     assert repr(found.layers[1]) == "<LayerDifference 'two': DIFFERENT>"
 
 
-def test_a_printed_comparison_lists_the_gravest_layers_and_no_more_than_ten():
+def test_a_printed_comparison_lists_where_it_begins_and_no_more_than_ten():
     shown = str(comparison())
     assert "1 of 3 corresponding layers equal bit for bit" in shown
     assert shown.index("  two ") < shown.index("  three ")
-    many = tuple(LayerDifference(f"x{i}", None, i + 1.0, i + 1.0, False, False, "output") for i in range(30))
+    many = tuple(LayerDifference(f"x{i}", None, i + 1.0, i + 1.0, False, i < 2, "output") for i in range(30))
+    lines = [x for x in str(comparison(layers=many)).splitlines() if x.startswith("  x")]
+    assert lines[0] == "  x2   DIFFERENT  output"
+    assert len(lines) == 10
+    unequal = comparison(layers=many).unequal_layers
+    assert [x.layer for x in unequal[-2:]] == ["x1", "x0"]
     lines = str(comparison(layers=many)).splitlines()
-    assert sum(line.startswith("  x") for line in lines) == 10
-    assert "  x29  DIFFERENT  output" in lines
     assert "  and 20 more: comparison.layers" in lines
 
 

@@ -184,8 +184,13 @@ class Comparison:
 
     @property
     def unequal_layers(self) -> list[LayerDifference]:
-        """The layers that are not equal bit for bit, those that differ too much first, then by how much."""
-        return sorted((x for x in self.layers if not x.exact), key=lambda x: (x.within, -x.relative))
+        """The layers that are not equal bit for bit.
+
+        First those that differ, in order of execution, so that the first is where it begins; then the others,
+        the largest difference first.
+        """
+        within = [x for x in self.layers if x.within and not x.exact]
+        return [x for x in self.layers if not x.within] + sorted(within, key=lambda x: -x.relative)
 
     @property
     def _headline_of_layers(self) -> str:
