@@ -79,7 +79,7 @@ def run(block: Block, names: dict[str, Any]) -> tuple[str, str]:
             exec(_compiled(block), names)
     except Exception as error:
         said = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])]
-        return "error", "\n".join(said).rstrip() + "\n"
+        return "error", _tidy("\n".join(said))
     return "output", _tidy(printed.getvalue())
 
 
@@ -88,7 +88,8 @@ def _compiled(block: Block) -> types.CodeType:
     named = FILE.match(block.code)
     if named:
         Path(named[1]).write_text(block.code)
-    file = named[1] if named else f"{MODULE}.py"
+    # Each block is another file, so that a class of one that is above finds its lines.
+    file = os.path.join(os.getcwd(), named[1] if named else f"block_{block.line}/{MODULE}.py")
     linecache.cache[file] = (len(block.code), None, block.code.splitlines(keepends=True), file)
     return compile(block.code, file, "exec")
 
@@ -116,7 +117,7 @@ def _printed(command: str) -> str:
 
 
 def _tidy(printed: str) -> str:
-    here = printed.replace(f"{os.getcwd()}{os.sep}", "")
+    here = re.sub(rf"{re.escape(os.getcwd())}/(block_\d+/)?", "", printed)
     return "\n".join(line.rstrip() for line in here.strip("\n").splitlines()) + "\n"
 
 
