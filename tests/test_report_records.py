@@ -282,3 +282,13 @@ def test_what_would_become_of_each_layer():
     assert [f for f in explained.findings if f.kind != "warning"] == [
         f for f in prepared.findings if f.kind != "warning"
     ]
+
+
+def test_what_a_functional_model_calls_has_no_line():
+    # Its code ran when it was made: the line on the stack is that of whoever prepares it.
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(2, name="dense")(ops.sin(Mixer()(x))), name="functional")
+    report = kerasfx.report(kerasfx.prepare_model(model, verify=False))
+    assert report.layers["dense"].source is None
+    assert [x.why for x in report.layers.values() if x.class_name == "Sin"] == ["keras.ops.sin"]
+    assert report.layers["mixer_dense"].source is not None

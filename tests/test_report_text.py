@@ -95,6 +95,15 @@ def test_a_text_fits_a_screen(count, lines):
     assert "what 0 of opaque" in str(report)
 
 
+def test_advice_that_is_repeated_is_given_once():
+    lines = str(
+        Report("net", findings=[*findings("dropped", 3), *findings("dropped", 1, hint="")])
+    ).splitlines()
+    assert [line.strip().partition(":")[0] for line in lines[2:]] == [
+        *("path.0", "path.1", "path.2", "do", "path.0"),
+    ]
+
+
 def test_what_is_not_shown_is_counted():
     text = str(Report("net", findings=[*findings("opaque", 9), *findings("unused", 30)]))
     assert '    and 4 more: report.of_kind("opaque")' in text

@@ -42,14 +42,13 @@ class Finding:
     hint: str = ""
 
     @property
-    def said(self) -> str:
-        """What happened, the user's line and what to do, without the layer that it is about."""
-        where = f" ({self.source})" if self.source else ""
-        hint = f"\n  do:    {self.hint}" if self.hint else ""
-        return f"{self.what}{where}{hint}"
+    def at(self) -> str:
+        """The user's line, in brackets."""
+        return f" ({self.source})" if self.source else ""
 
     def __str__(self) -> str:
-        return f"{self.path or MODEL}: {self.said}"
+        hint = f"\n  do:    {self.hint}" if self.hint else ""
+        return f"{self.path or MODEL}: {self.what}{self.at}{hint}"
 
     def __repr__(self) -> str:
         return f"<Finding {self.kind}: {in_short(str(self))}>"

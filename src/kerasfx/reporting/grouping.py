@@ -32,9 +32,19 @@ class Group:
         return counted([f.path for f in self.findings])
 
     @property
+    def what(self) -> str:
+        """What is found, and where."""
+        return f"{self.counted}: {self.first.what}{self.first.at}"
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return self.first.hint
+
+    @property
     def text(self) -> str:
         """What is found, where, and what to do."""
-        return f"{self.counted}: {self.first.said}"
+        return f"{self.what}\n  do:    {self.hint}" if self.hint else self.what
 
 
 def grouped(findings: Iterable[Finding]) -> dict[str, list[Group]]:

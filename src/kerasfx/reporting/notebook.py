@@ -37,6 +37,5 @@ def _rows(findings: Iterable[Finding]) -> Iterator[str]:
 
 def _row(group: Group) -> str:
     first = group.first
-    source = f" ({first.source})" if first.source else ""
-    cells = map(escape, (group.counted, f"{first.what}{source}", first.hint))
+    cells = map(escape, (group.counted, f"{first.what}{first.at}", first.hint))
     return "".join(["<tr>", *(f'<td style="{_TEXT}">{cell}</td>' for cell in cells), "</tr>"])

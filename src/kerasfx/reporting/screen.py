@@ -45,8 +45,10 @@ def _of_kind(kind: str, groups: list[Group], room: int) -> list[str]:
         return in_short
     lines = [f"  {title}:"]
     for number, group in enumerate(groups):
-        new = _clipped(indent(group.text, "    ").splitlines())
         is_last = number == len(groups) - 1
+        # Advice that the next one repeats is given there.
+        text = group.what if not is_last and groups[number + 1].hint == group.hint else group.text
+        new = _clipped(indent(text, "    ").splitlines())
         if number == GROUPS or len(lines) + len(new) + (not is_last) > room:
             more = sum(len(g.findings) for g in groups[number:])
             return [*lines, f'    and {more} more: report.of_kind("{kind}")'] if number else in_short

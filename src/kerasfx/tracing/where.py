@@ -39,15 +39,21 @@ _SKIPPED = {
 }
 
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_ENTRIES = {os.path.join(_OURS, *parts) for parts in (("tracing", "attempt.py"), ("prepare.py",))}
+"""From where the model is called: what lies outside is the script that asks for it."""
+
 _KERAS = os.path.dirname(keras.__file__) + os.sep
 _WARNING_FUNCTIONS = ("softmax",)
 """It warns that the softmax of a lone number is 1; the result is right for any size."""
 
 
 def source_line() -> SourceLine | None:
-    """The innermost line on the stack that is neither Keras's, a backend's nor ours."""
+    """The innermost line of the model's code on the stack, which is neither Keras's, a backend's nor ours.
+
+    What a Functional model calls has none: its code ran when the model was made.
+    """
     frame = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and frame.f_code.co_filename not in _ENTRIES:
         if not _is_skipped(frame):
             return line_at(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
