@@ -763,10 +763,16 @@ def test_the_frames_of_keras_are_left_out():
 @pytest.mark.any_keras
 def test_what_is_tried_builds_nothing_that_the_user_did_not_name():
     """The `mask` may be of another shape than the `image`, and the next call says of which."""
-    model = OfKeys()
-    model.dense = layers.EinsumDense("bt,tc->bc", 3)
-    model.other = layers.Dense(3)
-    model.call = lambda x: model.dense(x["image"]) + model.other(x["mask"])
+
+    class OfUnlike(OfKeys):
+        def __init__(self):
+            super().__init__()
+            self.other = layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x["image"]) + self.other(x["mask"])
+
+    model = OfUnlike()
     with pytest.raises(NO_INPUT, match="with a 'mask' in the dict it gets further"):
         kerasfx.prepare_model(model, {"image": X})
     assert not model.other.built
@@ -953,6 +959,47 @@ def test_a_key_too_many_moves_no_other_one():
     assert type(prepared) is Functional
     given = {"a": X, "aa": 5 * X, "b": 3 * X}
     np.testing.assert_array_equal(prepared.predict(given, verbose=0), model.predict(given, verbose=0))
+
+
+# --- The advice, followed --------------------------------------------------------------------------
+
+FOLLOWED = {
+    "a shape with the batch in front": lambda: prepare(Images(), (None, 8, 8, 3)),
+    "one example with a batch": lambda: prepare(Images(), IMAGES[0][None]),
+    "keras.Input without the batch": lambda: prepare(Images(), keras.Input((8, 8, 3))),
+    "all keys": lambda: prepare(OfKeys(), {"image": X, "mask": X}),
+    "all arguments": lambda: prepare(OfArguments(), kerasfx.Inputs(X, context=X, scale=2.0)),
+    "a list": lambda: prepare(OfItems(), [X, X]),
+    "inputs without targets": lambda: prepare(OfRows(), (X, X[:, 0])[0]),
+    "a batch of a data set": lambda: prepare(Mlp(), next(iter([(X, X[:, 0])]))[0]),
+    "a batch of a PyDataset": lambda: prepare(Mlp(), Batches()[0][0]),
+    "rows as a shape": lambda: prepare(Mlp(), (None, 32)),
+    "objects as numbers": lambda: prepare(Mlp(), np.array([[1.0, 2, 3, 4]], object).astype("float32")),
+    "text as numbers": lambda: prepare(OfRows(), np.array([["1", "2"]]).astype("float32")),
+    "rows of one length": lambda: prepare(Mlp(), np.array([[1.0, 2.0], [3.0, 0.0]])),
+    "images as numbers": lambda: prepare(functional((8, 8, 3)), IMAGES.astype("uint8").astype("float32")),
+    "layers one after the other": lambda: prepare(keras.Sequential([layers.ReLU(), Twice()]), X),
+    "an output with its inputs": lambda: prepare(functional((4,)), None),
+    "emit of a trace": lambda: kerasfx.emit(kerasfx.trace(Mlp(), X)),
+}
+
+
+def prepare(model, inputs, **options):
+    return kerasfx.prepare_model(model, inputs, verify=False, **options)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_what_is_advised_works(name):
+    assert isinstance(FOLLOWED[name](), keras.Model)
+
+
+@pytest.mark.any_backend
+@pytest.mark.any_keras
+def test_a_file_is_loaded_as_it_is_said(tmp_path):
+    functional((4,)).save(tmp_path / "net.keras")
+    loaded = keras.saving.load_model(tmp_path / "net.keras", custom_objects={"Twice": Twice})
+    assert [x.shape for x in prepare(loaded, None).inputs] == [(None, 4)]
 
 
 # --- Keras 2 ---------------------------------------------------------------------------------------

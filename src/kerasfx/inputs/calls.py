@@ -35,9 +35,14 @@ def call_spec(model: keras.layers.Layer, input_layer: object) -> CallSpec:
     return CallSpec((taken,), {}, struct, _shapes_like_values(input_layer))
 
 
+def _is_list_of_sizes(x: object) -> bool:
+    # A None makes it a shape and nothing else.
+    return isinstance(x, list) and is_shape(x) and None not in x
+
+
 def _shapes_like_values(given: object) -> tuple[Finding, ...]:
     """What to tell of `[[1, 2, 3]]`, which could be the shape of one input, and an array that is one."""
-    if not (isinstance(given, list) and given and all(isinstance(x, list) and is_shape(x) for x in given)):
+    if not (isinstance(given, list) and given and all(map(_is_list_of_sizes, given))):
         return ()
     what = f"{shown(given)} is taken for shapes of inputs"
     return (Finding("warning", "", what, hint="numpy.array(...) where these are the numbers of an example"),)
