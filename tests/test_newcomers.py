@@ -778,6 +778,18 @@ def test_what_is_tried_builds_nothing_that_the_user_did_not_name():
     assert not model.other.built
 
 
+@pytest.mark.any_backend
+def test_an_example_that_the_model_itself_refuses():
+    """There are no random strings to compare on; what is told is what the model said to those given."""
+    words = layers.StringLookup(vocabulary=["a", "b"], num_oov_indices=0, name="words")
+    inputs = keras.Input((1,), dtype="string")
+    model = keras.Model(inputs, Twice()(keras.ops.cast(words(inputs), "float32")), name="net")
+    with pytest.warns(kerasfx.UnverifiedWarning, match="The original 'net' raises on every input") as warned:
+        kerasfx.prepare_model(model, np.array([["c"]]))
+    assert "inputs of shape (1, 1)" in str(warned[0].message)
+    assert warned[0].filename == __file__
+
+
 # --- Options ---------------------------------------------------------------------------------------
 
 OPTIONS = {

@@ -233,9 +233,9 @@ def admitted(
                     refused = [sample.label for sample, run_a in tried if run_a.error is not None]
                     notes += [f"the original raises on {label}: left out" for label in refused]
                     break
-    # What was given will do then.
+    # What was given will do then. What the original said to it tells more.
     except NoRandomValuesError:
-        if not kept:
+        if not (kept or tried):
             raise
     if not kept:
         raise _refusal(subjects, *tried[-1]) from tried[-1][1].error
