@@ -6,8 +6,9 @@ from keras import ops
 class Block(keras.layers.Layer):
     def __init__(self, width):
         super().__init__()
-        self.norm, self.dense = keras.layers.LayerNormalization(), keras.layers.Dense(width)
-        self.scale = self.add_weight(shape=(width,), initializer="ones", name="scale")
+        self.norm = keras.layers.LayerNormalization()
+        self.dense = keras.layers.Dense(width)
+        self.scale = self.add_weight((width,), "ones", name="scale")
 
     def call(self, x):
         return x + self.scale * ops.relu(self.dense(self.norm(x)))
@@ -17,8 +18,8 @@ class Net(keras.Model):
     def __init__(self, width=8):
         super().__init__()
         self.blocks = [Block(width), Block(width)]
-        self.kernel = self.add_weight(shape=(width, 3), name="kernel")
-        self.bias = self.add_weight(shape=(3,), initializer="zeros", name="bias")
+        self.kernel = self.add_weight((width, 3), name="kernel")
+        self.bias = self.add_weight((3,), "zeros", name="bias")
 
     def call(self, x):
         for block in self.blocks:

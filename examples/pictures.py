@@ -45,7 +45,7 @@ def main() -> int:
     net = runpy.run_path("net.py")["Net"]()
     prepared = kerasfx.prepare_model(net, keras.Input((16, 8)))
     keras.utils.plot_model(net, FOLDER / "before.png", dpi=96)
-    keras.utils.plot_model(prepared, FOLDER / "after.png", dpi=96)
+    kerasfx.plot(prepared, FOLDER / "after.png", show_shapes=False, dpi=80)
     comparison = kerasfx.compare(net, prepared, by_layer=True)
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"

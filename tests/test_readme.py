@@ -9,7 +9,7 @@ from pages import BLOCK, faults
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
+LINK = re.compile(r"(?:\]\(|src=\")(?!\w+:)([^)#\s\"]+)")
 
 
 @pytest.mark.any_keras
@@ -33,7 +33,7 @@ def test_the_file_that_it_shows_is_the_one_of_the_examples():
 def test_what_it_links_to_is_there():
     links = LINK.findall(README.read_text())
     assert [link for link in links if not (ROOT / link).exists()] == []
-    assert "docs/images/report.png" in links
+    assert {f"docs/images/{name}.png" for name in ("before", "after", "report")} <= set(links)
 
 
 @pytest.mark.once
