@@ -23,7 +23,7 @@ from kerasfx.inputs import CallSpec, InputSpec
 from kerasfx.ir import leaves_of
 from kerasfx.tracing.mistakes import Mistake, Raised, mistake_in, several_instead
 from kerasfx.tracing.other_calls import WAY_OUT, may_be_about_the_batch
-from kerasfx.tracing.where import failing_line, fault_of_ours, is_users, raised_by_user
+from kerasfx.tracing.where import failing_line, fault_of_ours, is_of_the_user, raised_by_user
 
 MANY = 4
 """Of more inputs than these the message names the first."""
@@ -114,6 +114,6 @@ def _of_user(found: TracebackType | None) -> TracebackType | None:
     frames = list(traceback.walk_tb(found))
     kept: TracebackType | None = None
     for k, (frame, line) in reversed(list(enumerate(frames))):
-        if k == len(frames) - 1 or is_users(frame):
+        if k == len(frames) - 1 or is_of_the_user(frame):
             kept = TracebackType(kept, frame, frame.f_lasti, line)
     return kept

@@ -133,11 +133,6 @@ def line_of_user(code: CodeType | None) -> SourceLine | None:
     return line_at(code.co_filename, code.co_firstlineno)
 
 
-def is_users(frame: FrameType) -> bool:
-    """Whether a frame runs code that is neither Keras's, a backend's nor ours."""
-    return not _is_skipped(frame)
-
-
 _skipped_files: dict[str, bool] = {}
 
 
