@@ -358,6 +358,11 @@ REFUSED = {
     ("explain", *NET, "--hints", "x"): "--hints x: example sizes are whole numbers of one input.",
     ("show", *NET, "--layer", "block[0]"): "--layer block[0]: no layer of 'net' with this path was called.",
     ("prepare", *NET, "-o", "net.h5"): "-o net.h5: the file has to end in .keras.",
+    ("prepare", *NET, "-o", "no.keras", "--portable", "--keep-class"): "exclude each other.",
+    ("prepare", *NET, "-o", "no.keras", "--compile", "like_original"): "was not compiled with an optimizer.",
+    ("prepare", *NET, "-o", "no.keras", "--lower", "slow"): "Argument --lower: invalid choice: 'slow'",
+    ("explian", "net.keras"): "invalid choice: 'explian'",
+    ("explain", "users_models:Two", "--input", "None,4"): "typed: --input NAME=SIZES",
     ("prepare", *NET, "-o", "no/flat.keras"): "-o no/flat.keras: there is no folder no.",
     (
         "prepare",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from kerasfx.cli.options import OPTIONS
+from kerasfx.cli.usage import WRONG
 
 ABOUT = """\
 Turns any Keras model into an equivalent, flat Functional model of named standard layers.
@@ -87,6 +89,10 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             **options,  # pyright: ignore
         )
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, without the usage: it is longer than a screen, and has no examples."""
+        self.exit(WRONG, f"{message[:1].upper()}{message[1:]}.\n  do:    {self.prog} --help\n")
 
 
 def parser() -> Parser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 import traceback
+from pathlib import Path
 
 from kerasfx import errors
 from kerasfx.cli.usage import BUG, NO, USERS_CODE, WRONG, WrongUsage
@@ -24,6 +25,7 @@ _TYPED_INPUTS = """\
          --input tokens=None,128:int32 --input mask=None,128  several, by name
          --input batch.npz                                    example arrays"""
 
+_OURS = str(Path(errors.__file__).parent)
 _PYTHON = sysconfig.get_path("stdlib")
 _LIBRARIES = ("h5py", "numpy", "ml_dtypes", "rich", "absl")
 """Packages that Keras calls, and that are no model's code."""
@@ -53,11 +55,19 @@ def code_of(error: Exception) -> int:
 def _told(error: Exception, code: int) -> str:
     if isinstance(error, errors.InputRequiredError):
         return f"{error.args[0].partition('  do: ')[0]}{_TYPED_INPUTS}"
-    if isinstance(error, (WrongUsage, errors.KerasFxError)) and code != BUG:
+    if isinstance(error, errors.InputMismatchError):
+        return f"{_with_notes(error)}\n  typed: --input NAME=SIZES for each, NAME that of an argument or key"
+    if code != BUG and (isinstance(error, (WrongUsage, errors.KerasFxError)) or _is_meant(error)):
         return _with_notes(error)
     if code == USERS_CODE:
         return _of_the_users_code(error)
     return _of_ours(error) if code == BUG else _of_others(error)
+
+
+def _is_meant(error: BaseException) -> bool:
+    """Whether it is a `ValueError` of ours about an argument, say of `compile=`."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return isinstance(error, (ValueError, TypeError)) and last.filename.startswith(_OURS)
 
 
 def _with_notes(error: BaseException) -> str:

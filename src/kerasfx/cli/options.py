@@ -201,5 +201,9 @@ def values_of(asked: argparse.Namespace) -> dict[str, Any]:
     Raises:
         WrongUsage: One of them names nothing, or is no such thing.
     """
+    if getattr(asked, "option_portable", None) and getattr(asked, "option_keep_class", None):
+        raise WrongUsage(
+            "--portable and --keep-class exclude each other.", why="Keras alone has no class of yours"
+        )
     typed = {option: getattr(asked, f"option_{option.parameter}", None) for option in OPTIONS}
     return {option.parameter: option.made(x) for option, x in typed.items() if x is not None}
