@@ -236,6 +236,38 @@ def test_compare_tells_equal_models_from_others(folder, typed):
     assert "--weights FILE" in err
 
 
+def test_compare_is_not_misled_by_weights_that_are_equal(folder, typed):
+    sys.path.insert(0, str(folder))
+    import users_models
+
+    net = users_models.Net(name="net")
+    net(np.zeros((1, 8), "float32"))
+    for variable in net.variables:
+        variable.assign(np.full(variable.shape, 0.5))
+    net.save("equal.keras")
+    asked = ("prepare", "equal.keras", "--import", "users_models", "-o", "equal_flat.keras", "-q")
+    assert typed(*asked)[0] == 0
+    asked = ("compare", "equal.keras", "equal_flat.keras", "--import", "users_models", "--by-layer")
+    code, out, _ = typed(*asked)
+    assert (code, "note: variables were paired" in out) == (0, False), out
+    # A model of other options is compared as well, by what its weights look like.
+    asked = (
+        "prepare",
+        "net.keras",
+        "--import",
+        "users_models",
+        "-o",
+        "other.keras",
+        "--leaves",
+        "users_models:Block",
+    )
+    saved(folder, typed)
+    assert typed(*asked)[0] == 0
+    asked = ("compare", "net.keras", "other.keras", "--import", "users_models", "--no-gradients")
+    code, out, _ = typed(*asked)
+    assert (code, "note: variables were paired" in out) == (0, True), out
+
+
 def test_weights_of_a_file_make_code_the_saved_model(folder, typed):
     saved(folder, typed)
     for file in ("net.weights.h5", "net.keras"):

@@ -16,6 +16,7 @@ from kerasfx.cli.graphs import graph_data, nodes_in
 from kerasfx.cli.model_files import names_in
 from kerasfx.cli.models import Subject, model_of, subject_of
 from kerasfx.cli.options import values_of
+from kerasfx.cli.originals import recognize
 from kerasfx.cli.printing import print_json, print_text
 from kerasfx.cli.usage import NO, YES, WrongUsage
 from kerasfx.cli.weight_files import build
@@ -124,6 +125,7 @@ def _both(asked: argparse.Namespace) -> tuple[Subject, Subject]:
     a = subject_of(asked, like=b)
     build(a.model, a.inputs)
     build(b, arranged(given, b))
+    recognize(a.model, b, a.inputs)
     arrays = [x for x in given if not isinstance(x.value, keras.KerasTensor)]
     return a, Subject(b, arranged(arrays, b))
 
