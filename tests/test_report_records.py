@@ -240,6 +240,28 @@ def test_names_of_the_original_and_shared_layers_are_told():
     assert "attention._query_dense" not in report.renamed
 
 
+def test_what_is_kept_beside_the_graph_is_told():
+    class Distilled(keras.Model):
+        def __init__(self):
+            super().__init__(name="distilled")
+            self.student, self.teacher = keras.layers.Dense(3), keras.layers.Dense(3)
+
+        def build(self, shape):
+            self.teacher.build(shape)
+
+        def call(self, x):
+            return self.student(x)
+
+        def train_step(self, data):
+            return super().train_step(data)
+
+    for keep in (True, False):
+        prepared = kerasfx.prepare_model(Distilled(), keras.Input((4,)), keep_class=keep, verify=False)
+        (teacher,) = (x for x in kerasfx.report(prepared).before if x.path == "teacher")
+        assert teacher.became == "unused"
+        assert ("keep_class" in teacher.why) == keep
+
+
 def test_operations_of_a_portable_model_are_told():
     class Scaled(keras.Model):
         def build(self, shape):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,7 +25,11 @@ variable of it, by the `id` of that."""
 
 
 def original_layers(
-    origin: Origin, graph: Graph, names: Names | None = None, result: Sequence[ResultLayer] = ()
+    origin: Origin,
+    graph: Graph,
+    names: Names | None = None,
+    result: Sequence[ResultLayer] = (),
+    carried: Collection[int] = (),
 ) -> list[OriginalLayer]:
     """What became of the model and of each layer below it, in the order of a table of contents.
 
@@ -34,8 +38,9 @@ def original_layers(
         graph: What it became.
         names: The names of the layers of the result that stand for one, or hold a variable, of the original.
         result: The layers of the result; none, where none was made.
+        carried: The `id`s of the variables of the original that the result has in some way.
     """
-    return list(_Hierarchy(origin, graph, names or {}, result).walk())
+    return list(_Hierarchy(origin, graph, names or {}, result, carried).walk())
 
 
 def refused(model: keras.layers.Layer, why: str) -> OriginalLayer:
@@ -56,8 +61,15 @@ def as_it_was(model: keras.layers.Layer) -> list[OriginalLayer]:
 
 
 class _Hierarchy:
-    def __init__(self, origin: Origin, graph: Graph, names: Names, result: Sequence[ResultLayer]):
-        self.origin, self.names = origin, names
+    def __init__(
+        self,
+        origin: Origin,
+        graph: Graph,
+        names: Names,
+        result: Sequence[ResultLayer],
+        carried: Collection[int],
+    ):
+        self.origin, self.names, self.carried = origin, names, carried
         self.below = origin.paths.below()
         self.kept = {f.path for f in origin.findings if f.kind == "kept"}
         self.inputs = {layer.name for layer in result if layer.kind == "input"}
@@ -117,7 +129,10 @@ class _Hierarchy:
             return _record(path, layer, parent, "opened", why, layers=tuple(dict.fromkeys(names)))
         if id(layer) in self.called_before:
             return _record(path, layer, parent, "dropped", "a pass has taken it out")
-        return _record(path, layer, parent, "unused", "no output depends on it")
+        why = "no output depends on it"
+        if any(id(v) in self.carried for v in layer.variables):
+            why += "; the result holds a copy of it beside its graph (keep_class=True)"
+        return _record(path, layer, parent, "unused", why)
 
     def _holds_used(self, layer: Any) -> bool:
         """Whether a function takes a variable that belongs to the layer itself."""

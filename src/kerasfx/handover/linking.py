@@ -55,12 +55,13 @@ def link(
     # The flag of the model alone: each layer inside has its own, and may be one of the original.
     if not original.trainable:
         internals.freeze_as_whole(prepared)
+    layers, names = record.layers_of_result, _names(prepared, record)
     report = Report(
         graph.name,
         origin.opened,
-        {layer.name: layer for layer in record.layers_of_result},
+        {layer.name: layer for layer in layers},
         findings,
-        before=original_layers(origin, graph, _names(prepared, record), record.layers_of_result),
+        before=original_layers(origin, graph, names, layers, carried),
         result=prepared.name,
         mode=graph.mode,
     )
