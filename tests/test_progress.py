@@ -2,12 +2,15 @@
 
 import ast
 import contextlib
+import fcntl
 import logging
 import os
 import pty
 import re
 import signal
+import struct
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -343,6 +346,19 @@ def test_longer_work_has_a_bar_that_goes(terminal):
     assert shown.endswith("\r\x1b[K")
     assert "\n" not in shown
     assert "\x1b[?25l" not in shown  # the cursor is not hidden
+
+
+@pytest.mark.parametrize("columns", [100, 60, 24])
+def test_a_bar_fits_into_one_line(terminal, columns):
+    screen = terminal()
+    fcntl.ioctl(screen.stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    state = displays.State("a_rather_long_name_of_a_model", "verify", "layers", 1234, 567, 83.2)
+    displays.display_for(True).draw(state)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.read())
+    assert shown.startswith("\ra_rather_long_")
+    assert "567/123" in shown
+    assert len(shown) - len("\r\x1b[K") < columns
+    assert "\n" not in shown
 
 
 def test_ctrl_c_takes_the_bar_away(terminal):

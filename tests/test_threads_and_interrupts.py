@@ -1,6 +1,7 @@
 """Other threads go on as if nothing were traced or compared, and an interrupt leaves nothing behind."""
 
 import gc
+import io
 import linecache
 import os
 import signal
@@ -15,11 +16,13 @@ import pytest
 from keras import ops
 
 import kerasfx
+from kerasfx import progress
 from kerasfx.comparing.locate import observed_calls
 from kerasfx.comparing.stand_ins import stand_ins
 from kerasfx.ir import MetricUpdate
 from kerasfx.keras_api import internals, replacing
 from kerasfx.keras_api.running import plain_tensorflow
+from kerasfx.progress import displays, meter
 from kerasfx.runtime.layers import UpdateMetric
 from kerasfx.tracing import patches
 
@@ -237,7 +240,7 @@ def interrupted(n, function, files):
             function()
         except KeyboardInterrupt:
             pass
-    if replacing._open:  # the block waits in a cycle of references
+    if replacing._open or meter._drawing:  # the block waits in a cycle of references
         gc.collect()
     return interrupting.fired
 
@@ -294,6 +297,28 @@ class TestInterrupt:
         with pytest.raises(KeyboardInterrupt), replacing.undone(undo):
             pass
         assert undone == [0, 1, 2, 3]
+
+    def test_at_every_step_of_a_bar(self, monkeypatch):
+        """Whatever was drawn is taken down, and the next bar is drawn as ever."""
+        screen = io.StringIO()
+
+        class Screen(displays.Terminal):
+            every, _columns = 0.0, lambda self: 80
+
+        monkeypatch.setattr(progress, "display_for", lambda asked: Screen(0.0, screen))
+
+        def use():
+            with progress.shown(True, "net"):
+                progress.begins("trace", "layers", 2)
+                progress.step()
+
+        n = 1
+        while interrupted(n, use, ("meter.py", "displays.py", "progress/__init__.py")):
+            assert meter._drawing == {}, n
+            assert progress._open.get() is None, n
+            assert screen.getvalue().endswith("\r\x1b[K") or not screen.getvalue(), n
+            n += 1
+        assert n > 60
 
     def test_of_prepare_model(self):
         """At some steps of all that it takes: the original is as before, and is prepared afterwards."""
