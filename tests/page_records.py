@@ -28,6 +28,8 @@ def transformer(blocks=3, difference="none"):
         "layers": layers,
         "findings": findings,
         "renamed": {},
+        "mode": "both",
+        "graph": {},
         "comparison": None if difference == "unknown" else comparison(layers, difference),
     }
 

@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 
 import kerasfx
 from kerasfx.reporting.page import render
+from kerasfx.reporting.verdict import BEFORE_REPLACING
 
 pytestmark = pytest.mark.once
 
@@ -121,7 +122,7 @@ def test_the_verdict_in_words(change, words):
     assert f"<title>net: {words} · kerasfx</title>" in render({**page_records.transformer(1), **change})
 
 
-@pytest.mark.parametrize(("difference", "words"), [("small", "equal within rounding"), ("large", "differs")])
+@pytest.mark.parametrize(("difference", "words"), [("small", "equal within 1e-06"), ("large", "NOT equal")])
 def test_the_verdict_of_one_that_differs(difference, words):
     assert f"<title>net: {words} · kerasfx</title>" in render(page_records.transformer(1, difference))
 
@@ -129,14 +130,24 @@ def test_the_verdict_of_one_that_differs(difference, words):
 def test_what_was_compared_in_inference_alone_is_not_called_equal_in_all():
     record = page_records.transformer(1)
     record["comparison"]["checks"].pop()
-    assert "<title>net: equal bit for bit in inference · kerasfx</title>" in render(record)
+    assert "<title>net: equal bit for bit in inference, not compared in training · kerasfx</title>" in render(
+        record
+    )
     assert "Training was not compared." in render(record)
 
 
 def test_what_was_replaced_after_the_comparison_is_not_called_equal_in_silence():
     record = page_records.transformer(1)
-    record["findings"] = [{"kind": "replaced", "path": "", "what": "ReLU6", "source": None, "hint": ""}]
-    assert "Compared before 1 layer was replaced as asked" in render(record)
+    record["comparison"]["notes"].append(BEFORE_REPLACING)
+    assert "<title>net: before replacing as asked equal bit for bit · kerasfx</title>" in render(record)
+
+
+def test_what_cannot_be_prepared_is_no_plan():
+    record = {**page_records.transformer(1), "result": None, "layers": [], "comparison": None}
+    record["before"][0]["became"] = "whole"
+    page = render(record)
+    assert "<title>net: cannot be prepared as it is · kerasfx</title>" in page
+    assert "kerasfx.prepare_model(model)" not in page
 
 
 def test_what_loads_the_result_is_said():
@@ -155,7 +166,11 @@ def test_a_part_of_which_not_all_was_compared_is_not_called_exact(show):
         page.locator(f"[id='path={path}'] .difference").inner_text()
         for path in ("", "embed", "blocks[0]", "blocks[1]")
     ]
-    assert differences == ["13/15 exact", "exact", "exact", "5/7 exact"]
+    page.locator("[id='path=blocks[1]']").click()
+    assert "5 of 7 layers were compared, the worst: exact" in page.locator("#details").inner_text()
+    page.locator("[id='layer=blocks_1_add']").click()
+    assert "nothing to compare with" in page.locator("#details").inner_text()
+    assert differences == ["exact, 13/15", "exact", "exact", "exact, 5/7"]
 
 
 def test_a_layer_that_is_not_within_tolerance_is_named_and_linked(show):
@@ -174,11 +189,19 @@ def test_alike_findings_are_told_once():
     assert "<code>Rotary</code> asks for a value" in html
 
 
+def test_a_message_of_several_lines_is_shown_by_lines(show):
+    record = page_records.transformer(1)
+    record["findings"][0]["what"] = "`Rotary` is kept whole\n  where: net.py:7\n  do:    leaves=['rotary']"
+    page = show(record)
+    assert page.locator(".urgent .note").inner_text() == "where: net.py:7"
+    assert page.locator(".urgent .do").first.inner_text() == "DO leaves=['rotary']"
+
+
 def test_without_a_script_all_is_there(show):
     page = show(page_records.transformer(2, "small"), java_script_enabled=False)
     text = page.locator("body").inner_text()
     for words in (
-        "equal within rounding",
+        "equal within 1e-06",
         "What to act on",
         "leaves=",
         "training outputs",

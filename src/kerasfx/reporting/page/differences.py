@@ -50,11 +50,11 @@ def _shown(found: Mapping[str, Any]) -> Shown:
 
 
 def of_several(found: Sequence[Shown | None]) -> Shown | None:
-    """What is said of a part by the layers that came of it: the worst, or how many of them are exact."""
+    """What is said of a part by its layers: the worst, or exact, and of how many that is known."""
     compared = [shown for shown in found if shown]
     largest = worst(compared)
     if largest and not largest.level and len(compared) < len(found):
-        return replace(largest, text=f"{len(compared)}/{len(found)} exact")
+        return replace(largest, text=f"exact, {len(compared)}/{len(found)}")
     return largest
 
 

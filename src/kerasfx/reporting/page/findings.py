@@ -6,44 +6,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kerasfx.reporting.findings import KINDS
+from kerasfx.ir import SourceLine
+from kerasfx.reporting.findings import KINDS, Finding
+from kerasfx.reporting.grouping import Group, grouped
 
 URGENT = ("opaque", "warning")
 """What to act on; the rest is good to know."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """Findings of one kind.
+class Topic:
+    """The findings of one kind.
 
     Attributes:
         title: What they have in common.
         urgent: Whether to act on them.
-        entries: What happened and what to do about it, with all the findings of which that is true.
+        groups: Those that say the same together.
     """
 
     title: str
     urgent: bool
-    entries: list[list[Mapping[str, Any]]]
+    groups: list[Group]
 
     @property
-    def number(self) -> int:
-        """How many findings there are."""
-        return sum(map(len, self.entries))
+    def heading(self) -> str:
+        """The title and how many findings there are."""
+        number = sum(len(group.findings) for group in self.groups)
+        return f"{self.title[0].upper()}{self.title[1:]} ({number})"
 
 
-def groups_of(findings: Sequence[Mapping[str, Any]]) -> list[Group]:
-    """The findings by kind, the urgent ones first."""
-    kinds: list[str] = list(dict.fromkeys(finding["kind"] for finding in findings))
-    ordered = sorted(kinds, key=lambda kind: kind not in URGENT)
-    return [
-        Group(KINDS.get(kind, kind), kind in URGENT, _alike([f for f in findings if f["kind"] == kind]))
-        for kind in ordered
-    ]
+def topics_of(findings: Sequence[Mapping[str, Any]]) -> list[Topic]:
+    """The findings by kind, the worst first."""
+    found = grouped(map(_finding, findings))
+    return [Topic(KINDS.get(kind, kind), kind in URGENT, groups) for kind, groups in found.items()]
 
 
-def _alike(findings: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    entries: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for finding in findings:
-        entries.setdefault((finding["what"], finding["hint"]), []).append(finding)
-    return list(entries.values())
+def _finding(data: Mapping[str, Any]) -> Finding:
+    source = SourceLine(**data["source"]) if data["source"] else None
+    return Finding(**{**data, "source": source})

@@ -92,7 +92,8 @@
   }
 
   // Searching and filtering.
-  const difference = (name) => data.differences[name];
+  const compared = new Map(Object.entries(data.differences));
+  const difference = (name) => compared.get(name);
   const tests = {
     kept: (kind) => kind === "kept" || kind === "whole",
     function: (kind) => kind === "function",
@@ -237,9 +238,8 @@
     if (one === after) {
       say("takes", ...links(after, rowsOf(entry.inputs), nameOf));
       say("taken by", ...links(after, rowsOf(users.get(entry.name) ?? []), nameOf));
-      const far = difference(entry.name);
-      if (far) say("difference", farAway(far));
     }
+    if (compared.size) say("difference", one === after ? farAway(difference(entry.name)) : worstOf(one.rows[i], there));
     if (entry.source) {
       const { file, line, text } = entry.source;
       say("source", make("span", { className: "place" }, make("bdi", {}, file), `:${line}`), text ? make("code", {}, text) : null);
@@ -251,7 +251,13 @@
     details.classList.add("shown");
     details.scrollTop = 0;
   }
+  function worstOf(row, there) {
+    const number = there.filter((i) => compared.has(after.entries[i].name)).length;
+    const worst = number ? `, the worst: ${row.querySelector(".difference").textContent.split(",")[0]}` : "";
+    return `${number.toLocaleString("en")} of ${there.length.toLocaleString("en")} layers were compared${worst}`;
+  }
   function farAway(far) {
+    if (!far) return "nothing to compare with";
     if (far.exact) return "exact";
     const number = (value) => (value === null ? "not comparable" : value.toExponential(1));
     const verdict = far.within ? "within tolerance" : "not within tolerance";

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kerasfx.reporting.page.verdict import is_refused
+
 Step = tuple[str, str]
 """What for, and what to type."""
 
@@ -14,6 +16,8 @@ SHOW = 'kerasfx.report(prepared).to_html("report.html", comparison=comparison)'
 
 def steps_of(record: Mapping[str, Any]) -> list[Step]:
     """What to do next, the most pressing first."""
+    if is_refused(record):
+        return [("Mend what is said beside this, then look again", "kerasfx.explain(model)")]
     if record["result"] is None:
         return [("Make it, and compare it with the original", "prepared = kerasfx.prepare_model(model)")]
     return [*_proof(record), *_use(record)]

@@ -1,10 +1,12 @@
-"""Whether the result is the same as the original, in words."""
+"""The first thing to be read: whether it goes through, and whether the result is the same."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from kerasfx.reporting.verdict import BOTH, compares_training, verdict
 
 
 @dataclass(frozen=True)
@@ -24,43 +26,42 @@ class Verdict:
     detail: str
 
 
-EXPLAINED = "Nothing was made that could be compared; this is what prepare_model would do."
+def is_refused(record: Mapping[str, Any]) -> bool:
+    """Whether `explain` found that the model itself cannot be prepared."""
+    before = record["before"]
+    return record["result"] is None and bool(before) and before[0]["became"] == "whole"
 
 
 def verdict_of(record: Mapping[str, Any]) -> Verdict:
     """What the comparison says, and what it cannot say."""
-    comparison = record["comparison"]
+    if is_refused(record):
+        return Verdict(
+            "differs", "✕", "cannot be prepared as it is", "Nothing can be made that would be compared."
+        )
     if record["result"] is None:
-        return Verdict("unknown", "○", "explained, not made", EXPLAINED)
+        return Verdict("unknown", "○", "explained, not made", "This is what prepare_model would do.")
     if record["unchanged"]:
         return Verdict("equal", "=", "unchanged", "The model was flat already and came back as it was.")
+    comparison = record["comparison"]
     if comparison is None or not comparison["checks"]:
         return Verdict("unknown", "?", "not compared", "Nobody has compared the result with the original.")
-    return _compared(comparison, _replaced(record))
+    words = verdict(comparison, record["mode"])
+    kind, mark = ("equal", "=") if comparison["exact"] else ("within", "≈")
+    if not comparison["equivalent"]:
+        kind, mark = "differs", "≠"
+    return Verdict(kind, mark, words, _detail(comparison, record["mode"]))
 
 
-def _compared(comparison: Mapping[str, Any], replaced: str) -> Verdict:
+def _detail(comparison: dict[str, Any], mode: str) -> str:
     checks = comparison["checks"]
+    asked = f"{len(checks)} check{'' if len(checks) == 1 else 's'}"
     failed = [check["name"] for check in checks if not check["passed"]]
     if failed:
-        return Verdict(
-            "differs", "≠", "differs", f"{len(failed)} of {_checks(checks)} failed: {', '.join(failed)}."
-        )
-    trained = any("training" in check["name"] for check in checks)
-    mode, but = ("", replaced) if trained else (" in inference", f" Training was not compared.{replaced}")
-    if comparison["exact"]:
-        return Verdict("equal", "=", f"equal bit for bit{mode}", f"{_checks(checks)}, no bit differs.{but}")
-    largest = max((check["max_abs_difference"] or 0.0 for check in checks), default=0.0)
-    detail = f"{_checks(checks)}; the largest difference is {largest:.1e}.{but}"
-    return Verdict("within", "≈", f"equal within rounding{mode}", detail)
-
-
-def _checks(checks: list[Mapping[str, Any]]) -> str:
-    return f"{len(checks)} check{'' if len(checks) == 1 else 's'}"
-
-
-def _replaced(record: Mapping[str, Any]) -> str:
-    """What was replaced as asked, which was done after the comparison."""
-    number = sum(finding["kind"] == "replaced" for finding in record["findings"])
-    what = "1 layer was" if number == 1 else f"{number} layers were"
-    return f" Compared before {what} replaced as asked, which changes numbers." if number else ""
+        said = f"{len(failed)} of {asked} failed: {', '.join(failed)}."
+    elif comparison["exact"]:
+        said = f"{asked}, no bit differs."
+    else:
+        largest = max(check["max_abs_difference"] or 0.0 for check in checks)
+        said = f"{asked}; the largest difference is {largest:.1e}."
+    is_open = mode == BOTH and not compares_training(comparison)
+    return f"{said} Training was not compared." if is_open else said

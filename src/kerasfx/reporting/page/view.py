@@ -13,7 +13,7 @@ from kerasfx.reporting.page.differences import (
     of_several,
     strip_of,
 )
-from kerasfx.reporting.page.findings import groups_of
+from kerasfx.reporting.page.findings import topics_of
 from kerasfx.reporting.page.hierarchy import Part, parts_of
 from kerasfx.reporting.page.steps import steps_of
 from kerasfx.reporting.page.verdict import verdict_of
@@ -69,7 +69,7 @@ def view_of(record: Record) -> dict[str, Any]:
         "verdict": verdict_of(record),
         "facts": _facts(record),
         "phases": _phases(record["seconds"]),
-        "groups": groups_of(record["findings"]),
+        "topics": topics_of(record["findings"]),
         "steps": steps_of(record),
         "parts": parts,
         "rows": list(zip(record["layers"], shown, strict=True)),
@@ -94,20 +94,23 @@ def _first_beyond(record: Record, differences: Mapping[str, Shown]) -> str | Non
 
 def _facts(record: Record) -> list[str]:
     """The figures below the name of the model."""
-    layers, before = record["layers"], record["before"]
-    opened = sum(entry["became"] == "opened" for entry in before)
-    facts = [_counted(len(layers), "layer")] if layers else []
-    if opened and not record["unchanged"]:
-        facts = [f"{facts[0]} from {opened:,} opened" if layers else f"{opened:,} to be opened"]
-    for became, words in (
-        ("whole", "could not be opened"),
-        ("kept", "kept on request"),
-        ("unused", "unused"),
-    ):
-        number = sum(entry["became"] == became for entry in before)
-        facts += [f"{number:,} {words}"] if number else []
-    whole = next((entry["parameters"] for entry in before if entry["parent"] is None), 0)
-    return [*facts, _counted(whole, "parameter")]
+    became = [entry["became"] for entry in record["before"]]
+    others = (("whole", "could not be opened"), ("kept", "kept on request"), ("unused", "unused"))
+    facts = [f"{became.count(name):,} {words}" for name, words in others if name in became]
+    whole = next((entry["parameters"] for entry in record["before"] if entry["parent"] is None), 0)
+    return [_made(record, became.count("opened")), *facts, _counted(whole, "parameter")]
+
+
+def _made(record: Record, opened: int) -> str:
+    """`42 layers from 7 opened`, or what would be."""
+    if record["result"] is None:
+        graph = " and ".join(_counted(number, noun) for noun, number in record["graph"].items())
+        return f"{opened:,} to be opened" + (f", in a graph of {graph}" if graph else "")
+    # A portable model has operations beside its layers.
+    operations = sum(x["kind"] == "function" and x["module"] == "keras.ops" for x in record["layers"])
+    made = _counted(len(record["layers"]) - operations, "layer")
+    made += f" and {_counted(operations, 'operation')}" if operations else ""
+    return made if record["unchanged"] else f"{made} from {opened:,} opened"
 
 
 def _counted(number: int, noun: str) -> str:
