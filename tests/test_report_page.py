@@ -82,6 +82,16 @@ def focused(page):
     return page.evaluate("document.activeElement.id")
 
 
+def go_to(page, row):
+    """Follows an address within the page."""
+    page.evaluate("hash => { location.hash = hash }", row)
+    arrived(page, row)
+
+
+def arrived(page, row):
+    page.wait_for_function("row => document.activeElement.id === row", arg=row)
+
+
 def visible(page, side):
     return page.locator(f"#{side} .row:visible").evaluate_all("rows => rows.map(row => row.id)")
 
@@ -221,8 +231,7 @@ def test_choosing_shows_the_partners_and_the_details(show):
         "path=blocks[0]",
         [f"layer=blocks_0_{x}" for x in ["norm", "attend", "rotary", "up", "down", "matmul", "add"]],
     )
-    page.goto(page.url.partition("#")[0] + "#layer=blocks_28_up")
-    page.wait_for_function("document.activeElement.id === 'layer=blocks_28_up'")
+    go_to(page, "layer=blocks_28_up")
     assert chosen(page) == ("layer=blocks_28_up", ["path=blocks[28].up"])
     assert in_view(page, "layer=blocks_28_up")
     assert in_view(page, "path=blocks[28].up")
@@ -236,7 +245,7 @@ def test_choosing_shows_the_partners_and_the_details(show):
     ):
         assert words in details
     page.get_by_role("link", name="blocks_28_down").click()
-    page.wait_for_function("document.activeElement.id === 'layer=blocks_28_down'")
+    arrived(page, "layer=blocks_28_down")
     page.locator("[id='layer=blocks_28_rotary']").click()
     page.wait_for_url("**/page.html#layer=blocks_28_rotary")
 
@@ -443,8 +452,7 @@ def test_five_thousand_layers_stay_usable(show):
     for name in ("Expand all", "Collapse all", "Kept whole", "Kept whole"):
         assert seconds_of(page, page.get_by_role("button", name=name).click) < 0.2
     assert seconds_of(page, page.locator("[id='path=blocks[3]']").click) < 0.1
-    page.goto(page.url.partition("#")[0] + "#layer=blocks_700_up")
-    page.wait_for_function("document.activeElement.id === 'layer=blocks_700_up'")
+    go_to(page, "layer=blocks_700_up")
     assert in_view(page, "layer=blocks_700_up")
     assert in_view(page, "path=blocks[700].up")
     assert seconds_of(page, page.reload) < 1.5

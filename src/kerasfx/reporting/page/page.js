@@ -185,8 +185,8 @@
       // A page that is shown inside of another may have no address of its own.
     }
   }
-  function follow() {
-    const [, kind, value] = /^#(layer|path)=(.*)$/s.exec(location.hash) ?? [];
+  function follow(url) {
+    const [, kind, value] = /#(layer|path)=(.*)$/s.exec(url) ?? [];
     if (!kind) return;
     let name = value;
     try {
@@ -353,11 +353,12 @@
   document.querySelector(".strip")?.addEventListener("click", (event) => {
     if (event.target.dataset.row) choose(after, Number(event.target.dataset.row));
   });
-  window.addEventListener("hashchange", follow);
+  // By the address of the event: that of the page may be another by now.
+  window.addEventListener("hashchange", (event) => follow(event.newURL));
 
   // A large model begins with its upper parts.
   foldBelow(before.rows.length > 150 ? 1 : Infinity);
   sides.forEach((one) => stand(one, 0));
-  follow();
+  follow(location.href);
   document.documentElement.dataset.ready = "true";
 })();
