@@ -399,6 +399,7 @@ UNTRIED = {
     'mode="both" or ': NOT_YET,
     "do not call `fit`, or training=True": NOTHING_TO_DO,
     "kerasfx.to_source(kerasfx.prepare_model(model))": OF_SOURCE,
+    "prepare the original without keep_class": OF_SOURCE,
     "say which tensor it goes with: .of(..., tied_to=x)": OF_SOURCE,
     "model.save(...), which keeps": OF_SOURCE,
     "prepare it first: kerasfx.plot(kerasfx.prepare_model(model))": OF_VIEWING,

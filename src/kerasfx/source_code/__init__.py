@@ -55,11 +55,16 @@ def to_source(model: keras.Model, *, verify: bool = True) -> str:
 def _require_writable(model: keras.Model) -> None:
     if type(model) in WRITABLE:
         return
+    why = "code is written of Functional and Sequential models, whose calls are known"
+    hint = "kerasfx.to_source(kerasfx.prepare_model(model))"
+    if isinstance(model, internals.Functional) and reporting.was_prepared(model):
+        why = "it was prepared with keep_class=True, and code has no place for what the class does"
+        hint = "prepare the original without keep_class, and write the code of the result"
     raise SourceError(
         describe(
             f"There is no code for '{getattr(model, 'name', model)}' of class {type(model).__name__}.",
-            why="code is written of Functional and Sequential models, whose calls are known",
-            hint="kerasfx.to_source(kerasfx.prepare_model(model))",
+            why=why,
+            hint=hint,
         )
     )
 

@@ -62,6 +62,9 @@ class Constructors:
         # Keras's own where a class has no `get_config`, and whatever the user's raises.
         except Exception as error:
             raise CannotBeWrittenError(f"its get_config() gives no config: {shortly(error)}") from error
+        # It lies in a file beside the weights, where only a whole model saves it.
+        if hasattr(layer, "get_vocabulary") and config.get("vocabulary") is None:
+            raise CannotBeWrittenError("its vocabulary was adapted, and lies in neither config nor weights")
         return self.written(type(layer), config)
 
     def written(self, cls: type, config: Config) -> Brackets:

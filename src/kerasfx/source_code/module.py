@@ -68,7 +68,12 @@ class Module:
 
     def _docstring(self) -> str:
         name = self._model.name.replace('"', "'").replace("\\", "/")
-        return f'"""The Keras model \'{name}\'; `build()` makes it, with new weights."""'
+        head = f"The Keras model '{name}'; `build()` makes it, with new weights."
+        adapted = [x for x in internals.all_layers(self._model) if isinstance(x, keras.layers.Normalization)]
+        # Keras computes with them as they were when the layer was built.
+        if any(layer.weights for layer in adapted):
+            head += "\n\nLoad them with `load_weights`: `Normalization` does not see `set_weights`.\n"
+        return f'"""{head}"""'
 
     def _imports(self, body: str) -> str:
         used = {
