@@ -306,7 +306,13 @@ def test_show_gives_the_code_of_the_prepared_model(typed):
     assert (code, err) == (0, "")
     assert "def build()" in out
     compile(out, "net.py", "exec")
-    assert typed("show", *NET, "--source", "--json")[0] == 2
+
+
+def test_show_draws_the_graph_and_writes_it_for_model_explorer(folder, typed):
+    assert typed("show", *NET, "--plot", "net.dot", "--depth", "1") == (0, "written: net.dot\n", "")
+    assert "blocks[0]" in (folder / "net.dot").read_text()
+    assert typed("show", *NET, "--model-explorer", "explored.json") == (0, "written: explored.json\n", "")
+    assert json.loads((folder / "explored.json").read_text())["graphs"]
 
 
 def test_json_is_alone_on_stdout_whatever_the_model_prints(typed):
@@ -389,13 +395,16 @@ REFUSED = {
     ("explain", *NET, "--leaves", "blok*"): "leaves",
     ("explain", *NET, "--hints", "x"): "--hints x: example sizes are whole numbers of one input.",
     ("show", *NET, "--layer", "block[0]"): "--layer block[0]: no layer of 'net' with this path was called.",
-    ("prepare", *NET, "-o", "net.h5"): "-o net.h5: the file has to end in .keras.",
+    ("prepare", *NET, "-o", "net.h5"): "net.h5: the file has to end in .keras.",
     ("prepare", *NET, "-o", "no.keras", "--portable", "--keep-class"): "exclude each other.",
     ("prepare", *NET, "-o", "no.keras", "--compile", "like_original"): "was not compiled with an optimizer.",
     ("prepare", *NET, "-o", "no.keras", "--lower", "slow"): "Argument --lower: invalid choice: 'slow'",
     ("explian", "net.keras"): "invalid choice: 'explian'",
     ("explain", "users_models:Two", "--input", "None,4"): "typed: --input NAME=SIZES",
-    ("prepare", *NET, "-o", "no/flat.keras"): "-o no/flat.keras: there is no folder no.",
+    ("show", *NET, "--json", "--source"): "--source and --json exclude each other.",
+    ("show", *NET, "--plot", "net.jpg"): "net.jpg: the file has to end in .png, .svg, .pdf, .dot.",
+    ("show", *NET, "--plot", "net.dot", "--depth", "0"): "depth=0 shows nothing.",
+    ("prepare", *NET, "-o", "no/flat.keras"): "no/flat.keras: there is no folder no.",
     (
         "prepare",
         *NET,
@@ -423,7 +432,7 @@ def test_nothing_is_written_over(folder, typed):
     before = (folder / "flat.keras").read_bytes()
     code, _, err = typed("prepare", *NET, "-o", "flat.keras")
     assert (code, (folder / "flat.keras").read_bytes()) == (2, before)
-    assert "-o flat.keras: that file is there already." in err
+    assert "flat.keras: that file is there already." in err
     asked = ("prepare", "net.keras", "--import", "users_models", "-o", "net.keras", "--force")
     assert "that is the original, which is never written over" in typed(*asked)[2]
 
@@ -563,7 +572,7 @@ def test_report_writes_a_page_with_the_differences_of_the_layers(folder, typed):
     assert out.endswith("written: net.html\n")
     page = (folder / "net.html").read_text()
     assert "blocks_0_dense" in page
-    assert "-o net.html: that file is there already." in typed("report", *NET, "-o", "net.html")[2]
+    assert "net.html: that file is there already." in typed("report", *NET, "-o", "net.html")[2]
 
 
 def test_reports_and_comparisons_are_data(folder, typed):

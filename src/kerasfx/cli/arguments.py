@@ -68,6 +68,8 @@ examples
   kerasfx show my_models:Net --input None,28,28,3 --layer encoder.blocks
   kerasfx show net.keras --json | jq '.nodes[].target'
   kerasfx show net.keras --source > net.py
+  kerasfx show net.keras --plot net.svg --depth 2
+  kerasfx show net.keras --model-explorer net.json && model-explorer net.json
 """,
 }
 
@@ -153,6 +155,12 @@ def _show(parser: Parser) -> None:
         "--layer", metavar="PATH", help="only what is in this layer, such as encoder.blocks[0]"
     )
     parser.add_argument("--source", action="store_true", help="the Python code of the prepared model instead")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="a picture of the graph instead: .png, .svg, .pdf, .dot"
+    )
+    parser.add_argument("--depth", type=int, metavar="N", help="layers inside of each other in the picture")
+    parser.add_argument("--model-explorer", metavar="FILE.json", help="the graph for Model Explorer instead")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
     _add_options(parser, traces_alone=True)
     _add_about_output(parser, json="the graph")
 

@@ -29,7 +29,10 @@ from kerasfx.reporting import Report, report
 from kerasfx.reporting.screen import screen
 from kerasfx.source_code import to_source
 from kerasfx.tracing import trace
+from kerasfx.viewing import plot, to_model_explorer
 from kerasfx.weights import inputs_like
+
+PICTURES = (".png", ".svg", ".pdf", ".dot")
 
 
 def run_explain(asked: argparse.Namespace, out: TextIO) -> int:
@@ -152,10 +155,20 @@ def run_report(asked: argparse.Namespace, out: TextIO) -> int:
 
 def run_show(asked: argparse.Namespace, out: TextIO) -> int:
     """Print the graph that a model is traced into, or the code of the model that is prepared from it."""
+    _require_one_form(asked)
+    picture = asked.plot and out_files.require_writable(asked.plot, PICTURES, asked.force)
+    collection = asked.model_explorer and out_files.require_writable(
+        asked.model_explorer, ".json", asked.force
+    )
     subject = subject_of(asked)
     if asked.source:
-        return _show_source(subject, asked, out)
+        print_text(to_source(_prepared(subject, asked)), out)
+        return YES
     graph = trace(subject.model, subject.inputs, **values_of(asked)).graph
+    if picture:
+        return _written(picture, lambda path: plot(graph, path, depth=asked.depth), out)
+    if collection:
+        return _written(collection, lambda path: to_model_explorer(graph, path), out)
     nodes = graph.nodes if asked.layer is None else nodes_in(graph, asked.layer)
     if asked.json:
         print_json(graph_data(graph, nodes), out)
@@ -164,10 +177,17 @@ def run_show(asked: argparse.Namespace, out: TextIO) -> int:
     return YES
 
 
-def _show_source(subject: Subject, asked: argparse.Namespace, out: TextIO) -> int:
-    if asked.layer is not None or asked.json:
-        raise WrongUsage("--source is the code of the whole model.", hint="leave out --layer and --json")
-    print_text(to_source(_prepared(subject, asked)), out)
+def _require_one_form(asked: argparse.Namespace) -> None:
+    forms = ("source", "plot", "model_explorer", "json", "layer")
+    typed = [f"--{form.replace('_', '-')}" for form in forms if getattr(asked, form) not in (None, False)]
+    if len(typed) > 1 and typed != ["--json", "--layer"]:
+        raise WrongUsage(f"{' and '.join(typed)} exclude each other.", hint="one at a time")
+
+
+def _written(path: Path, write: Callable[[Path], object], out: TextIO) -> int:
+    with out_files.written_whole(path) as beside:
+        write(beside)
+    print_text(f"written: {path}", out)
     return YES
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from kerasfx.cli.usage import WrongUsage
 
 
-def require_writable(typed: str, suffix: str, force: bool, source: str = "") -> Path:
+def require_writable(typed: str, suffix: str | tuple[str, ...], force: bool, source: str = "") -> Path:
     """Refuse a file that cannot be written, before any work.
 
     Args:
         typed: The path.
-        suffix: How it has to end.
+        suffix: How it has to end, or the ends that it may have.
         force: Whether a file that is there may be written over.
         source: The file of the model, which is never written over.
 
@@ -24,22 +24,21 @@ def require_writable(typed: str, suffix: str, force: bool, source: str = "") -> 
         WrongUsage: It cannot be written.
     """
     path = Path(typed)
-    if path.suffix != suffix:
+    ends = (suffix,) if isinstance(suffix, str) else suffix
+    if path.suffix not in ends:
         raise WrongUsage(
-            f"-o {typed}: the file has to end in {suffix}.", hint=f"-o {path.with_suffix(suffix)}"
+            f"{typed}: the file has to end in {', '.join(ends)}.", hint=f"{path.with_suffix(ends[0])}"
         )
     if not path.parent.is_dir():
-        raise WrongUsage(f"-o {typed}: there is no folder {path.parent}.", hint=f"mkdir -p {path.parent}")
+        raise WrongUsage(f"{typed}: there is no folder {path.parent}.", hint=f"mkdir -p {path.parent}")
     if path.exists() and source and os.path.exists(source) and path.samefile(source):
-        raise WrongUsage(
-            f"-o {typed}: that is the original, which is never written over.", hint="another name"
-        )
+        raise WrongUsage(f"{typed}: that is the original, which is never written over.", hint="another name")
     if path.is_dir():
-        raise WrongUsage(f"-o {typed}: that is a folder.", hint=f"-o {path / ('model' + suffix)}")
+        raise WrongUsage(f"{typed}: that is a folder.", hint=f"{path / ('model' + ends[0])}")
     if path.exists() and not force:
-        raise WrongUsage(f"-o {typed}: that file is there already.", hint="another name, or --force")
+        raise WrongUsage(f"{typed}: that file is there already.", hint="another name, or --force")
     if not os.access(path.parent, os.W_OK):
-        raise WrongUsage(f"-o {typed}: nothing can be written in {path.parent}.")
+        raise WrongUsage(f"{typed}: nothing can be written in {path.parent}.")
     return path
 
 
