@@ -16,11 +16,9 @@ import time
 from pathlib import Path
 
 import keras
-import nbformat
 import numpy as np
 import pytest
 from keras import layers, ops
-from nbclient import NotebookClient
 
 import kerasfx
 from kerasfx import progress
@@ -403,28 +401,30 @@ with shown(None, "net"):
 
 
 def test_in_a_notebook_a_bar_appears_and_ends():
+    # Here, since the oldest environment has no notebooks.
+    import nbformat
+    from nbclient import NotebookClient
+
+    seen = []
+
+    class Watching(NotebookClient):
+        def process_message(self, message, cell, cell_index):
+            if "display_data" in message["msg_type"]:
+                seen.append(message["content"]["data"]["text/html"])
+            return super().process_message(message, cell, cell_index)
+
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in (SLOW, QUICK)])
     environment = {k: v for k, v in os.environ.items() if k not in ("CI", "PYTEST_CURRENT_TEST")}
     # The backend that is imported in no time; it warns that it has no gradients.
     environment |= {"KERAS_BACKEND": "numpy", "PYTHONWARNINGS": "ignore"}
-    client = Watching(notebook, timeout=60, kernel_name="python3")
-    client.execute(env=environment)
+    Watching(notebook, timeout=60, kernel_name="python3").execute(env=environment)
     slow, quick = notebook.cells
     bar, done = slow.outputs
-    assert any('<progress value="' in html and "n[b]e&lt;t&gt;" in html for html in client.seen)
+    assert any('<progress value="' in html and "n[b]e&lt;t&gt;" in html for html in seen)
     assert bar.data["text/plain"].startswith("n[b]e<t>: trace, 1.")
     assert "<progress" not in bar.data["text/html"]
     assert done.text == "done\n"
     assert quick.outputs == []
-
-
-class Watching(NotebookClient):
-    """Notes what is shown on the way."""
-
-    def process_message(self, message, cell, cell_index):
-        if "display_data" in message["msg_type"]:
-            self.__dict__.setdefault("seen", []).append(message["content"]["data"]["text/html"])
-        return super().process_message(message, cell, cell_index)
 
 
 # Logging
