@@ -80,7 +80,7 @@ class InputRequiredError(KerasFxError, ValueError):
 
 
 class InputMismatchError(KerasFxError, ValueError):
-    """The `input_layer` does not fit the model: another structure, shape or dtype.
+    """The `input_layer` is no input, or does not fit the model: another structure, shape or dtype.
 
     >>> import keras, kerasfx
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -90,6 +90,23 @@ class InputMismatchError(KerasFxError, ValueError):
     kerasfx.errors.InputMismatchError: ...
 
     >>> kerasfx.prepare_model(model, keras.Input((4,))).output_shape
+    (None, 2)
+
+    Where a model does not say what it takes, and raises, it is called in other ways. If one of them goes
+    through, the message says which; what the model raised is the `__cause__`. A shape without its batch:
+
+    >>> class Net(keras.Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.dense = keras.layers.Dense(2)
+    ...     def call(self, x):
+    ...         return self.dense(x)
+    >>> kerasfx.prepare_model(Net(), (4,))
+    Traceback (most recent call last):
+    ...
+    kerasfx.errors.InputMismatchError: ...
+
+    >>> kerasfx.prepare_model(Net(), (None, 4)).output_shape
     (None, 2)
     """
 
