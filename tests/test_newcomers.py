@@ -524,6 +524,14 @@ class OfKeys(keras.Model):
         return self.dense(x["image"]) + self.dense(x["mask"])  # <- keys
 
 
+class OfNumbered(keras.Model):
+    def __init__(self):
+        super().__init__(name="numbered")
+
+    def call(self, x):
+        return x["mask_1"] + x["mask_2"]  # <- numbered
+
+
 class OfItems(keras.Model):
     def call(self, x):
         a, b = x  # <- items
@@ -630,6 +638,30 @@ shape (3, 3, 3, 2) and input of shape (None, 2, 8, 8, 3).
           given: image: float32(None, 4), masks: float32(None, 4)
           tried: with 'mask' in the place of 'masks' it goes through
           do:    {{"image": ..., "mask": ...}}
+        """,
+    ),
+    "missing key that is much like another": Mistake(
+        lambda: kerasfx.prepare_model(OfNumbered(), {"mask_1": X}),
+        NO_INPUT,
+        f"""
+        OfNumbered 'numbered' cannot be called with the inputs given.
+          where: numbered (OfNumbered), {line_of("numbered")}
+          why:   KeyError: 'mask_2'
+          given: mask_1: float32(None, 4)
+          tried: with a 'mask_2' in the dict it gets further
+          do:    {{"mask_1": ..., "mask_2": ...}}
+        """,
+    ),
+    "a dict with which a layer of Keras raises": Mistake(
+        lambda: kerasfx.prepare_model(layers.Conv2D(2, 3, name="conv"), {"a": (None, 4)}),
+        ValueError,
+        """
+        Input 0 with name 'None' of layer 'conv' is incompatible with the layer: expected min_ndim=4, \
+found ndim=2. Full shape received: (None, 4)
+        kerasfx was tracing the model when this was raised.
+          where: conv (Conv2D)
+          given: a: float32(None, 4)
+          do:    check that the same call works on real tensors of these shapes and dtypes
         """,
     ),
     "list for a dict": Mistake(
@@ -933,6 +965,7 @@ class Frozen(keras.Model):
 
 
 @pytest.mark.any_backend
+@pytest.mark.any_keras
 def test_weights_of_the_original_in_a_file(tmp_path):
     """They do not fit; the way that is named is gone here."""
     model = Frozen()

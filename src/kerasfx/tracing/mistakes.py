@@ -46,9 +46,13 @@ def mistake_in(model: keras.layers.Layer, spec: CallSpec, error: Exception, rais
         error: What it raised.
         raised: Makes another call. Nothing is tried that builds a layer for sizes that the user did not name.
     """
-    found = (
-        _missing_argument(model, spec) or _missing_keys(spec, error, raised) or _no_dict(spec, error, raised)
-    )
+    missing = _missing_argument(model, spec)
+    if missing is not None:
+        return missing
+    renamed = _misspelled(spec, error)
+    if renamed is not None and raised(renamed[0]) is None:
+        return renamed[1]
+    found = _missing_keys(spec, error, raised) or _no_dict(spec, error, raised)
     if found is not None:
         return found
     start = time.perf_counter()
@@ -62,7 +66,7 @@ def mistake_in(model: keras.layers.Layer, spec: CallSpec, error: Exception, rais
 
 def _others(spec: CallSpec, error: Exception) -> Iterator[tuple[CallSpec, Mistake]]:
     """Calls without a mistake that may have been made, from what happens most often."""
-    for find in (_misspelled, _without_batch, _with_two_batches, _more_than_inputs, _other_dtype):
+    for find in (_without_batch, _with_two_batches, _more_than_inputs, _other_dtype):
         found = find(spec, error)
         if found is not None:
             yield found
@@ -106,9 +110,9 @@ def _missing_keys(spec: CallSpec, error: Exception, raised: Raised) -> Mistake |
         # None is what Keras lets pass, and builds nothing of.
         last = raised(CallSpec(({**given, **dict.fromkeys(missing)},), {}, given))
     # The same again: it is the key of another dict. What fails outside of `call` proves nothing either.
-    if _key_of(last) in missing or not (last is None or _is_in_call(last)):
+    if missing and (_key_of(last) in missing or not (last is None or _is_in_call(last))):
         missing.pop()
-    if not missing or nearest(missing[0], given):
+    if not missing:
         return None
     return Mistake(f"with a '{missing[0]}' in the dict it gets further", _dict_of([*given, *missing]))
 
