@@ -202,7 +202,7 @@ def test_explain_strict_says_no_where_a_layer_stays_whole(typed):
 def test_prepare_saves_what_loads_alone_and_says_so(folder, typed):
     code, out, err = typed("prepare", *NET, "-o", "made.keras")
     assert (code, err) == (0, "")
-    assert "kerasfx report users_models:Net -o report.html shows each of them" in out
+    assert "kerasfx report users_models:Net -o report.html, with the same options, shows each of them" in out
     assert "its weights are those that users_models:Net made" in out
     assert "saved: made.keras (loaded again; `import keras, kerasfx` is all that it needs)" in out
     loaded = keras.saving.load_model(folder / "made.keras")

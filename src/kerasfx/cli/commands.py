@@ -202,7 +202,8 @@ def _text(found: Report | Comparison, asked: argparse.Namespace) -> str:
     if isinstance(found, Comparison) or found.result is None or found.unchanged:
         return str(found)
     # A report says what to do with it in Python.
-    more = f"kerasfx report {asked.model} -o report.html shows each of them beside those of the original"
+    page = f"kerasfx report {asked.model} -o report.html, with the same options,"
+    more = f"{page} shows each of them beside those of the original"
     return screen(found.headline, found.findings, [more])
 
 
