@@ -37,7 +37,12 @@ def _proof(record: Mapping[str, Any]) -> list[Step]:
     if not beyond:
         return [("Do not use the result; find the layer where they part", f"{COMPARE}\n{SHOW}")]
     path = beyond[0]["path"] or "..."
-    return [("Do not use the result; keep whole what differs", f"prepare_model(model, leaves=[{path!r}])")]
+    return [
+        (
+            "Do not use the result; keep whole what differs",
+            f"kerasfx.prepare_model(original, leaves=[{path!r}])",
+        )
+    ]
 
 
 def _use(record: Mapping[str, Any]) -> list[Step]:
