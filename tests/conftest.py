@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -12,6 +13,11 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 # Scripts of users, which tests run: to look for doctests in a module is to import it.
 collect_ignore = ["aimet_scripts"]
+
+# Asked in the newest environment alone (`once`, `any_keras`), which has what they import to build documents,
+# to run notebooks and to open pages. By the version: where a package is missing there, they fail.
+if version("keras").startswith("3.14."):
+    collect_ignore += ["test_docs.py", "test_notebooks.py", "test_report_page.py"]
 
 if os.environ.get("KERAS_BACKEND") not in BACKENDS:
     raise pytest.UsageError(
