@@ -154,7 +154,7 @@ class SourceError(KerasFxError, ValueError):
     >>> class Net(keras.Model):
     ...     def call(self, x):
     ...         return keras.ops.relu(x)
-    >>> net = Net()
+    >>> net = Net(name="net")
     >>> kerasfx.to_source(net)
     Traceback (most recent call last):
     ...
@@ -162,8 +162,9 @@ class SourceError(KerasFxError, ValueError):
 
     Prepare it:
 
-    >>> print(kerasfx.to_source(kerasfx.prepare_model(net, keras.Input((4,), name="x"))))
-    "The Keras model ...
+    >>> code = kerasfx.to_source(kerasfx.prepare_model(net, keras.Input((4,), name="x")))
+    >>> print(code.splitlines()[-2].strip())
+    relu = keras.layers.ReLU(name="relu")(x)
     """
 
 
