@@ -407,8 +407,11 @@ def test_an_array_of_another_library():
 def test_numbers_that_may_be_shapes_are_taken_for_shapes_and_it_is_said():
     prepared = kerasfx.prepare_model(Mlp(), [[2, 3, 4]])
     assert [x.shape for x in prepared.inputs] == [(None, 3, 4)]
-    said = "[[2, 3, 4]] is taken for shapes of inputs"
-    assert said in [f.what for f in kerasfx.report(prepared).findings]
+    [said] = [str(f) for f in kerasfx.report(prepared).findings if "is taken for" in f.what]
+    assert said == (
+        "(the model): [[2, 3, 4]] is taken for shapes of inputs\n"
+        "  do:    numpy.array(...) where these are the numbers of an example"
+    )
     assert not kerasfx.trace(Mlp(), [(2, 3, 4)]).origin.call.findings[1:]
 
 
