@@ -14,7 +14,7 @@ from kerasfx.reporting.findings import Finding
 from kerasfx.reporting.notebook import shown
 from kerasfx.reporting.paths import counted
 from kerasfx.reporting.records import Data, OriginalLayer, ResultLayer
-from kerasfx.reporting.screen import screen
+from kerasfx.reporting.screen import LINES, screen
 from kerasfx.reporting.verdict import BOTH, verdict
 from kerasfx.version import __version__
 
@@ -170,18 +170,24 @@ class Report:
         return ", ".join(f"{count} {what}" for count, what in kept if count) or "none kept whole"
 
     def __str__(self) -> str:
-        return self.headline if self.unchanged else screen(self.headline, self.findings, self._next())
+        return self.headline if self.unchanged else screen(self.headline, self._shown(), self._next())
 
     def __repr__(self) -> str:
         return f"<Report {self.headline}>"
 
     def _repr_html_(self) -> str:
-        return shown(self.headline, () if self.unchanged else self.findings, self._next())
+        return shown(self.headline, self._shown(), self._next())
+
+    def _shown(self) -> list[Finding]:
+        """The findings to be listed; why a model is refused stands below the headline itself."""
+        return [] if self.unchanged or self.is_refused else self.findings
 
     def _next(self) -> list[str]:
         """What would be opened, or where to go from here."""
-        if self.unchanged or self.is_refused:
+        if self.unchanged:
             return []
+        if self.is_refused:
+            return [line for finding in self.findings for line in finding.what.splitlines()][: LINES - 1]
         if self.result is None:
             return ["would be opened:", *self._by_class()] if self.opened else []
         all_layers = f"report.layers has all {_number(len(self.layers), 'layer')}"
