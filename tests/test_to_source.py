@@ -152,7 +152,7 @@ def recurrent():
     x = layers.Embedding(11, 4, mask_zero=True)(ids)
     x = layers.Bidirectional(layers.SimpleRNN(3, return_sequences=True), merge_mode="sum")(x)
     x, state, _ = layers.RNN(layers.LSTMCell(3), return_sequences=True, return_state=True)(x)
-    y = layers.MultiHeadAttention(2, key_dim=3)(x, x)
+    y = layers.MultiHeadAttention(2, key_dim=3)(x, x, use_causal_mask=True)
     return keras.Model(ids, [layers.SimpleRNN(2)(y, initial_state=state[:, :2]), state], name="recurrent")
 
 

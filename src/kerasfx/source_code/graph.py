@@ -114,7 +114,9 @@ def _told(node: Any) -> dict[str, Any]:
     def is_carried(x: Any) -> bool:
         return any(internals.is_made_alike(x, mask) for mask in carried)
 
-    is_filled_in = all(k.endswith("mask") and all(map(is_carried, _tensors(x))) for k, x in kwargs.items())
+    # `use_causal_mask` is no mask, but says so.
+    masks = {k: _tensors(x) for k, x in kwargs.items() if k.endswith("mask")}
+    is_filled_in = all(masks.get(k) and all(map(is_carried, masks[k])) for k in kwargs)
     return {} if is_filled_in else kwargs
 
 
