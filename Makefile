@@ -86,7 +86,7 @@ help:
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
 	@echo "make notebooks   runs the notebooks of examples/ and writes their outputs back"
-	@echo "make pictures    makes the pictures of the README"
+	@echo "make pictures    makes the pictures of the README and of the guides"
 	@echo "make zoo-layers    counts which of their layers are built-in, without and with lowering"
 	@echo "make clean   removes what the others left in this directory"
 	@echo "environments: $(KERASFX_ENVS) (set KERASFX_ENVS to move them)"

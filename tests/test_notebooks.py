@@ -1,6 +1,7 @@
 """The notebooks of `examples/` run, and what is committed of them came from that code."""
 
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -10,7 +11,12 @@ from examples import notebooks
 pytestmark = pytest.mark.once
 
 NOTEBOOKS = {path.stem: path for path in notebooks.notebooks()}
-OF_A_MACHINE = r"/home/|/root/|/tmp/|/Users/|/work/|site-packages|ipykernel|0x[0-9a-f]{6,}|\d\d:\d\d:\d\d"
+OF_A_MACHINE = "|".join(
+    [
+        *map(re.escape, {str(Path.home()), str(notebooks.__file__).rpartition("/examples/")[0]}),
+        r"/home/|/tmp/|/Users/|site-packages|ipykernel|0x[0-9a-f]{6,}|\d\d:\d\d:\d\d",
+    ]
+)
 
 
 def texts(notebook):
