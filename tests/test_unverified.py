@@ -110,6 +110,17 @@ def test_outputs_that_are_all_nan_prove_nothing():
     assert "all outputs are NaN or infinite" in unverified(Nowhere(), keras.Input((4,)))
 
 
+def test_of_two_outputs_one_that_is_all_nan_proves_nothing_of_itself_alone():
+    class Half(keras.Model):
+        def call(self, x):
+            return ops.sin(x), ops.log(-ops.abs(x) - 1.0)
+
+    prepared = kerasfx.prepare_model(Half(), keras.Input((4,)))
+    (found,) = kerasfx.report(prepared).of_kind("warning")
+    assert found.what == "output[1]: NaN or infinite wherever it was compared, which proves nothing of it"
+    assert kerasfx.report(prepared).comparison is not None
+
+
 def test_random_integers_are_drawn_from_those_of_the_example():
     class Table(keras.Model):
         def __init__(self):

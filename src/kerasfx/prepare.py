@@ -12,7 +12,7 @@ import keras
 from kerasfx import passes as graph_passes
 from kerasfx.comparing import Comparison
 from kerasfx.comparing import verify as quick_compare
-from kerasfx.comparing.checks import IN_INFERENCE, NOT_TRAINABLE, NOTHING_FINITE
+from kerasfx.comparing.checks import IN_INFERENCE, NOT_FINITE, NOT_TRAINABLE, NOTHING_FINITE
 from kerasfx.emitting import make_model
 from kerasfx.emitting.telling import flat_already
 from kerasfx.errors import (
@@ -275,6 +275,8 @@ def explain(
     require_model(model, "explain", input_layer)
     require_one_of(mode=(mode, modes.MODES), progress=(progress, CHOICES))
     spec = call_spec(model, input_layer)
+    if not (leaves or opened) and mode == modes.BOTH and is_flat(model):
+        return replace(flat_already(model), result=None)
     try:
         with shown(progress, model.name):
             traced = run_trace(model, spec, WholePolicy.of(leaves, opened), hints, mode)
@@ -381,7 +383,8 @@ def _verify(
         record.examples = kept
     is_empty = NOTHING_FINITE in comparison.notes
     findings = [_unverified(original, NOTHING_FINITE)] if is_empty else []
-    findings += [Finding("warning", "", note) for note in comparison.notes if note.startswith(NOT_TRAINABLE)]
+    told = [note for note in comparison.notes if note.startswith(NOT_TRAINABLE) or NOT_FINITE in note]
+    findings += [Finding("warning", "", note) for note in told]
     if not comparison:
         raise NotEquivalentError(_differs(origin, comparison, changed), comparison)
     return _Compared(tuple(findings), None if is_empty else comparison.to_dict())

@@ -50,6 +50,7 @@ IN_INFERENCE = ("variables", "outputs", "perturbed outputs", "bare call", "masks
 """The checks that do not depend on training."""
 IN_PREDICT = "in predict"
 NOTHING_FINITE = "all outputs are NaN or infinite: they prove nothing"
+NOT_FINITE = "NaN or infinite wherever it was compared"
 NOT_TRAINABLE = "the original raises in training mode"
 
 
@@ -302,20 +303,28 @@ def _outcome_notes(subjects: Subjects, outcomes: Sequence[Outcome], failure: Out
         mode = "training" if raised.training else "inference"
         error = first_line(raised.a.error)
         yield f"both models raise in {mode} mode on {raised.sample.label}, the original {error}"
-    shares = [_finite_share(o.a.outputs) for o in outcomes if o.completed]
-    if not max(shares, default=1.0):
-        yield NOTHING_FINITE
-    elif min(shares, default=1.0) < 1:
-        yield f"up to {1 - min(shares):.0%} of the outputs are NaN or infinite; they prove little"
+    yield from _not_finite(o.a.outputs for o in outcomes if o.completed)
     # Only now, because it takes another run.
     if failure and failure.completed:
         yield from _non_deterministic(subjects, failure)
 
 
-def _finite_share(outputs: object) -> float:
-    tensors = (leaf for _, leaf in measure.leaves(outputs) if measure.is_tensor(leaf))
-    arrays = (to_numpy(tensor) for tensor in tensors)
-    return min((measure.finite_share(x) for x in arrays if x.dtype.kind in "fVc"), default=1.0)
+def _not_finite(outputs: Iterable[object]) -> Iterator[str]:
+    """What to tell of outputs whose numbers say nothing, in some of the runs or in each."""
+    shares: dict[str, list[float]] = {}
+    for path, leaf in (found for each in outputs for found in measure.leaves(each)):
+        if measure.is_tensor(leaf):
+            array = to_numpy(leaf)
+            is_of_floats = array.dtype.kind in "fVc"
+            shares.setdefault(path, []).append(measure.finite_share(array) if is_of_floats else 1.0)
+    never = [path for path, of_path in shares.items() if not max(of_path)]
+    least = min((min(of_path) for path, of_path in shares.items() if path not in never), default=1.0)
+    if never and len(never) == len(shares):
+        yield NOTHING_FINITE
+        return
+    yield from (f"{path}: {NOT_FINITE}, which proves nothing of it" for path in never)
+    if least < 1:
+        yield f"up to {1 - least:.0%} of the outputs are NaN or infinite; they prove little"
 
 
 def _non_deterministic(subjects: Subjects, outcome: Outcome) -> Iterator[str]:
