@@ -102,6 +102,24 @@ def test_a_difference_grows_from_the_layer_where_it_begins(net, prepared):
     assert "output: differs by" in rows["blocks_1_proj"].reason
 
 
+def test_a_layer_that_is_called_again_behind_the_difference_is_not_where_it_begins():
+    class Twice(keras.Model):
+        def __init__(self):
+            super().__init__(name="twice")
+            self.norm, self.dense = layers.LayerNormalization(), layers.Dense(4)
+
+        def call(self, x):
+            return self.norm(self.dense(self.norm(x)))
+
+    model = Twice()
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)))
+    assert [x.layer for x in by_layer(model, prepared)[0].layers] == ["norm", "dense"]
+    prepared.get_layer("dense").bias.assign([0.5, 0.0, 0.0, 0.0])
+    found, _ = by_layer(model, prepared)
+    assert found.unequal_layers[0].layer == "dense"
+    assert "at layer 'dense'" in str(found.first_difference)
+
+
 def test_what_differs_with_perturbed_weights_alone_is_shown_with_them(net):
     x = keras.Input((4,))
     frozen = [keras.ops.convert_to_numpy(v) for v in net.blocks[1].proj.variables]

@@ -23,7 +23,8 @@ def compared_layers(
         is_perturbed: Whether their weights were perturbed in it.
 
     Returns:
-        The layers in order of execution, and a note of what they were compared on.
+        The layers in order of execution, one that is called several times where it differs first, and a note
+        of what they were compared on.
     """
     mode = "training" if outcome.training else "inference"
     weights = "perturbed weights" if is_perturbed else "their own weights"
@@ -48,12 +49,18 @@ def compared_layers(
 
 def _by_layer(calls: list[CallDifference], paths: Paths) -> list[LayerDifference]:
     known = {id(layer): path for path, layer in paths.below_root()}
+    # None where the original calls the layer less often, as one whose result is not used.
+    compared = [(pair, difference) for pair, difference in calls if difference is not None]
     found: dict[int, tuple[keras.Layer, keras.Layer, list[Difference]]] = {}
-    for (ours, theirs), difference in calls:
-        # None where the original calls the layer less often, as one whose result is not used.
-        if difference is not None:
-            found.setdefault(id(theirs), (ours, theirs, []))[2].append(difference)
-    return [_total(x.name, known.get(id(y)), worst(of_calls)) for y, x, of_calls in found.values()]
+    place: dict[int, int] = {}
+    for number, ((ours, theirs), difference) in enumerate(compared):
+        of_calls = found.setdefault(id(theirs), (ours, theirs, []))[2]
+        # One that is called again stands where it differs first, so that the first is where it begins.
+        if not of_calls or (all(x.within for x in of_calls) and not difference.within):
+            place[id(theirs)] = number
+        of_calls.append(difference)
+    layers = [found[key] for key in sorted(found, key=place.__getitem__)]
+    return [_total(x.name, known.get(id(y)), worst(of_calls)) for y, x, of_calls in layers]
 
 
 def _total(layer: str, path: str | None, found: Difference) -> LayerDifference:

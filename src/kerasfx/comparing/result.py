@@ -107,7 +107,8 @@ class Comparison:
         checks: The checks in the order in which they ran.
         notes: What the reader should know to judge the checks, such as how variables were paired.
         first_difference: Where the models part, in words; None when their outputs agree.
-        layers: How far corresponding layers are apart, in order of execution, in one run of which a note
+        layers: How far corresponding layers are apart, in order of execution (one that is called several
+            times stands where it differs first), in one run of which a note
             tells; empty unless `compare` was asked `by_layer`.
     """
 
