@@ -262,6 +262,54 @@ def test_what_is_kept_beside_the_graph_is_told():
         assert ("keep_class" in teacher.why) == keep
 
 
+def test_each_function_of_a_layer_that_stands_for_two_is_told():
+    class Tied(keras.Model):
+        def build(self, shape):
+            self.table = self.add_weight(shape=(5, 4), name="table")
+
+        def call(self, x):
+            return ops.matmul(ops.take(self.table, x, axis=0), ops.transpose(self.table))
+
+    report = kerasfx.report(kerasfx.prepare_model(Tied(), keras.Input((3,), dtype="int32")))
+    (tied,) = (x for x in report.layers.values() if x.class_name == "ReversibleEmbedding")
+    assert "take at" in tied.why
+    assert "transpose and matmul at" in tied.why
+
+
+def test_a_weight_that_is_assigned_is_taken_by_functions_of_the_user_alone():
+    class Counting(keras.Model):
+        def build(self, shape):
+            self.count = self.add_weight(shape=(), trainable=False, name="count")
+
+        def call(self, x):
+            self.count.assign(self.count + 1)
+            return x * self.count
+
+    report = kerasfx.report(kerasfx.prepare_model(Counting(), keras.Input((4,))))
+    assert report.layers["count"].why == "a weight taken by add and assigned"
+
+
+def test_what_an_option_has_replaced_is_told():
+    class Small(keras.Model):
+        def __init__(self):
+            super().__init__(name="small")
+            self.act = keras.layers.ReLU(6.0)
+
+        def call(self, x):
+            return self.act(x)
+
+    report = kerasfx.report(kerasfx.prepare_model(Small(), keras.Input((4,)), replace_relu6=True))
+    assert report.before[1].why == "replaced by ReLU; put there by replace_relu6=True"
+    assert "before replacing as asked equal bit for bit" in report.headline
+
+
+def test_layers_of_a_prepared_model_are_no_code_of_others():
+    model = Net()
+    prepared = kerasfx.prepare_model(model, keras.Input((3, 4)), leaves=["whole"], verify=False)
+    again = kerasfx.report(kerasfx.prepare_model(prepared, unshare=True, verify=False))
+    assert {x.path for x in again.opaque} <= {"whole"}
+
+
 def test_operations_of_a_portable_model_are_told():
     class Scaled(keras.Model):
         def build(self, shape):
@@ -282,8 +330,12 @@ def test_a_flat_model_stands_for_itself():
     x = keras.Input((4, 2), name="x")
     outputs = keras.layers.Bidirectional(keras.layers.LSTM(3), name="both")(x)
     model = keras.Model(x, outputs, name="flat")
+    explained = kerasfx.explain(model)
+    assert str(explained) == "'flat' is flat already and comes back unchanged."
+    assert explained.result is None
     kerasfx.prepare_model(model)
     data = kerasfx.report(model).to_dict()
+    assert data == {**explained.to_dict(), "result": "flat"}
     assert data["unchanged"]
     assert data["renamed"] == {}
     assert [(x["name"], x["path"], x["inputs"]) for x in data["layers"]] == [

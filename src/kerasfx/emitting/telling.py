@@ -35,6 +35,8 @@ SERVICES: dict[type, str] = {
 }
 """What layers of kerasfx do that call no function of the original."""
 
+READS = ("kerasfx.layers.ReadAssigned", "kerasfx.layers.ReadHeld")
+
 PASSES = {
     "replace_relu6": "put there by replace_relu6=True",
     "replace_separable_conv": "put there by replace_separable_conv=True",
@@ -164,16 +166,27 @@ def _why(operation: keras.Operation, places: list[Place], kept: set[str]) -> str
     if not nodes:
         return "Keras makes it for the operation that takes it"
     times = f", called {len(nodes)} times" if len(nodes) > 1 else ""
-    return "".join([_why_node(nodes[0], type(operation).__name__, kept), times])
+    # Two functions of one weight may be one layer: each call has a reason of its own.
+    whys = _listed([_why_node(node, type(operation).__name__, kept) for node in nodes])
+    return f"{whys}{times}"
 
 
 def _why_weight(layer: keras.layers.Layer, places: list[Place]) -> str:
     value = next((p for p in places if isinstance(p, Value)), None)
     what = "constant" if isinstance(layer, layers.Constant) else "weight"
-    users = list(dict.fromkeys(called(u) for u in value.users)) if value is not None else []
+    takers = value.users if value is not None else ()
+    users = list(dict.fromkeys(called(u) for u in takers if not _is_of_assignment(u)))
     is_assigned = any(isinstance(p, Node) and isinstance(p.target, Assignment) for p in places)
     assigned = " and assigned" if is_assigned else ""
-    return f"a {what} taken by {_listed(users)}{assigned}" if users else f"a {what} that is an output"
+    if users:
+        return f"a {what} taken by {_listed(users)}{assigned}"
+    return f"a {what} that is assigned" if is_assigned else f"a {what} that is an output"
+
+
+def _is_of_assignment(node: Node) -> bool:
+    """Whether a node takes a weight only because it is assigned: no function of the user's takes it there."""
+    is_reading = node.spec is not None and node.spec.class_name in READS
+    return is_reading or isinstance(node.target, Assignment)
 
 
 def _why_node(node: Node, class_name: str, kept: set[str]) -> str:

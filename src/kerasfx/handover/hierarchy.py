@@ -121,7 +121,8 @@ class _Hierarchy:
         if at:
             found = self.at[path]
             became = "layer" if any(x.kind == "layer" for x in found) else "opened"
-            why = "; ".join(dict.fromkeys(x.why for x in found))
+            classes = ", ".join(dict.fromkeys(x.class_name for x in found))
+            why = "; ".join([f"replaced by {classes}", *dict.fromkeys(x.why for x in found)])
             return _record(path, layer, parent, became, why, found[0].source, at)
         if self._holds_used(layer):
             names = [name for v in own_state(layer) for name in self.names.get(id(v), ())]

@@ -33,7 +33,6 @@ class ArrayLike(Protocol):
 
 AS_NUMBERS = "make it an array of numbers, or of strings alone"
 BATCHES = "it gives batches, and an example is one of them"
-BATCHES = "it gives batches, and an example is one of them"
 
 
 def refuse(x: object) -> NoReturn:

@@ -30,7 +30,8 @@ def is_given_any(layer: keras.Layer) -> bool:
 def functions_of(layer: keras.Layer) -> list[Any]:
     """The functions of other modules that a built-in layer holds besides: how to split a text, for one."""
     held = [x for k, x in vars(layer).items() if inspect.isroutine(x) and not k.endswith(KINDS)]
-    return [x for x in held if not _module(x).startswith("keras.")]
+    # Keras puts a wrapper of `build`, which is a method of kerasfx in its layers, into each instance.
+    return [x for x in held if not _module(x).startswith(("keras.", "kerasfx."))]
 
 
 def activation_of(layer: keras.Layer) -> Any:

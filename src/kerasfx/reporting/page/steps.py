@@ -18,6 +18,8 @@ def steps_of(record: Mapping[str, Any]) -> list[Step]:
     """What to do next, the most pressing first."""
     if is_refused(record):
         return [("Mend what is said beside this, then look again", "kerasfx.explain(model)")]
+    if record["result"] is None and record["unchanged"]:
+        return []
     if record["result"] is None:
         return [("Make it, and compare it with the original", "prepared = kerasfx.prepare_model(model)")]
     return [*_proof(record), *_use(record)]
