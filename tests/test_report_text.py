@@ -35,6 +35,8 @@ def paths(form, *ranges):
         (paths("blocks[{}]", [3, 4]), "blocks[3,4]"),
         (paths("block_{}.attn", range(1, 4)), "block_{1..3}.attn"),
         (["block_7.attn"], "block_7.attn"),
+        ([f"block_{i:02}" for i in range(1, 13)], "block_{01..12}"),
+        (["block_1", "block_02", "block_3"], "block_{1,02,3}"),
         (paths("stages[{}].blocks[{}]", range(3), range(4)), "stages[0..2].blocks[0..3]"),
         (
             [*paths("stages[0].blocks[{}]", range(3)), *paths("stages[1].blocks[{}]", range(6))],

@@ -57,11 +57,12 @@ def _joined(words: tuple[str, ...], numbers: list[str]) -> str:
 
 
 def _range(numbers: list[str]) -> str:
-    """`0..11`, or `0,2,5` where some are missing."""
-    found = sorted(map(int, numbers))
-    if len(found) > 2 and found == list(range(found[0], found[-1] + 1)):
+    """`0..11`, or `0,2,5` where some are missing; `01..12` where they are written so."""
+    found = sorted(numbers, key=int)
+    between = range(int(found[0]), int(found[-1]) + 1)
+    if len(found) > 2 and found == [str(number).zfill(len(found[0])) for number in between]:
         return f"{found[0]}..{found[-1]}"
-    return ",".join(map(str, found))
+    return ",".join(found)
 
 
 def _folded_names(paths: list[str]) -> list[str]:
