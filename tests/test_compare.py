@@ -33,6 +33,7 @@ from kerasfx.comparing.pairing import (
 )
 from kerasfx.comparing.run import present_state, run
 from kerasfx.handover.provenance import Provenance, attach
+from kerasfx.prepare import prepare_model
 
 pytestmark = pytest.mark.any_keras
 
@@ -805,3 +806,27 @@ def test_pairing_keeps_what_is_given():
     found = pairing_of(a, b, pairs, call_a=len)
     assert isinstance(found, Pairing)
     assert (found.variables, found.call, found.notes) == (pairs, len, ())
+
+
+def test_random_states_of_chance_are_excused_in_models_that_were_loaded_alone(tmp_path):
+    def made(seed):
+        x = keras.Input((4,))
+        return keras.Model(x, layers.Dense(2, name="out")(layers.Dropout(0.5, seed=seed, name="drop")(x)))
+
+    unseeded = made(None)
+    unseeded.save(tmp_path / "unseeded.keras")
+    loaded = keras.models.load_model(tmp_path / "unseeded.keras")
+    result = compare(unseeded, loaded, gradients=False)
+    assert result.exact, result
+    assert any("random states differ" in note for note in result.notes)
+    # A seed that was lost is no chance.
+    seeded = made(1)
+    seeded.get_layer("out").set_weights(unseeded.get_layer("out").get_weights())
+    assert not compare(seeded, unseeded, gradients=False)
+    # What was prepared here has taken the states over.
+    model = keras.Sequential([keras.Input((4,)), layers.Dropout(0.5)])
+    prepared = prepare_model(model)
+    assert compare(model, prepared, gradients=False)
+    (state,) = [v for v in prepared.variables if "seed" in v.path]
+    state.assign(state + 1)
+    assert not compare(model, prepared, gradients=False)

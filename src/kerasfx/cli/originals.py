@@ -72,4 +72,5 @@ def _said_of(loaded: Any, again: Any, known: Provenance) -> Provenance:
         seeds=[variables[id(w)] for w in known.seeds],
         layers=[(x, z) for x, y in known.layers if (z := stands_for[id(y)]) is not None],
         new_layers=[],
+        is_found_out=True,
     )

@@ -15,7 +15,7 @@ from kerasfx.handover.placement import placed_like
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.ir.structure import identifier
 from kerasfx.keras_api.arrays import to_numpy
-from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state
+from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state, unseeded
 from kerasfx.runtime.layers import Constant, Op
 from kerasfx.tracing.where import Paths
 
@@ -26,6 +26,10 @@ _BY_STRUCTURE = (
     "variables were paired by path, value and position, because '{b}' does not know that it was "
     "prepared from '{a}' (it was loaded, or made by hand); pass variables=[(of a, of b), ...] "
     "to say which belong together"
+)
+_BY_CHANCE = (
+    "random states differ, and were not compared: what was made without a seed, such as Dropout(0.1), begins "
+    "with another one whenever it is loaded, since no file holds it"
 )
 
 
@@ -42,6 +46,7 @@ class Pairing:
         layers: Pairs (layer of the original, layer of the prepared model), in execution order.
         call: Calls the original with inputs structured like those of the prepared model.
         examples: The arrays that the model was prepared with, in the structure of its inputs, or None.
+        by_chance: The `id`s of variables of the original, random states, that may differ from their partners.
         notes: What the reader of the comparison should know about the pairing.
     """
 
@@ -53,6 +58,7 @@ class Pairing:
     layers: tuple[LayerPair, ...] = ()
     call: Call = call_directly
     examples: Any = None
+    by_chance: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
 
     @property
@@ -89,6 +95,8 @@ def pairing_of(
         known = _guessed(a, b, given)
     elif variables is not None:
         known = replace(known, variables=tuple(variables))
+    if not _was_made_from(a, b):
+        known = _without_chance(a, b, known)
     return replace(known, call=call_a) if call_a else known
 
 
@@ -107,6 +115,25 @@ def _recorded(a: keras.Layer, b: keras.Layer) -> Pairing | None:
         call=known.call,
         examples=known.examples,
     )
+
+
+def _was_made_from(a: keras.Layer, b: keras.Layer) -> bool:
+    """Whether `b` was made from `a` in this process, and has taken over all of its states."""
+    known = provenance_of(b)
+    return known is not None and known.original is a and not known.is_found_out
+
+
+def _without_chance(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> Pairing:
+    """The pairing in which random states are excused that differ because neither model was given a seed."""
+    drawn = [{id(g.state) for g in unseeded(all_layers(model))} for model in (a, b)]
+    pairs = [(v, w) for v, w in pairing.variables if id(v) in drawn[0] and id(w) in drawn[1]]
+    differ = frozenset(id(v) for v, w in pairs if not _equal(v, w))
+    notes = (
+        (_BY_CHANCE.format(count="1 random state" if len(differ) == 1 else f"{len(differ)} random states"),)
+        if differ
+        else ()
+    )
+    return replace(pairing, by_chance=differ, notes=(*pairing.notes, *notes))
 
 
 def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None) -> Pairing:
@@ -201,6 +228,8 @@ def check_variables(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> Check:
     of_a, of_b = trained_ids(a), trained_ids(b)
     for ours, theirs in pairing.variables:
         faults += _pair_faults(ours, theirs, (is_trained(ours, of_a), is_trained(theirs, of_b)))
+        if id(ours) not in pairing.by_chance and not _equal(ours, theirs):
+            faults.append(f"values of '{ours.path}' and '{theirs.path}' differ")
     for weight in pairing.computed:
         faults += _computed_faults(weight, of_a, of_b)
     faults += [f"the constant '{w.path}' is trained" for w in pairing.constants if is_trained(w, of_b)]
@@ -253,10 +282,12 @@ def _pair_faults(ours: keras.Variable, theirs: keras.Variable, trained: tuple[bo
     faults = []
     if trained[0] != trained[1]:
         faults.append(f"'{ours.path}' trainable {trained[0]} became {trained[1]}")
-    # To the bit, so that NaN equals itself.
-    if ours is not theirs and to_numpy(ours).tobytes() != to_numpy(theirs).tobytes():
-        faults.append(f"values of '{ours.path}' and '{theirs.path}' differ")
     return faults
+
+
+def _equal(ours: keras.Variable, theirs: keras.Variable) -> bool:
+    """Whether two variables have the same values, to the bit, so that NaN equals itself."""
+    return ours is theirs or to_numpy(ours).tobytes() == to_numpy(theirs).tobytes()
 
 
 def _computed_faults(

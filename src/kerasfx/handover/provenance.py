@@ -34,6 +34,7 @@ class Provenance:
         layers_of_result: What the report says of each layer of the prepared model.
         findings: What the user should know of how the layers were made.
         call: `call(model, inputs)` calls the original with inputs in the structure of the prepared model.
+        is_found_out: The model was loaded, and found to be what preparing the original gives.
     """
 
     variables: list[VariablePair] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Provenance:
     layers_of_result: list[ResultLayer] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     call: Callable[..., Any] = field(default=lambda model, inputs, **kwargs: model(inputs, **kwargs))
+    is_found_out: bool = False
     _original: weakref.ref[keras.layers.Layer] | None = None
 
     @property

@@ -56,7 +56,7 @@ import functools
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple, TypeGuard
@@ -312,10 +312,10 @@ def generators_are_seeded(layers: list[Any]) -> Iterator[None]:
     On PyTorch, dropout ignores a generator that was made without a seed and draws from the state of the
     process, which is in no variable.
     """
-    unseeded = [g for x in layers for g in getattr(x, "_seed_generators", []) if g._initial_seed is None]
+    made_without = unseeded(layers)
 
     def say(seed: int | None) -> None:
-        for generator in unseeded:
+        for generator in made_without:
             generator._initial_seed = seed
 
     with undone(lambda: say(None)):
@@ -465,6 +465,11 @@ def own_state(layer: keras.Layer) -> list[Any]:
 def seeds(layer: keras.Layer) -> list[Any]:
     """The states of the seed generators that belong to `layer` itself."""
     return [g.state for g in getattr(layer, "_seed_generators", [])]
+
+
+def unseeded(layers: Iterable[Any]) -> list[Any]:
+    """The seed generators of `layers` that were made without a seed, and begin with one of chance."""
+    return [g for x in layers for g in getattr(x, "_seed_generators", []) if g._initial_seed is None]
 
 
 def state_but_seeds(layer: keras.Layer) -> list[Any]:
