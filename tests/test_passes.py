@@ -170,6 +170,12 @@ def test_one_that_gives_no_answer_is_refused(net):
 def test_what_is_no_function_is_refused_before_any_work(net):
     with pytest.raises(PassError, match="not 'fold' of type str"):
         kerasfx.prepare_model(net, inputs(), passes=["fold"])
+
+    def takes_none():
+        return False
+
+    with pytest.raises(PassError, match=r"with the graph alone, and takes_none\(\) cannot be(.|\n)*do: "):
+        kerasfx.prepare_model(net, inputs(), passes=[takes_none])
     with pytest.raises(PassError, match=r"takes a list of functions(.|\n)*do: +passes=\[my_pass\]"):
         kerasfx.prepare_model(net, inputs(), passes=lambda graph: False)
 

@@ -12,7 +12,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -288,13 +290,30 @@ def require_passes(passes: object) -> None:
     """Refuse what is no list of passes.
 
     Raises:
-        PassError: It is no list or tuple, or one of its entries cannot be called.
+        PassError: It is no list or tuple, or one of its entries cannot be called with a graph.
     """
     if not isinstance(passes, (list, tuple)):
         raise _no_pass(f"passes= takes a list of functions, not {passes!r} of type {type(passes).__name__}.")
     for each in passes:
         if not callable(each):
             raise _no_pass(f"A pass is a function of a graph, not {each!r} of type {type(each).__name__}.")
+        misfit = _takes_something_else(each)
+        if misfit:
+            raise _no_pass(f"A pass is called with the graph alone, and {misfit} cannot be.")
+
+
+def _takes_something_else(each: Any) -> str:
+    """A pass with its signature, where that does not fit; "" where it does."""
+    try:
+        signature = inspect.signature(each)
+    # Functions written in C have none.
+    except ValueError:
+        return ""
+    try:
+        signature.bind(None)
+    except TypeError:
+        return f"{name_of(each)}{signature}"
+    return ""
 
 
 def _no_pass(what: str) -> PassError:
