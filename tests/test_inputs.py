@@ -386,7 +386,7 @@ class TestKnownInputs:
         [warning] = kerasfx.report(kerasfx.prepare_model(model)).of_kind("warning")
         assert str(warning) == (
             "(the model): Keras keeps the shapes but not the dtypes of the inputs; float32 is assumed\n"
-            "  do:    pass input_layer=keras.Input(shape, dtype=...) where that is not so"
+            "  do:    keras.Input(shape, dtype=...) as input_layer, or --input None,128:int32, if not so"
         )
 
     def test_of_no_other_model(self):

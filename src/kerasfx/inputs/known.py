@@ -47,7 +47,7 @@ def _from_build_shapes(model: keras.layers.Layer) -> CallSpec:
         "warning",
         "",
         f"Keras keeps the shapes but not the dtypes of the inputs; {model.input_dtype} is assumed",
-        hint="pass input_layer=keras.Input(shape, dtype=...) where that is not so",
+        hint="keras.Input(shape, dtype=...) as input_layer, or --input None,128:int32, if not so",
     )
     # Its name is then not known: "input_shape" may be that of any argument.
     if len(values) == 1:
