@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -97,6 +98,11 @@ class Raises(keras.Model):
         raise RuntimeError("the code of the model")
 
 
+def flat():
+    x = keras.Input((3,))
+    return keras.Model(x, layers.Dense(2)(x), name="flat")
+
+
 def functional():
     a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
     return keras.Model([a, b], ops.subtract(a, b), name="functional")
@@ -141,7 +147,7 @@ def here(folder, monkeypatch):
     before = list(sys.path)
     yield
     sys.path[:] = before
-    for name in ("users_models", "broken", "misses"):
+    for name in ("users_models", "broken", "misses", "drops"):
         sys.modules.pop(name, None)
 
 
@@ -185,6 +191,11 @@ def test_explain_lists_what_is_opened(typed):
     code, out, err = typed("explain", *NET)
     assert (code, err) == (0, "")
     assert "blocks[0,1] (2): Block" in out
+
+
+def test_explain_says_that_a_flat_model_would_stay_as_it_is(typed):
+    code, out, _ = typed("explain", "users_models:flat")
+    assert (code, out) == (0, "'flat' is flat already and comes back unchanged.\n")
 
 
 def test_explain_says_no_where_the_model_itself_cannot_be_prepared(typed):
@@ -403,7 +414,9 @@ REFUSED = {
     ("explain", "users_models:Two", "--input", "None,4"): "typed: --input NAME=SIZES",
     ("show", *NET, "--json", "--source"): "--source and --json exclude each other.",
     ("show", *NET, "--plot", "net.jpg"): "net.jpg: the file has to end in .png, .svg, .pdf, .dot.",
-    ("show", *NET, "--plot", "net.dot", "--depth", "0"): "depth=0 shows nothing.",
+    ("show", *NET, "--plot", "zero.dot", "--depth", "0"): "depth=0 shows nothing.",
+    ("show", *NET, "--depth", "2"): "--depth is that of a picture.",
+    ("show", *NET, "--input", "x=2,8", "--input", "x=2,4"): "--input x=...: that name was given twice.",
     ("prepare", *NET, "-o", "no/flat.keras"): "no/flat.keras: there is no folder no.",
     (
         "prepare",
@@ -474,6 +487,88 @@ def test_what_the_code_of_the_model_raises_is_shown_with_its_own_frames(typed, a
     assert "kerasfx/cli" not in err
     assert "Traceback" not in err
     assert "Traceback" in typed(*arguments, "--debug")[2]
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("import argparse; argparse.ArgumentParser().parse_args(['x'])", "SystemExit: 2"),
+        ("def net() = 3", "this_code.py"),
+        ("def net():\n    return net()", "frames between them"),
+    ],
+)
+def test_code_that_ends_or_never_ends_is_no_success(folder, typed, code, told):
+    (folder / "this_code.py").write_text(code)
+    try:
+        code, out, err = typed("explain", "this_code.py:net")
+    finally:
+        sys.modules.pop("this_code", None)
+    assert (code, out) == (3, "")
+    assert told in err
+    assert len(err.splitlines()) < 60
+
+
+def test_broken_files_are_told(folder, typed):
+    saved(folder, typed)
+    for name, files in {"zip": {}, "json": {"config.json": "{", "metadata.json": "{}"}}.items():
+        with zipfile.ZipFile(folder / f"{name}.keras", "w") as archive:
+            archive.writestr("model.weights.h5", "")
+            for file, text in files.items():
+                archive.writestr(file, text)
+    (folder / "part.npz").write_bytes(b"PK\x03\x04")
+    (folder / "nothing.npy").write_bytes(b"")
+    (folder / "folder.npz").mkdir(exist_ok=True)
+    (folder / "part.keras").write_bytes((folder / "net.keras").read_bytes()[:1000])
+    np.save(folder / "no_rows.npy", np.zeros((0, 8), "float32"))
+    compared = ("compare", "net.keras", "flat.keras", "--import", "users_models")
+    asked = {
+        (
+            "explain",
+            "zip.keras",
+        ): "zip.keras is no .keras file.\n  why:   it is a zip archive",
+        ("explain", "json.keras"): "Keras does not load json.keras.\n  why:   JSONDecodeError",
+        ("explain", "net.keras", "--import", "users_models", "--arg", "width=4"): "is a model already.",
+        ("explain", *NET, "--input", "part.npz"): "part.npz: NumPy does not read it",
+        ("explain", *NET, "--input", "nothing.npy"): "nothing.npy: NumPy does not read it",
+        ("explain", *NET, "--input", "folder.npz"): "folder.npz: NumPy does not read it",
+        ("explain", *NET, "--weights", "part.keras"): "part.keras: it does not fit 'net",
+        ("explain", *NET, "--weights", "zip.keras"): "zip.keras: it does not fit 'net",
+        (*compared, "--inputs", "no_rows.npy"): "hold no rows: one has shape (0, 8).",
+        (*compared, "--seed", "-1"): "-1 is no whole number from 0 on",
+    }
+    for arguments, message in asked.items():
+        code, out, err = typed(*arguments)
+        assert (code, out) == (2, ""), (arguments, err)
+        assert message in err
+
+
+def test_models_with_dropout_are_compared_by_their_files(folder, typed):
+    (folder / "drops.py").write_text(DROPS)
+    sys.path.insert(0, str(folder))
+    import drops
+
+    net = drops.Drops(name="drops")
+    net(np.zeros((1, 4), "float32"))
+    net.save("drops.keras")
+    assert typed("prepare", "drops.keras", "--import", "drops", "-o", "drops_flat.keras", "-q")[0] == 0
+    code, out, _ = typed("compare", "drops.keras", "drops_flat.keras", "--import", "drops")
+    assert (code, "note: variables were paired" in out) == (0, False), out
+    assert "note: random states differ, and were not compared" in out
+
+
+DROPS = """
+import keras
+
+
+class Drops(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.drop, self.dense = keras.layers.Dropout(0.5), keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(self.drop(x))
+"""
 
 
 def test_argparse_refuses_with_the_same_code(typed):

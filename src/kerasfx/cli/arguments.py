@@ -131,7 +131,7 @@ def _compare(parser: Parser) -> None:
     parser.add_argument("other", metavar="B", help="the model prepared from it, or another one")
     _add_about_model(parser)
     group = parser.add_argument_group("the comparison")
-    group.add_argument("--seed", type=int, default=0, help="decides random inputs and perturbations")
+    group.add_argument("--seed", type=_seed, default=0, help="decides random inputs and perturbations")
     group.add_argument("--tolerance", type=float, help="largest relative difference that passes")
     group.add_argument(
         "--mode", choices=("inference", "training"), help="compare one mode alone (default: both)"
@@ -139,6 +139,12 @@ def _compare(parser: Parser) -> None:
     group.add_argument("--no-gradients", action="store_true", help="leave out the step of an optimizer")
     group.add_argument("--by-layer", action="store_true", help="the difference of each layer as well")
     _add_about_output(parser, json="the comparison")
+
+
+def _seed(typed: str) -> int:
+    if not typed.isdecimal():
+        raise argparse.ArgumentTypeError(f"{typed} is no whole number from 0 on")
+    return int(typed)
 
 
 def _report(parser: Parser) -> None:

@@ -148,7 +148,8 @@ def run_report(asked: argparse.Namespace, out: TextIO) -> int:
     with out_files.written_whole(path) as beside:
         report(prepared).to_html(beside, comparison=comparison)
     if not asked.quiet:
-        print_text(str(report(prepared) if comparison is None else comparison), out)
+        found = report(prepared)
+        print_text(screen(found.headline, found.findings, []) if comparison is None else str(comparison), out)
         print_text(f"written: {path}", out)
     return YES if comparison is None or comparison else NO
 
@@ -182,6 +183,8 @@ def _require_one_form(asked: argparse.Namespace) -> None:
     typed = [f"--{form.replace('_', '-')}" for form in forms if getattr(asked, form) not in (None, False)]
     if len(typed) > 1 and typed != ["--json", "--layer"]:
         raise WrongUsage(f"{' and '.join(typed)} exclude each other.", hint="one at a time")
+    if asked.depth is not None and not asked.plot:
+        raise WrongUsage("--depth is that of a picture.", hint="--plot FILE.svg beside it")
 
 
 def _written(path: Path, write: Callable[[Path], object], out: TextIO) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +71,15 @@ def _from_file(path: Path, name: str) -> list[Given]:
     if not path.exists():
         raise WrongUsage(f"--input {path}: there is no such file.", hint=FORMS)
     try:
-        read = np.load(path, allow_pickle=False)
-        arrays = {"": read} if isinstance(read, np.ndarray) else {key: read[key] for key in read.files}
+        # NumPy leaves a file open that it cannot read.
+        with path.open("rb") as file:
+            read = np.load(file, allow_pickle=False)
+            arrays = {"": read} if isinstance(read, np.ndarray) else {key: read[key] for key in read.files}
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise WrongUsage(f"--input {path}: NumPy does not read it: {error}.", hint=FORMS) from None
     except ValueError as error:
         raise WrongUsage(
-            f"--input {path}: NumPy does not read it: {error}.",
+            f"--input {path}: NumPy does not read it: {str(error).rstrip('.')}.",
             why="arrays of Python objects are programs, which are not run",
             hint="save words as np.array(words, dtype=str), and other arrays with a dtype of numbers",
         ) from None
@@ -93,11 +99,14 @@ def arranged(given: Sequence[Given], model: keras.Layer) -> Any:
     Names are those of the inputs of a Functional model or of the arguments of `call`, or else keys of a dict.
 
     Raises:
-        WrongUsage: The names are not those of a Functional model.
+        WrongUsage: The names are not those of a Functional model, or one stands there twice.
     """
     if not given:
         return None
     named = {x.name: x.value for x in given if x.name}
+    twice = [name for name, count in Counter(x.name for x in given if x.name).items() if count > 1]
+    if twice:
+        raise WrongUsage(f"--input {twice[0]}=...: that name was given twice.", hint="each input once")
     unnamed = [x.value for x in given if not x.name]
     known = internals.input_structure(model)
     if known is not None:

@@ -30,8 +30,11 @@ _PYTHON = sysconfig.get_path("stdlib")
 _LIBRARIES = ("h5py", "numpy", "ml_dtypes", "rich", "absl")
 """Packages that Keras calls, and that are no model's code."""
 
+SHOWN_FRAMES = 10
+"""How many frames are shown from the beginning and from the end; a recursion without end has a thousand."""
 
-def tell(error: Exception, debug: bool) -> int:
+
+def tell(error: Exception | SystemExit, debug: bool) -> int:
     """Say on stderr what happened, and return the exit code."""
     code = code_of(error)
     if debug:
@@ -41,8 +44,11 @@ def tell(error: Exception, debug: bool) -> int:
     return code
 
 
-def code_of(error: Exception) -> int:
+def code_of(error: Exception | SystemExit) -> int:
     """The exit code for an error."""
+    # Of a file that cannot be compiled there is no frame.
+    if isinstance(error, (SystemExit, SyntaxError)):
+        return USERS_CODE
     if isinstance(error, ANSWERS_NO):
         return NO
     if isinstance(error, errors.GraphError) or fault_of_ours(error) is not None:
@@ -52,7 +58,7 @@ def code_of(error: Exception) -> int:
     return USERS_CODE if _users_frames(error) else WRONG
 
 
-def _told(error: Exception, code: int) -> str:
+def _told(error: Exception | SystemExit, code: int) -> str:
     if isinstance(error, errors.InputRequiredError):
         return f"{error.args[0].partition('  do: ')[0]}{_TYPED_INPUTS}"
     if isinstance(error, errors.InputMismatchError):
@@ -74,21 +80,30 @@ def _with_notes(error: BaseException) -> str:
     return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
 
-def _of_the_users_code(error: Exception) -> str:
+def _of_the_users_code(error: BaseException) -> str:
     """The exception as Python shows it, with the frames of the user's files alone."""
-    lines = ["The code of the model raised an exception:"]
-    for frame in _users_frames(error):
-        lines.append(f"  {frame.filename}:{frame.lineno} in {frame.name}")
-        lines += [f"      {frame.line}"] if frame.line else []
-    lines.append(f"{type(error).__name__}: {_with_notes(error)}")
-    return "\n".join([*lines, "  more:  --debug shows all frames"])
+    shown = [_frame(frame) for frame in _users_frames(error)]
+    if len(shown) > 2 * SHOWN_FRAMES:
+        left_out = f"  ... {len(shown) - 2 * SHOWN_FRAMES} frames between them ..."
+        shown = [*shown[:SHOWN_FRAMES], left_out, *shown[-SHOWN_FRAMES:]]
+    last = f"{type(error).__name__}: {_with_notes(error)}"
+    if isinstance(error, SyntaxError):
+        # With the file, the line and a mark below it.
+        last = "".join(traceback.format_exception_only(error)).rstrip()
+    heading = "The code of the model raised an exception:"
+    return "\n".join([heading, *shown, last, "  more:  --debug shows all frames"])
 
 
-def _of_others(error: Exception) -> str:
+def _frame(frame: traceback.FrameSummary) -> str:
+    place = f"  {frame.filename}:{frame.lineno} in {frame.name}"
+    return f"{place}\n      {frame.line}" if frame.line else place
+
+
+def _of_others(error: BaseException) -> str:
     return f"{type(error).__name__}: {_with_notes(error)}\n  more:  --debug shows where it was raised"
 
 
-def _of_ours(error: Exception) -> str:
+def _of_ours(error: BaseException) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return errors.describe(
         f"kerasfx failed, and should not have. {type(error).__name__}: {_with_notes(error)}",
@@ -106,7 +121,9 @@ def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 
 def _is_of_a_library(file: str) -> bool:
-    installed = file.partition("site-packages")[2]
-    if installed:
-        return installed[1:].startswith(_LIBRARIES)
-    return file.startswith(_PYTHON)
+    path = Path(file)
+    if "site-packages" in path.parts:
+        package = path.parts[path.parts.index("site-packages") + 1]
+        return package in _LIBRARIES
+    # Compiled modules of NumPy name their files from its folder on.
+    return file.startswith(_PYTHON) or path.parts[0] in _LIBRARIES

@@ -75,8 +75,9 @@ def load(path: Path, imported: Sequence[ModuleType], unsafe: bool, compiled: boo
     Raises:
         WrongUsage: It is no saved model, or names classes that are not known here.
     """
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise WrongUsage(f"{path} is no .keras file.", why=_what_it_is(path))
+    what_else = _what_else_it_is(path) if path.suffix == ".keras" else ""
+    if what_else:
+        raise WrongUsage(f"{path} is no .keras file.", why=what_else)
     given = {name: found for module in imported for name, found in _defined_in(module)}
     try:
         return keras.saving.load_model(path, custom_objects=given, compile=compiled, safe_mode=not unsafe)
@@ -86,13 +87,19 @@ def load(path: Path, imported: Sequence[ModuleType], unsafe: bool, compiled: boo
     except Exception as error:
         if "safe_mode" in str(error) or "unsafe" in str(error):
             raise _holds_code(path) from None
-        missing = _not_found(path, given) if path.suffix == ".keras" else []
-        if missing and "locate" in str(error):
+        is_named = path.suffix == ".keras" and "locate" in str(error)
+        missing = _not_found(path, given) if is_named else []
+        if missing:
             raise _needs(path, missing) from None
         raise _not_loaded(path, error) from error
 
 
-def _what_it_is(path: Path) -> str:
+def _what_else_it_is(path: Path) -> str:
+    """What a file is that is no saved model; "" for one."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            has_config = "config.json" in archive.namelist()
+        return "" if has_config else "it is a zip archive without config.json"
     begin = path.read_bytes()[:40]
     if begin.startswith(b"version https://git-lfs"):
         return "it is a pointer of Git LFS, whose file was not fetched: git lfs pull"

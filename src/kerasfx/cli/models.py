@@ -57,6 +57,8 @@ def subject_of(asked: argparse.Namespace, compiled: bool = False, like: Any = No
             f"--weights {asked.weights}: {asked.model} has weights already.",
             hint="leave out --weights, or name the code that makes the model: my_models:build",
         )
+    if asked.factory_arguments and not is_made and _is_file(getattr(asked, "other", asked.model)):
+        raise WrongUsage(f"--arg {asked.factory_arguments[0]}: {asked.model} is a model already.")
     given = read_inputs(asked.inputs)
     model = model_of(asked.model, asked, compiled)
     inputs = arranged(given, model)

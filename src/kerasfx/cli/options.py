@@ -44,8 +44,8 @@ class Option:
         """What is typed, with its dashes."""
         return self.flag or "--" + self.parameter.replace("_", "-")
 
-    def add_to(self, parser: argparse._ArgumentGroup) -> None:
-        """Let `parser` take it."""
+    def add_to(self, parser: Any) -> None:
+        """Let `parser`, or a group of its arguments, take it."""
         given: dict[str, Any] = {"dest": f"option_{self.parameter}", "help": self.help, "default": None}
         if self.choices:
             given |= {"choices": self.choices}

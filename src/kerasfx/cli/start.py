@@ -37,8 +37,9 @@ def run(asked: argparse.Namespace) -> int:
             return commands.COMMANDS[asked.command](asked, out)
     except BrokenPipeError:
         raise
-    # Whatever it is: `failures` says so, and whose fault it is.
-    except Exception as error:
+    # Whatever it is: `failures` says so, and whose fault it is. A `sys.exit()` in the code of the model would
+    # end this process with 0, as if all were well.
+    except (Exception, SystemExit) as error:
         return failures.tell(error, asked.debug)
 
 

@@ -33,7 +33,8 @@ def load_weights(model: Any, inputs: Any, path: Path) -> None:
     build(model, inputs)
     try:
         model.load_weights(path)
-    except (ValueError, OSError) as error:
+    # The last two come of a .keras file that is none.
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         told = [line for line in str(error).splitlines() if line.strip()]
         what = f"--weights {path}: it does not fit '{model.name}'."
         raise WrongUsage(what, why="\n         ".join(told[:2])) from None

@@ -37,6 +37,10 @@ NO_VALUES = (
     "kerasfx.compare calls both models, and a keras.Input holds no values. Pass arrays: "
     "kerasfx.compare(a, b, inputs=x); without inputs= it makes random ones."
 )
+NO_ROWS = (
+    "The inputs given to kerasfx.compare hold no rows: one has shape {received}. Pass arrays with the batch "
+    "first, of one row or more."
+)
 UNKNOWN_RANGE = (
     "kerasfx.compare got a range for '{name}', but '{b}' has no such input. Its inputs are: "
     "{known}. Use one of these names: ranges={{'{first}': (0, 10)}}."
@@ -236,6 +240,9 @@ def given_samples(model: keras.Layer, inputs: object, seed: int) -> list[Sample]
         UnfitInputsError: The inputs do not have the structure or the shapes that the model takes.
     """
     given = Sample(inputs, "the inputs given")
+    for _, leaf in leaves(inputs):
+        if leaf is not None and np.shape(leaf)[:1] == (0,):
+            raise UnfitInputsError(NO_ROWS.format(received=np.shape(leaf)))
     structure = input_structure(model)
     if structure is None:
         return [given]
