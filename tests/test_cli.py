@@ -754,6 +754,25 @@ def test_a_bug_of_ours_is_called_so(typed, monkeypatch):
     assert "do:    please report this" in err
 
 
+def test_a_backend_that_keras_does_not_know_is_told(folder):
+    done = command("explain", "x.keras", folder=folder, KERAS_BACKEND="tensorfow", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Unable to import backend : tensorfow" in done.stderr
+    assert "do:    --backend tensorflow (or jax, torch)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_stdout_is_no_answer_no(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["--version"]) == 0
+
+
+def test_what_nobody_caught_is_no_answer(monkeypatch, capsys):
+    monkeypatch.setattr("kerasfx.__main__.parse", lambda _: {}["bug"])
+    assert main(["show", "x"]) == 70
+    assert "KeyError" in capsys.readouterr().err
+
+
 def test_a_backend_that_is_not_there_is_told(folder):
     hides = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['kerasfx', 'show', 'x', '--backend', 'torch']; "

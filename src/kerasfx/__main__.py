@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from kerasfx.cli.arguments import parse
 from kerasfx.cli.start import run
-from kerasfx.cli.usage import BROKEN_PIPE, INTERRUPTED
+from kerasfx.cli.usage import BROKEN_PIPE, BUG, INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,16 +23,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         code = _code(arguments)
-        # Here, and not when the process ends, where nobody catches what it raises.
-        sys.stdout.flush()
+        # Here, and not when the process ends, where nobody catches what it raises. A closed one is None.
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # What is left is written nowhere when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # pyright: ignore
         return BROKEN_PIPE
+    # Python would end with 1, which is an answer here.
+    except Exception:
+        traceback.print_exc()
+        return BUG
 
 
 def _code(arguments: Sequence[str] | None) -> int:

@@ -68,6 +68,13 @@ def _import_keras(backend: str | None) -> None:
         keras = importlib.import_module("keras")
     except ImportError as error:
         raise _cannot_import(error) from None
+    # What Keras says of a backend that it does not know.
+    except ValueError as error:
+        raise WrongUsage(
+            f"Keras cannot be imported: {error}",
+            why="KERAS_BACKEND, or ~/.keras/keras.json, has that name",
+            hint=f"--backend {BACKENDS[0]} (or {', '.join(BACKENDS[1:])})",
+        ) from None
     running = keras.config.backend()
     if backend and running != backend:
         raise WrongUsage(
