@@ -156,8 +156,29 @@ def recurrent():
     return keras.Model(ids, [layers.SimpleRNN(2)(y, initial_state=state[:, :2]), state], name="recurrent")
 
 
+def arguments_of_calls():
+    x = keras.Input((5, 4), name="x")
+    mask = ops.any(x > 0, axis=-1)
+    y = layers.MultiHeadAttention(2, key_dim=3, name="causal")(x, x, use_causal_mask=True)
+    masked = layers.Masking()(y)
+    y = layers.MultiHeadAttention(2, key_dim=3, name="both")(masked, masked, use_causal_mask=True)
+    y = layers.Dropout(0.5, seed=1)(y, training=True)
+    states = [layers.Dense(3, name="h")(y[:, 0]), layers.Dense(3, name="c")(y[:, 1])]
+    y = layers.LSTM(3, return_sequences=True)(y, mask=mask, initial_state=states)
+    constants = ops.matmul(y, ops.ones((3, 2))) + np.arange(2, dtype="float32")
+    kernel = keras.initializers.Constant(0.5)
+    return keras.Model(x, layers.Dense(2, kernel_initializer=kernel)(constants), name="arguments")
+
+
 def sequential():
     return keras.Sequential([keras.Input((4,), name="x"), layers.Dense(2, activation="gelu")], name="s")
+
+
+def frozen_in_part():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)], name="s")
+    model.trainable = False
+    model.layers[0].trainable = True
+    return model
 
 
 def kept_layer():
@@ -189,7 +210,9 @@ BY_HAND = (
     unusual_arguments,
     models_in_models,
     recurrent,
+    arguments_of_calls,
     sequential,
+    frozen_in_part,
     kept_layer,
 )
 
@@ -303,25 +326,35 @@ def test_a_class_that_was_kept_is_refused():
     assert "prepare the original without keep_class" in str(caught.value)
 
 
-def test_a_vocabulary_is_refused_and_statistics_are_told_of(tmp_path):
+def test_a_vocabulary_that_was_adapted_is_refused():
     ids = keras.Input((2,), dtype="int64", name="ids")
     lookup = layers.IntegerLookup(name="lookup")
     lookup.adapt(np.array([3, 4, 3]))
     with pytest.raises(SourceError, match="lookup: IntegerLookup: its vocabulary was adapted"):
         kerasfx.to_source(keras.Model(ids, lookup(ids)))
+    with pytest.raises(
+        SourceError, match="the vocabulary of 'lookup' was adapted, and code does not reach it"
+    ):
+        kerasfx.to_source(keras.Model(ids, layers.TimeDistributed(lookup)(layers.Reshape((2, 1))(ids))))
+    words = layers.TextVectorization(vocabulary=["a", "b"], name="words")
+    text = keras.Input((1,), dtype="string", name="text")
+    assert 'vocabulary=["a", "b"],' in kerasfx.to_source(keras.Model(text, words(text)))
     known = layers.IntegerLookup(vocabulary=[3, 4], name="lookup")
     assert "vocabulary=[3, 4]" in kerasfx.to_source(keras.Model(ids, known(ids)))
+
+
+def test_statistics_are_written_since_set_weights_would_not_give_them():
     rows = np.arange(8.0).reshape(2, 4)
     norm = layers.Normalization(name="norm")
     norm.adapt(rows)
     x = keras.Input((4,), name="x")
-    model = keras.Model(x, norm(x), name="net")
-    code = kerasfx.to_source(model)
-    assert "`Normalization` does not see `set_weights`" in code
-    model.save_weights(tmp_path / "net.weights.h5")
-    made = run(code)
-    made.load_weights(tmp_path / "net.weights.h5")
-    np.testing.assert_array_equal(made.predict(rows, verbose=0), model.predict(rows, verbose=0))
+    model = keras.Model(x, keras.Sequential([keras.Input((4,)), norm], name="inner")(x), name="net")
+    code = written(model)
+    assert "mean=[2.0, 3.0, 4.0, 5.0]," in code
+    np.testing.assert_array_equal(run(code).predict(rows, verbose=0), model.predict(rows, verbose=0))
+    each = layers.TimeDistributed(norm, name="each")(layers.Reshape((1, 4))(x))
+    with pytest.raises(SourceError, match="the statistics of 'norm' were adapted, and code does not reach"):
+        kerasfx.to_source(keras.Model(x, each, name="net"))
 
 
 def test_each_layer_that_cannot_be_written_is_named():

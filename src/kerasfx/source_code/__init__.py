@@ -22,9 +22,10 @@ def to_source(model: keras.Model, *, verify: bool = True) -> str:
     """Write the Python code that builds a Functional model.
 
     The code is a module with a function `build()`, which makes the model with new weights: give it those of
-    `model` by `set_weights`, or by `load_weights` from a file. Large constants are among the weights. Each
-    layer is made by its constructor, with the arguments that are not the usual ones, and each call is a
-    statement; loops are unrolled, as they are in the model. The code is formatted as ruff and black do it.
+    `model` by `set_weights`, or by `load_weights` from a file. Large constants are among the weights; what a
+    `Normalization` adapted to stands in the code. Each layer is made by its constructor, with the arguments
+    that are not the usual ones, and each call is a statement; loops are unrolled, as they are in the model.
+    The code is formatted as ruff and black do it.
 
     What `compile` was given is not written, nor is what `fit` of a class of the user's does.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.random_state import random_state_kept
@@ -24,7 +26,10 @@ def first_difference(model: keras.Model, made: keras.Model) -> str:
     if type(model) is not type(made):
         return f"the class is {type(made).__name__}, and was {type(model).__name__}"
     ours, theirs = (_described(m.get_config()) for m in (model, made))
-    return next(_differences(ours, theirs, ""), "") or next(_in_variables(model, made), "")
+    found = chain(
+        _differences(ours, theirs, ""), _in_variables(model, made), _in_what_was_adapted(model, made)
+    )
+    return next(found, "")
 
 
 def _described(x: Any, names: dict[str, str] | None = None) -> Any:
@@ -63,6 +68,8 @@ def _differences(a: Any, b: Any, where: str) -> Iterator[str]:
         for i, (x, y) in enumerate(zip(a, b, strict=True)):
             place = x.get("name", i) if isinstance(x, dict) else i
             yield from _differences(x, y, f"{where}[{place}]")
+    elif isinstance(a, list) and isinstance(b, list):
+        yield f"{where.strip('.')} has {len(b)} parts, and had {len(a)}"
     elif a != b and not (a is b or (a != a and b != b)):
         yield f"{where.strip('.')} is {b!r:.200}, and was {a!r:.200}"
 
@@ -74,6 +81,21 @@ def _in_variables(model: keras.Model, made: keras.Model) -> Iterator[str]:
     for a, b in zip(ours, theirs, strict=False):
         if a != b:
             yield f"a variable is {b}, and was {a}"
+
+
+def _in_what_was_adapted(model: keras.Model, made: keras.Model) -> Iterator[str]:
+    """Vocabularies and statistics, which neither a config nor `set_weights` gives to a layer."""
+    for a, b in zip(internals.all_layers(model), internals.all_layers(made), strict=False):
+        if hasattr(a, "get_vocabulary") and a.get_vocabulary() != b.get_vocabulary():
+            yield f"the vocabulary of '{a.name}' was adapted, and code does not reach it"
+        if isinstance(a, keras.layers.Normalization) and not _is_same_normalization(a, b):
+            yield f"the statistics of '{a.name}' were adapted, and code does not reach them"
+
+
+def _is_same_normalization(a: keras.layers.Normalization, b: Any) -> bool:
+    pairs = ((getattr(a, x, None), getattr(b, x, None)) for x in ("mean", "variance"))
+    # Without numbers before it is built.
+    return all(x is y is None or np.array_equal(*map(keras.ops.convert_to_numpy, (x, y))) for x, y in pairs)
 
 
 def _about(variable: keras.Variable) -> str:

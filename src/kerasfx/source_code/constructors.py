@@ -6,12 +6,12 @@ import copy
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 
 from kerasfx.source_code import values
-from kerasfx.source_code.layout import Brackets, Expression, Text
+from kerasfx.source_code.layout import Brackets, Expression, Text, call
 from kerasfx.source_code.values import CannotBeWrittenError
 
 Config = dict[str, Any]
@@ -30,12 +30,14 @@ class Constructors:
 
     Attributes:
         modules: The modules of classes that are neither Keras's nor those of `kerasfx.layers`.
+        has_statistics: Whether a layer needs the function `ADAPTED`.
     """
 
     def __init__(self, build: Callable[[keras.Model], Expression]):
         self._build = build
         self._known: dict[str, list[str]] = {}
         self.modules: set[str] = set()
+        self.has_statistics = False
 
     def of(self, x: Any) -> Expression:
         """A part of a config, which may stand for an object.
@@ -65,7 +67,15 @@ class Constructors:
         # It lies in a file beside the weights, where only a whole model saves it.
         if hasattr(layer, "get_vocabulary") and config.get("vocabulary") is None:
             raise CannotBeWrittenError("its vocabulary was adapted, and lies in neither config nor weights")
-        return self.written(type(layer), config)
+        made = self.written(type(layer), config)
+        return self._adapted(layer, made) if has_statistics(layer) else made
+
+    def _adapted(self, layer: keras.layers.Normalization, made: Brackets) -> Brackets:
+        """A layer with the statistics that it adapted to, which are numbers and no word of its config."""
+        self.has_statistics = True
+        shape = values.literal(tuple(layer.get_build_config()["input_shape"]))
+        mean, variance = map(values.numbers, (layer.adapt_mean, layer.adapt_variance))
+        return call(ADAPTED, made, shape, mean=mean, variance=variance)
 
     def written(self, cls: type, config: Config) -> Brackets:
         """An object of a class by its config."""
@@ -86,9 +96,8 @@ class Constructors:
         name = serialized["class_name"]
         if name in MODELS:
             return self._build(keras.saving.deserialize_keras_object(copy.deepcopy(serialized)))
-        special = SPECIAL.get(name)
-        if special:
-            return special(self, serialized["config"])
+        if name in SPECIAL:
+            return self.of(keras.saving.deserialize_keras_object(copy.deepcopy(serialized)))
         short = values.policy(serialized) or values.shortened(serialized)
         if short:
             return short
@@ -102,11 +111,26 @@ class Constructors:
         return self._known[key]
 
 
-def _tuple(self: Constructors, items: list[Any]) -> Expression:
-    return self.of(tuple(items))
+ADAPTED = "adapted"
+
+ADAPTED_CODE = f'''def {ADAPTED}(layer, input_shape, mean, variance):
+    """Give `Normalization` its statistics: it computes with those it was finalized with."""
+    layer.build(input_shape)
+    layer.adapt_mean.assign(mean)
+    layer.adapt_variance.assign(variance)
+    layer.finalize_state()
+    return layer'''
 
 
-SPECIAL: dict[str, Callable[[Constructors, Any], Expression]] = {"__tuple__": _tuple}
+def has_statistics(layer: keras.layers.Layer) -> TypeGuard[keras.layers.Normalization]:
+    """Whether a layer is a `Normalization` that was adapted."""
+    if not isinstance(layer, keras.layers.Normalization) or not layer.weights:
+        return False
+    mean, variance = map(keras.ops.convert_to_numpy, (layer.adapt_mean, layer.adapt_variance))
+    return bool((mean != 0).any() or (variance != 1).any())
+
+
+SPECIAL = ("__numpy__", "__tensor__", "__bytes__", "__ellipsis__", "__slice__")
 """What Keras writes for values that JSON does not have."""
 
 
@@ -121,7 +145,7 @@ def unusual(cls: Any, config: Config) -> list[str]:
     kept = _with_what_differs(cls, config, kept)
     always = {*required, "name", *(() if is_usual() else SETTINGS)}
     kept += [k for k in always if k in config and k not in kept]
-    for key in [k for k in kept if k not in always and config[k] is not None]:
+    for key in [k for k in kept if k not in always]:
         fewer = [k for k in kept if k != key]
         # Some follow from others: the strides of a pooling layer from its size.
         if _is_same(_made(cls, config, fewer), config):
@@ -149,6 +173,10 @@ def _with_what_differs(cls: Any, config: Config, kept: list[str]) -> list[str]:
         if not more:
             break
         kept = [*kept, *more]
+    if made is None:
+        # Some read their config by name, whatever it says.
+        kept = list(config)
+        made = _made(cls, config, kept)
     if made is None:
         raise CannotBeWrittenError(f"its get_config() does not make it again: {_failure(cls, config)}")
     if not _is_same(made, config):

@@ -109,15 +109,15 @@ def _told(node: Any) -> dict[str, Any]:
     kwargs = {k: x for k, x in node.arguments.kwargs.items() if x is not None}
     if kwargs.get("training") is False and not _trains_by_default(node.operation):
         del kwargs["training"]
-    carried = [m for m in map(internals.mask_of, _tensors(args)) if m is not None]
+    carried = [m for m in map(internals.mask_of, _tensors((args, kwargs))) if m is not None]
+    return {k: x for k, x in kwargs.items() if not (k.endswith("mask") and _is_carried(x, carried))}
 
-    def is_carried(x: Any) -> bool:
-        return any(internals.is_made_alike(x, mask) for mask in carried)
 
-    # `use_causal_mask` is no mask, but says so.
-    masks = {k: _tensors(x) for k, x in kwargs.items() if k.endswith("mask")}
-    is_filled_in = all(masks.get(k) and all(map(is_carried, masks[k])) for k in kwargs)
-    return {} if is_filled_in else kwargs
+def _is_carried(mask: Any, carried: list[Any]) -> bool:
+    """Whether a mask, or each of several, is one that a tensor of the call carries by itself."""
+    given = [m for m in keras.tree.flatten(mask) if m is not None]
+    are_symbolic = all(isinstance(m, keras.KerasTensor) for m in given)
+    return are_symbolic and all(any(internals.is_made_alike(m, own) for own in carried) for m in given)
 
 
 def _trains_by_default(operation: Any) -> bool:

@@ -15,7 +15,7 @@ from kerasfx.keras_api.names import made_up_of
 from kerasfx.runtime.function_layers import Named
 from kerasfx.runtime.functional import Functional
 from kerasfx.source_code import graph, values
-from kerasfx.source_code.constructors import Constructors
+from kerasfx.source_code.constructors import ADAPTED, ADAPTED_CODE, Constructors
 from kerasfx.source_code.functions import Arguments
 from kerasfx.source_code.graph import Call
 from kerasfx.source_code.layout import STEP, WIDTH, Brackets, Expression, Text, call, lines
@@ -56,24 +56,20 @@ class Module:
         self.problems: dict[str, str] = {}
         self.objects = Constructors(self._nested)
         self._functions: list[str] = []
-        self._names = Names(("keras", "kerasfx", "np", BUILD))
+        self._names = Names(("keras", "kerasfx", "np", BUILD, ADAPTED))
         self._model = model
         for layer, what in graph.in_two_places(model):
             self.problems.setdefault(layer.name, f"{type(layer).__name__}: {what}")
         self._function(model, BUILD, origin)
 
     def __str__(self) -> str:
-        body = "\n\n\n".join(self._functions)
+        adapted = [ADAPTED_CODE] if self.objects.has_statistics else []
+        body = "\n\n\n".join([*adapted, *self._functions])
         return f"{self._docstring()}\n\n{self._imports(body)}\n\n\n{body}\n"
 
     def _docstring(self) -> str:
         name = self._model.name.replace('"', "'").replace("\\", "/")
-        head = f"The Keras model '{name}'; `build()` makes it, with new weights."
-        adapted = [x for x in internals.all_layers(self._model) if isinstance(x, keras.layers.Normalization)]
-        # Keras computes with them as they were when the layer was built.
-        if any(layer.weights for layer in adapted):
-            head += "\n\nLoad them with `load_weights`: `Normalization` does not see `set_weights`.\n"
-        return f'"""{head}"""'
+        return f'"""The Keras model \'{name}\'; `build()` makes it, with new weights."""'
 
     def _imports(self, body: str) -> str:
         used = {
@@ -102,7 +98,7 @@ class _Body:
 
     def __init__(self, module: Module, model: keras.Model, origin: Origin):
         self.module, self.model, self.origin = module, model, origin
-        self.names = Names(("keras", "kerasfx", "np", *module.objects.modules))
+        self.names = Names(("keras", "kerasfx", "np", ADAPTED, *module.objects.modules))
         self.arguments = Arguments(self._name_of, module.objects)
         self.tensors: dict[int, str] = {}
         self.shared: dict[int, Text] = {}
@@ -130,7 +126,8 @@ class _Body:
         first = [] if symbolic is None else [_input_of(symbolic)]
         layers = [self._constructor(layer) for layer in model.layers]
         items = values.sequence([*first, *layers], lambda x: x)
-        yield from lines(call("keras.Sequential", items, name=values.word(model.name)), "return ")
+        given = {"name": values.word(model.name), **_frozen(model)}
+        yield from lines(call("keras.Sequential", items, **given), "return ")
 
     def _functional(self) -> Expression:
         structures = internals.input_structure(self.model), internals.output_structure(self.model)
@@ -142,9 +139,7 @@ class _Body:
             head = "kerasfx.runtime.functional.Functional"
             told = self.model.settings().items()
             given |= {k: values.literal(x) for k, x in told if x != Functional.SETTINGS.get(k)}
-        if not self.model.trainable:
-            given["trainable"] = Text("False")
-        return call(head, **given)
+        return call(head, **given, **_frozen(self.model))
 
     def _input(self, tensor: Any) -> Iterator[str]:
         expression = _input_of(tensor)
@@ -220,6 +215,10 @@ class _Body:
 
     def _name_of(self, tensor: Any) -> Text:
         return Text(self.tensors[id(tensor)])
+
+
+def _frozen(model: keras.Model) -> dict[str, Expression]:
+    return {} if model.trainable else {"trainable": Text("False")}
 
 
 def _places(structure: Any, before: str = "") -> Iterator[tuple[int, str]]:

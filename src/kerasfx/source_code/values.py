@@ -67,8 +67,12 @@ def literal(x: Any) -> Expression:
         return mapping(x, literal)
     if isinstance(x, slice):
         return slice_of(x, literal)
+    if isinstance(x, bytes):
+        return Text(repr(x))
     if isinstance(x, (np.ndarray, np.generic)):
         return _array(x)
+    if keras.ops.is_tensor(x):
+        return _tensor(x)
     raise CannotBeWrittenError(f"a value of type {type(x).__name__}")
 
 
@@ -79,13 +83,28 @@ def slice_of(x: slice, write: Callable[[Any], Expression]) -> Expression:
 
 
 def _array(x: np.ndarray | np.generic) -> Expression:
-    if x.size > MOST_NUMBERS:
-        raise CannotBeWrittenError(f"an array of {x.size} numbers (code has at most {MOST_NUMBERS})")
     if x.dtype.kind not in "biuf":
         raise CannotBeWrittenError(f"an array of {x.dtype}")
     if isinstance(x, np.generic):
         return call(f"np.{x.dtype}", literal(x.item()))
-    return call("np.array", literal(x.tolist()), dtype=word(str(x.dtype)))
+    return call("np.array", numbers(x), dtype=word(str(x.dtype)))
+
+
+def _tensor(x: Any) -> Expression:
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return call("keras.ops.convert_to_tensor", numbers(x), dtype=word(dtype))
+
+
+def numbers(x: Any) -> Expression:
+    """The numbers of an array or a tensor.
+
+    Raises:
+        CannotBeWrittenError: They are too many.
+    """
+    found = keras.ops.convert_to_numpy(x)
+    if found.size > MOST_NUMBERS:
+        raise CannotBeWrittenError(f"an array of {found.size} numbers (code has at most {MOST_NUMBERS})")
+    return literal(found.tolist())
 
 
 def is_serialized(x: object) -> bool:
@@ -155,8 +174,8 @@ def shortened(serialized: dict[str, Any]) -> Expression | None:
     for wish in (name, name.replace("_", ""), serialized["class_name"]):
         try:
             found: Any = read(wish)
-        # No word of theirs.
-        except ValueError:
+        # No word of theirs, or whatever a class raises that has to be given something: no `Constant()`.
+        except Exception:
             continue
         is_same = type(found).__name__ == serialized["class_name"]
         if is_same and found.get_config() == serialized["config"]:
