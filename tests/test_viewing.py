@@ -93,6 +93,22 @@ def test_depth_makes_one_box_of_what_is_deeper(prepared, tmp_path):
     assert clusters(drawn(prepared, tmp_path, depth=2)) == ["encoder  (Encoder)"]
 
 
+@pytest.fixture
+def two_results():
+    """A model with an inner one that gives two tensors, of which the last is not made last."""
+    z = keras.Input((4,), name="z")
+    first = layers.Dense(3, name="first")(z)
+    inner = keras.Model(z, [layers.Dense(5, name="second")(first), first], name="inner")
+    x = keras.Input((4,), name="x")
+    a, b = inner(x)
+    return keras.Model(x, [a, b, layers.Dense(6, name="last")(b)], name="net")
+
+
+def test_a_box_of_several_layers_has_the_shapes_of_what_leaves_it(two_results, tmp_path):
+    text = drawn(two_results, tmp_path, depth=1, show_dtype=True)
+    assert 'inner<br/><font color="#555555">(None, 3), (None, 5) float32</font>' in text
+
+
 def test_what_boxes_say(prepared, tmp_path):
     text = drawn(prepared, tmp_path, show_shapes=False, show_layer_names=False, show_dtype=True)
     assert "(None, 4)" not in text
@@ -178,6 +194,9 @@ def test_graphviz_is_not_waited_for_for_ever(prepared, tmp_path, monkeypatch):
         ({"to_file": "m.gif"}, r"no format 'gif'.\n.*end in one of .png, .svg, .pdf, .dot"),
         ({"to_file": "model"}, "no format ''"),
         ({"depth": 0}, r"depth=0 shows nothing.\n.*depth=1 shows the layers of the model"),
+        ({"depth": "1"}, "depth='1' shows nothing."),
+        ({"rankdir": "lr"}, "rankdir='lr' is none of 'TB', 'LR', 'BT', 'RL'."),
+        ({"dpi": -5}, "dpi=-5 is no number of dots per inch."),
     ],
 )
 def test_wrong_arguments(prepared, options, what):
@@ -220,6 +239,13 @@ def test_model_explorer_gets_each_call_with_its_inputs(prepared, tmp_path):
     assert told["name"] == told["path"] == "head"
     assert "test_viewing.py:" in told["source"]
     assert told["result of the model"] == "yes"
+
+
+def test_model_explorer_gets_each_result_of_the_model(two_results):
+    (graph,) = kerasfx.to_model_explorer(two_results)["graphs"]
+    told = [{x["key"]: x["value"] for x in node["attrs"]} for node in graph["nodes"]]
+    results = [each["name"] for each in told if "result of the model" in each]
+    assert results == ["first", "second", "last"]
 
 
 def test_model_explorer_gets_the_differences(tmp_path):

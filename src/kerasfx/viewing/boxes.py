@@ -90,11 +90,13 @@ class Picture:
     Attributes:
         name: Of the model or graph.
         boxes: The boxes.
+        results: What it gives: keys of boxes, each with which of its results.
         classes: The class of the layer of the original that a group is, where it is known.
     """
 
     name: str
     boxes: tuple[Box, ...]
+    results: tuple[tuple[str, int], ...]
     classes: dict[Group, str] = field(default_factory=dict)
 
 
@@ -139,6 +141,9 @@ def folded(picture: Picture, depth: int | None) -> Picture:
             found[key] = replace(box, edges=tuple(edges))
         else:
             found[key] = _joined(found.get(key), box, at[box.key], key, edges, picture.classes)
+    for key, given in _given_by(picture, keys).items():
+        shapes, dtypes = zip(*given, strict=True)
+        found[key] = replace(found[key], shapes=shapes, dtypes=dtypes)
     return replace(picture, boxes=tuple(found.values()))
 
 
@@ -146,18 +151,26 @@ def _joined(
     before: Box | None, box: Box, group: Group, key: str, edges: list[Edge], classes: dict[Group, str]
 ) -> Box:
     if before is None:
-        before = Box(key, ".".join(group), classes.get(group, "group"), group[:-1], "group")
+        path = ".".join(group)
+        before = Box(key, path, classes.get(group, "group"), group[:-1], "group", path=path)
     # One arrow for each box that something comes from.
     known = {e.source for e in before.edges}
     more = [e for i, e in enumerate(edges) if e.source not in known | {x.source for x in edges[:i]}]
-    return replace(
-        before,
-        shapes=box.shapes,
-        dtypes=box.dtypes,
-        parameters=before.parameters + box.parameters,
-        edges=(*before.edges, *more),
-        path=".".join(group),
-    )
+    return replace(before, parameters=before.parameters + box.parameters, edges=(*before.edges, *more))
+
+
+def _given_by(picture: Picture, keys: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """The shapes and dtypes of what leaves each group, in the order in which it is made."""
+    leaving = set(picture.results)
+    for box in picture.boxes:
+        own = keys.get(box.key)
+        leaving |= {(e.source, e.output) for e in box.edges if own is None or keys.get(e.source) != own}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for box in picture.boxes:
+        for i, told in enumerate(zip(box.shapes, box.dtypes, strict=True)):
+            if box.key in keys and (box.key, i) in leaving:
+                found.setdefault(keys[box.key], []).append(told)
+    return found
 
 
 # Models
@@ -167,9 +180,10 @@ def _of_model(model: Any) -> Picture:
     report = reporting.report(model) if reporting.was_prepared(model) else reporting.Report(model.name)
     opened = {x.path: x.class_name for x in report.before if x.became == "opened"}
     reader = _Reader(report.layers, opened)
-    reader.read(model, (), [])
+    results = tuple(reader.read(model, (), []))
     classes = {tuple(path.split(".")): name for path, name in opened.items() if path}
-    return Picture(model.name, tuple(_with_weights_placed(reader.boxes)), {**classes, **reader.classes})
+    boxes = tuple(_with_weights_placed(reader.boxes))
+    return Picture(model.name, boxes, results, {**classes, **reader.classes})
 
 
 class _Reader:
@@ -288,7 +302,8 @@ def _of_graph(graph: Graph) -> Picture:
     for node in graph.nodes:
         boxes.append(_of_node(node, makers))
         makers.update({value: (node.name, i) for i, value in enumerate(node.results)})
-    return Picture(graph.name, tuple(_with_weights_placed(boxes)))
+    results = tuple(makers[value] for value in values_in(graph.outputs))
+    return Picture(graph.name, tuple(_with_weights_placed(boxes)), results)
 
 
 def _of_node(node: Node, makers: dict[Value, tuple[str, int]]) -> Box:

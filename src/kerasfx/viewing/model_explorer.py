@@ -82,10 +82,10 @@ def _write(path: Path, data: Data) -> None:
 
 
 def _graph(picture: Picture, apart: dict[str, str]) -> Data:
-    taken = {edge.source for box in picture.boxes for edge in box.edges}
+    given = {key for key, _ in picture.results}
     return {
         "id": picture.name,
-        "nodes": [_node(box, box.key not in taken, apart.get(box.name, "")) for box in picture.boxes],
+        "nodes": [_node(box, box.key in given, apart.get(box.name, "")) for box in picture.boxes],
         "groupNodeAttributes": {
             "": {"model": picture.name},
             **{_namespace(group): {"class": name} for group, name in picture.classes.items()},
@@ -98,7 +98,7 @@ def _namespace(group: Group) -> str:
     return "/".join(name.replace("/", "_") for name in group)
 
 
-def _node(box: Box, is_last: bool, difference: str) -> Data:
+def _node(box: Box, is_result: bool, difference: str) -> Data:
     facts = {
         "name": box.name,
         "kind": box.kind,
@@ -108,7 +108,7 @@ def _node(box: Box, is_last: bool, difference: str) -> Data:
         "source": box.source,
         "why": box.why,
         "difference": difference,
-        "result of the model": "yes" if is_last else "",
+        "result of the model": "yes" if is_result else "",
     }
     node: Data = {
         "id": box.key,

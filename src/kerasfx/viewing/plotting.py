@@ -23,6 +23,8 @@ SECONDS = 60
 
 FORMATS = ("png", "svg", "pdf", "dot")
 
+DIRECTIONS = ("TB", "LR", "BT", "RL")
+
 COLOURS = {
     "input": "#d9ead3",
     "layer": "#dbe8fb",
@@ -73,12 +75,13 @@ def plot(
         UnsupportedModelError: A model that is not Functional, or was not built.
         ImportError: pydot is not installed.
         FileNotFoundError: The program `dot` of Graphviz is not installed.
-        ValueError: The ending of the file, or `depth`; or there are too many boxes, and the message says how
-            to show them.
+        ValueError: The ending of the file, `depth`, `rankdir` or `dpi`; or there are too many boxes, and the
+            message says how to show them.
     """
     path = Path(to_file)
     form = path.suffix.removeprefix(".").lower()
     _require(form, depth)
+    _require_layout(rankdir, dpi)
     whole = picture_of(graph_or_model)
     picture = folded(whole, depth)
     if form != "dot":
@@ -119,10 +122,18 @@ def _require(form: str, depth: int | None) -> None:
                 f"A picture has no format '{form}'.", hint=f"let the name of the file end in one of {endings}"
             )
         )
-    if depth is not None and depth < 1:
+    if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise ValueError(
-            describe(f"depth={depth} shows nothing.", hint="depth=1 shows the layers of the model")
+            describe(f"depth={depth!r} shows nothing.", hint="depth=1 shows the layers of the model")
         )
+
+
+def _require_layout(rankdir: str, dpi: int) -> None:
+    # Graphviz takes any word for "TB", and does not come back from a dpi below 0.
+    if rankdir not in DIRECTIONS:
+        raise ValueError(f"rankdir={rankdir!r} is none of {', '.join(map(repr, DIRECTIONS))}.")
+    if not isinstance(dpi, (int, float)) or dpi <= 0:
+        raise ValueError(f"dpi={dpi!r} is no number of dots per inch.")
 
 
 def _require_few(picture: Picture, whole: Picture, depth: int | None) -> None:
