@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 from keras.src.backend.common import global_state
 
+import kerasfx
 from kerasfx.comparing import (
     Check,
     Comparison,
@@ -187,6 +188,27 @@ def test_mixed_precision_is_compared_with_the_tolerance_of_the_half_dtype():
     b = keras.Model(x, layers.Dense(3, name="inner", dtype="mixed_bfloat16")(x))
     found = compare(a, b, variables=copied(a, b), samples=1)
     assert found.equivalent, found
+
+
+class Projected(keras.Model):
+    def __init__(self):
+        super().__init__(name="net")
+        self.table = np.random.default_rng(0).random((4, 400), "float32")
+        self.head = layers.Dense(2)
+
+    def call(self, x):
+        return self.head(keras.ops.matmul(x, self.table))
+
+
+def test_constants_of_two_prepared_models_are_partners(tmp_path):
+    prepared = kerasfx.prepare_model(Projected(), keras.Input((4,)), verify=False)
+    prepared.save(tmp_path / "net.keras")
+    loaded = keras.saving.load_model(tmp_path / "net.keras")
+    found = compare(prepared, loaded, samples=1)
+    assert found.exact, found
+    (constant,) = (v for v in loaded.non_trainable_variables if tuple(v.shape) == (4, 400))
+    constant.assign(constant + 1.0)
+    assert {"variables", "outputs"} <= failed(compare(prepared, loaded, samples=1))
 
 
 # Wrong models

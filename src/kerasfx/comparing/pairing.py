@@ -141,9 +141,15 @@ def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None)
     constants = _constants_of(b)
     if variables is not None:
         return Pairing(variables, constants=constants, layers=_guessed_layers(a, b, variables))
+    # Of two models that were prepared, both have them.
+    ours = _constants_of(a)
+    alike = pair_by_structure(ours, constants)
+    constants = tuple(_without(list(constants), [w for _, w in alike]))
     # Found by class, and left out: they have no partner, and could take one by their value.
-    ids = {id(v) for v in constants}
-    pairs = tuple(pair_by_structure(a.variables, [v for v in b.variables if id(v) not in ids]))
+    rest = [
+        _without(m.variables, [*left]) for m, left in ((a, ours), (b, (*constants, *(w for _, w in alike))))
+    ]
+    pairs = (*pair_by_structure(*rest), *alike)
     return Pairing(
         variables=pairs,
         constants=constants,
