@@ -186,6 +186,27 @@ def kept_layer():
     return keras.Model(x, Halved(3, name="kept")(x), name="kept_model")
 
 
+class Times(layers.Layer):
+    """A layer whose dtype its argument decides, with an array that it does not serialize."""
+
+    def __init__(self, factor=1, table=None, **kwargs):
+        super().__init__(**kwargs)
+        self.factor, self.table = factor, table
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor, "table": self.table}
+
+
+def numbers_that_are_equal_and_not_the_same():
+    x = keras.Input((4,), dtype="int32", name="x")
+    y = Times(1.0, np.arange(2), name="times")(x)
+    y = layers.Dense(2, kernel_constraint=keras.constraints.MaxNorm(2.0))(y)
+    return keras.Model(x, y, name="numbers")
+
+
 class Halved(layers.Layer):
     """A layer of the user's that says how it is made."""
 
@@ -214,6 +235,7 @@ BY_HAND = (
     sequential,
     frozen_in_part,
     kept_layer,
+    numbers_that_are_equal_and_not_the_same,
 )
 
 

@@ -10,7 +10,9 @@ import keras
 import numpy as np
 
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.random_state import random_state_kept
+from kerasfx.source_code import values
 
 
 def built_by(code: str) -> keras.Model:
@@ -70,7 +72,7 @@ def _differences(a: Any, b: Any, where: str) -> Iterator[str]:
             yield from _differences(x, y, f"{where}[{place}]")
     elif isinstance(a, list) and isinstance(b, list):
         yield f"{where.strip('.')} has {len(b)} parts, and had {len(a)}"
-    elif a != b and not (a is b or (a != a and b != b)):
+    elif not values.is_same(a, b):
         yield f"{where.strip('.')} is {b!r:.200}, and was {a!r:.200}"
 
 
@@ -95,7 +97,7 @@ def _in_what_was_adapted(model: keras.Model, made: keras.Model) -> Iterator[str]
 def _is_same_normalization(a: keras.layers.Normalization, b: Any) -> bool:
     pairs = ((getattr(a, x, None), getattr(b, x, None)) for x in ("mean", "variance"))
     # Without numbers before it is built.
-    return all(x is y is None or np.array_equal(*map(keras.ops.convert_to_numpy, (x, y))) for x, y in pairs)
+    return all(x is y is None or np.array_equal(to_numpy(x), to_numpy(y)) for x, y in pairs)
 
 
 def _about(variable: keras.Variable) -> str:

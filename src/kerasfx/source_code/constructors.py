@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 import keras
 
+from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.source_code import values
 from kerasfx.source_code.layout import Brackets, Expression, Text, call
 from kerasfx.source_code.values import CannotBeWrittenError
@@ -73,7 +74,8 @@ class Constructors:
     def _adapted(self, layer: keras.layers.Normalization, made: Brackets) -> Brackets:
         """A layer with the statistics that it adapted to, which are numbers and no word of its config."""
         self.has_statistics = True
-        shape = values.literal(tuple(layer.get_build_config()["input_shape"]))
+        built = layer.get_build_config() or {}
+        shape = values.literal(tuple(built["input_shape"]))
         mean, variance = map(values.numbers, (layer.adapt_mean, layer.adapt_variance))
         return call(ADAPTED, made, shape, mean=mean, variance=variance)
 
@@ -126,7 +128,7 @@ def has_statistics(layer: keras.layers.Layer) -> TypeGuard[keras.layers.Normaliz
     """Whether a layer is a `Normalization` that was adapted."""
     if not isinstance(layer, keras.layers.Normalization) or not layer.weights:
         return False
-    mean, variance = map(keras.ops.convert_to_numpy, (layer.adapt_mean, layer.adapt_variance))
+    mean, variance = map(to_numpy, (layer.adapt_mean, layer.adapt_variance))
     return bool((mean != 0).any() or (variance != 1).any())
 
 
@@ -208,7 +210,7 @@ def shortly(error: Exception) -> str:
 
 def is_alike(usual: Any, said: Any) -> bool:
     """Whether a config says what is usual; some layers make a list of an axis when they are built."""
-    return said == usual or (type(usual) is int and said == [usual])
+    return values.is_same(usual, said) or (type(usual) is int and values.is_same([usual], said))
 
 
 def _made(cls: Any, config: Config, kept: list[str]) -> Config | None:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.source_code.layout import Brackets, Expression, Text, call
 
 MOST_NUMBERS = 1_000
@@ -101,10 +102,25 @@ def numbers(x: Any) -> Expression:
     Raises:
         CannotBeWrittenError: They are too many.
     """
-    found = keras.ops.convert_to_numpy(x)
+    found = to_numpy(x)
     if found.size > MOST_NUMBERS:
         raise CannotBeWrittenError(f"an array of {found.size} numbers (code has at most {MOST_NUMBERS})")
     return literal(found.tolist())
+
+
+def is_same(a: Any, b: Any) -> bool:
+    """Whether two parts of configs are the same: times 1 and times 1.0 give different dtypes."""
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(is_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(is_same(a[k], b[k]) for k in a)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return False
+    if isinstance(a, (bool, int, float)) and isinstance(b, (bool, int, float)):
+        return type(a) is type(b) and (a == b or (a != a and b != b))
+    return a is b or bool(a == b)
 
 
 def is_serialized(x: object) -> bool:
@@ -177,8 +193,8 @@ def shortened(serialized: dict[str, Any]) -> Expression | None:
         # No word of theirs, or whatever a class raises that has to be given something: no `Constant()`.
         except Exception:
             continue
-        is_same = type(found).__name__ == serialized["class_name"]
-        if is_same and found.get_config() == serialized["config"]:
+        is_alike = type(found).__name__ == serialized["class_name"]
+        if is_alike and is_same(found.get_config(), serialized["config"]):
             return word(wish)
     return None
 
