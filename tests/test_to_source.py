@@ -194,7 +194,7 @@ class Times(layers.Layer):
         self.factor, self.table = factor, table
 
     def call(self, x):
-        return x * self.factor
+        return ops.multiply(x, self.factor)
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor, "table": self.table}
