@@ -183,7 +183,7 @@ def test_a_fault_of_the_comparison_is_not_taken_for_a_lack_of_inputs(monkeypatch
     def broken(*models, **options):
         raise ValueError("a fault of ours")
 
-    monkeypatch.setattr("kerasfx.prepare.quick_compare", broken)
+    monkeypatch.setattr("kerasfx.prepare.verifying.quick_compare", broken)
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2), layers.Lambda(lambda x: x + 1)])
     with pytest.raises(ValueError, match="a fault of ours"):
         kerasfx.prepare_model(model)

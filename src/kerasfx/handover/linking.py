@@ -11,7 +11,7 @@ import keras
 
 from kerasfx.handover import training_in_fit as fit
 from kerasfx.handover.hierarchy import original_layers
-from kerasfx.handover.provenance import Provenance, provenance_of
+from kerasfx.handover.provenance import Provenance, known_provenance
 from kerasfx.inputs import CallSpec
 from kerasfx.ir import Graph, leaves_of, map_leaves
 from kerasfx.ir.program import TakenBefore
@@ -35,8 +35,7 @@ def link(
     Returns:
         Its report, which says all that is known of it, `dropped` included.
     """
-    original, record = origin.model, provenance_of(prepared)
-    assert record is not None
+    original, record = origin.model, known_provenance(prepared)
     record.remember(original)
     # Without the examples, which would live as long as the model.
     record.call = _caller(origin.call.changed(lambda x: replace(x, example=None)))

@@ -79,3 +79,10 @@ def attach(model: keras.layers.Layer, provenance: Provenance) -> None:
 def provenance_of(model: object) -> Provenance | None:
     """The provenance of a model that `emit` or `prepare_model` made in this process, or None."""
     return getattr(model, "_kerasfx_provenance", None)
+
+
+def known_provenance(made: keras.Model) -> Provenance:
+    """The provenance of a model that was just made, which has one."""
+    record = provenance_of(made)
+    assert record is not None
+    return record

@@ -1,62 +1,38 @@
-"""prepare_model: the pipeline, readable in one screen."""
+"""prepare_model and explain, for whom they are written; what they do is in the files beside this one.
+
+wanted     what was asked for, and whether it can be had
+flat       models that are flat already
+pipeline   trace, edit, make, compare
+verifying  compare, and what is told of it
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import keras
 
 from kerasfx import passes as graph_passes
-from kerasfx.comparing import Comparison
-from kerasfx.comparing import verify as quick_compare
-from kerasfx.comparing.checks import IN_INFERENCE, NOT_FINITE, NOT_TRAINABLE, NOTHING_FINITE
-from kerasfx.emitting import make_model
 from kerasfx.emitting.telling import flat_already
-from kerasfx.errors import (
-    NoSampleError,
-    NotEquivalentError,
-    OpaqueLayerError,
-    TraceError,
-    UnverifiedWarning,
-    describe,
-)
-from kerasfx.handover import provenance
+from kerasfx.errors import TraceError, UnverifiedWarning
 from kerasfx.handover import training_in_fit as fit
-from kerasfx.handover.compiled import compile_like, require_compiled
 from kerasfx.handover.hierarchy import original_layers, refused
-from kerasfx.handover.keep_class import keep_class as take_class
-from kerasfx.handover.keep_class import require_one_argument
-from kerasfx.handover.left_out import dropped_methods, warn_when_used
-from kerasfx.handover.linking import about_fit, link, would_be_unused
-from kerasfx.handover.placement import made_for
+from kerasfx.handover.left_out import dropped_methods
+from kerasfx.handover.linking import about_fit, would_be_unused
 from kerasfx.inputs import call_spec, public, require_model, require_one_of
-from kerasfx.keras_api import alone, foreign, internals
-from kerasfx.keras_api.builtins import (
-    is_builtin,
-    is_whole_by_itself,
-)
-from kerasfx.passes.legalize.weights_as_tables import weights_as_tables
-from kerasfx.passes.options import GELU, NAMES, Options
-from kerasfx.progress import CHOICES, make_way, shown
-from kerasfx.reporting import (
-    BEFORE_REPLACING,
-    Clock,
-    Finding,
-    Report,
-    attach,
-    report,
-    was_prepared,
-)
+from kerasfx.passes.options import Options
+from kerasfx.prepare.flat import comes_back, is_flat
+from kerasfx.prepare.pipeline import prepared_as
+from kerasfx.prepare.wanted import Wanted
+from kerasfx.progress import CHOICES, shown
+from kerasfx.reporting import Clock, Finding, Report
 from kerasfx.runtime import modes
 from kerasfx.tracing import Hints, run_trace
-from kerasfx.tracing.layers.policy import (
-    Selector,
-    WholePolicy,
-)
-from kerasfx.tracing.traced import Origin, Traced
+from kerasfx.tracing.layers.policy import Selector, WholePolicy
+
+__all__ = ["explain", "is_flat", "prepare_model"]
 
 
 @public
@@ -159,89 +135,33 @@ def prepare_model(
     """
     clock = Clock()
     require_model(original_model, "prepare_model", input_layer)
-    require_one_of(
-        weights=(weights, ("copy", "share")),
-        training_in_fit=(training_in_fit, fit.CHOICES),
-        mode=(mode, modes.MODES),
-        compile=(compile, (None, "like_original")),
-        lower=(lower, graph_passes.LOWER),
-        unshare=(unshare, (True, False)),
-        names=(names, NAMES),
-        replace_separable_conv=(replace_separable_conv, (True, False)),
-        replace_relu6=(replace_relu6, (True, False)),
-        lower_gelu=(lower_gelu, GELU),
-        portable=(portable, (False,) if keep_class else (True, False)),
-        verify=(verify, (True, False, modes.INFERENCE)),
-        progress=(progress, CHOICES),
+    wanted = Wanted(
+        leaves=leaves,
+        opened=opened,
+        weights=weights,
+        training_in_fit=training_in_fit,
+        mode=mode,
+        compile=compile,
+        keep_class=keep_class,
+        strict=strict,
+        passes=passes,
+        lower=lower,
+        options=Options(unshare, names, replace_separable_conv, replace_relu6, lower_gelu),
+        portable=portable,
+        verify=verify,
+        hints=hints,
+        progress=progress,
     )
-    graph_passes.require_passes(passes)
-    options = Options(unshare, names, replace_separable_conv, replace_relu6, lower_gelu)
-    dropped = () if keep_class else dropped_methods(original_model)
-    if compile:
-        require_compiled(original_model, dropped)
-    if not (leaves or opened or passes or options.are_any) and mode == modes.BOTH:
-        # One that holds layers kept whole is what `strict` refuses.
-        is_as_asked = not portable or (is_functional(original_model) and not alone.needed_in(original_model))
-        if was_prepared(original_model) and is_as_asked and not (strict and report(original_model).opaque):
-            return original_model
-        if is_flat(original_model) and is_as_asked:
-            attach(original_model, flat_already(original_model))
-            return original_model
+    wanted.require_valid()
+    wanted.require_possible_for(original_model)
+    if comes_back(original_model, wanted):
+        return original_model
     with shown(progress, original_model.name):
-        spec = call_spec(original_model, input_layer)
-        if keep_class:
-            require_one_argument(original_model, spec)
-        traced = run_trace(original_model, spec, WholePolicy.of(leaves, opened), hints, mode)
-        clock.ends("trace")
-        if strict:
-            _refuse_opaque(traced)
-        options.name(traced.graph)
-        changed = graph_passes.run(traced.graph, passes)
-        asked_open = traced.origin.opened if opened else {}
-        graph_passes.run_default(traced.graph, lower, traced.origin.model, weights == "share", asked_open)
-        if portable:
-            graph_passes.run(traced.graph, [weights_as_tables])
-        about_options = list(options.rearrange(traced.graph))
-        if portable and mode != modes.BOTH:
-            what = "Keras's own Functional model, which is for inference, does not refuse to be trained"
-            about_options.append(Finding("warning", "", what, hint="do not call `fit`, or training=True"))
-        asked = _modes_to_compare(verify, bool(passes), traced.origin)
-        clock.ends("passes")
-        compared = _Compared()
-        if options.change_numbers:
-            if verify:
-                before = _before(traced, training_in_fit, portable)
-                compared = _verify(before, traced.origin, asked, bool(passes), changed).before_replacing()
-                clock.ends("verify")
-            about_options += options.replace(traced.graph)
-        # Only calls on a model that is returned stay with layers that it shares.
-        shared = internals.all_layers(original_model) if weights == "share" else []
-        with internals.calls_undone_if_refused(shared):
-            prepared = make_model(traced.graph, weights, training_in_fit=training_in_fit, portable=portable)
-            record = _record(prepared)
-            if keep_class:
-                # What it copies beside the graph lies where the originals lie.
-                with made_for(original_model.variables):
-                    take_class(original_model, prepared, traced.graph, record, weights == "share")
-            found = link(prepared, traced.graph, traced.origin, training_in_fit, dropped)
-            clock.ends("emit")
-            if verify and not options.change_numbers:
-                compared = _verify(prepared, traced.origin, asked, bool(passes), changed)
-                clock.ends("verify")
-            found.findings.extend([*about_options, *compared.findings])
-            found.comparison = compared.data
-            if compile:
-                with made_for(original_model.variables):
-                    compile_like(original_model, prepared, record)
-        if passes and was_prepared(original_model):
-            what = (
-                "it was prepared before: passes saw no function in it, but layers of kerasfx that hold them"
-            )
-            found.findings.append(Finding("warning", "", f"{what}; prepare the original with passes=[...]"))
-        if dropped:
-            warn_when_used(original_model, prepared)
-        found.seconds, found.phases = clock.total, clock.phases
-        return prepared
+        result = prepared_as(wanted, original_model, call_spec(original_model, input_layer), clock)
+    if result.unverified:
+        # Behind this frame is that of what `public` makes of this function, and then its caller.
+        warnings.warn(f"{original_model.name}: {result.unverified.told}", UnverifiedWarning, stacklevel=3)
+    return result.model
 
 
 @public
@@ -294,130 +214,3 @@ def explain(
     functions = sum(node.layer is None for node in graph.nodes)
     calls = {"layer": len(graph.called_layers()), "function": functions}
     return Report(model.name, origin.opened, findings=findings, before=before, mode=mode, graph=calls)
-
-
-def is_flat(model: keras.layers.Layer) -> bool:
-    """Whether `model` is a Functional model of layers that Keras and kerasfx alone can load."""
-    return is_functional(model) and all(
-        is_builtin(type(op)) and is_whole_by_itself(op) and not foreign.is_given_any(op)
-        for op in internals.operations_but_masks(model)
-    )
-
-
-def is_functional(model: keras.layers.Layer) -> bool:
-    """Whether `model` is a Functional model, and of no class of the user's."""
-    return type(model).__name__ == "Functional" and isinstance(model, internals.Functional)
-
-
-def _refuse_opaque(traced: Traced) -> None:
-    opaque = [f for f in traced.findings if f.kind == "opaque"]
-    if opaque:
-        lines = "\n".join(f"  {f}" for f in opaque)
-        raise OpaqueLayerError(f"{len(opaque)} layers of '{traced.graph.name}' would stay whole:\n{lines}")
-
-
-def _record(prepared: keras.Model) -> provenance.Provenance:
-    record = provenance.provenance_of(prepared)
-    assert record is not None
-    return record
-
-
-def _modes_to_compare(verify: bool | str, has_passes: bool, origin: Origin) -> tuple[str, ...]:
-    """Inference, and training where one graph was made of both modes or passes of the user's ran."""
-    if verify == modes.INFERENCE or not (origin.branches_on_training or has_passes):
-        return (modes.INFERENCE,)
-    return (modes.INFERENCE, modes.TRAINING)
-
-
-def _before(traced: Traced, training_in_fit: str, portable: bool) -> keras.Model:
-    """The model that would be returned if no option changed its numbers.
-
-    Of one that differs by as much as the user takes, a comparison would prove nothing.
-    """
-    before = make_model(traced.graph, "copy", training_in_fit=training_in_fit, portable=portable)
-    link(before, traced.graph, traced.origin, training_in_fit)
-    return before
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """What the report says of a comparison.
-
-    Attributes:
-        findings: What the user should know of it.
-        data: What it says itself, or None where nothing was compared.
-    """
-
-    findings: tuple[Finding, ...] = ()
-    data: dict[str, Any] | None = None
-
-    def before_replacing(self) -> _Compared:
-        """The same of a comparison of what the result was before an option changed its numbers."""
-        if self.data is None:
-            return self
-        return replace(self, data={**self.data, "notes": [*self.data["notes"], BEFORE_REPLACING]})
-
-
-def _verify(
-    prepared: keras.Model, origin: Origin, asked: tuple[str, ...], thorough: bool, changed: Sequence[str]
-) -> _Compared:
-    """Raise if the result differs from its original; return what the report says of the comparison.
-
-    Args:
-        prepared: The result.
-        origin: The original, and how it was called.
-        asked: The modes to compare.
-        thorough: Whether passes of the user's ran.
-        changed: The passes of the user's that changed the graph.
-    """
-    original, record = origin.model, _record(prepared)
-    # All of them while it is compared; the record keeps copies of small ones alone.
-    kept, record.examples = record.examples, origin.call.examples()
-    try:
-        is_bare = origin.none_test is not None
-        comparison = quick_compare(original, prepared, modes=asked, thorough=thorough, bare=is_bare)
-    # The oracle found no inputs that the original accepts.
-    except NoSampleError as error:
-        return _Compared((_unverified(original, str(error)),))
-    finally:
-        record.examples = kept
-    is_empty = NOTHING_FINITE in comparison.notes
-    findings = [_unverified(original, NOTHING_FINITE)] if is_empty else []
-    told = [note for note in comparison.notes if note.startswith(NOT_TRAINABLE) or NOT_FINITE in note]
-    findings += [Finding("warning", "", note) for note in told]
-    if not comparison:
-        raise NotEquivalentError(_differs(origin, comparison, changed), comparison)
-    return _Compared(tuple(findings), None if is_empty else comparison.to_dict())
-
-
-def _differs(origin: Origin, comparison: Comparison, changed: Sequence[str]) -> str:
-    """What to tell of a result that differs: it is our fault, or that of passes that changed the graph."""
-    hint = "please report this; meanwhile keep the layer that is named whole (leaves=[...])"
-    why = ""
-    if origin.none_test and [c.name for c in comparison.checks if not c.passed] == ["bare call"]:
-        why = f"in a bare call alone `training` is None: {origin.none_test.in_full}"
-        hint = "write the default into the signature: `def call(self, x, training=True)`"
-    if changed:
-        why = f"these passes changed the graph: {', '.join(changed)}"
-        hint = "mend them, or leave them out one by one to see which it is"
-        if not any(c.name in IN_INFERENCE and not c.passed for c in comparison.checks):
-            hint += '; verify="inference" if they are meant to be right in inference only'
-    return describe(
-        f"The model prepared from '{origin.model.name}' differs from it and is not returned.\n{comparison}",
-        where=comparison.first_difference or "",
-        why=why,
-        hint=hint,
-    )
-
-
-def _unverified(original: keras.layers.Layer, why: str) -> Finding:
-    """Say, and write into the report, that nobody knows whether the result is right."""
-    what = f"the result was not compared with the original: {why}"
-    hint = (
-        "kerasfx.prepare_model(model, x) with arrays x that the model accepts, in the place of keras.Input; "
-        "or kerasfx.compare(model, prepared, inputs=x) now"
-    )
-    make_way()
-    # The fifth frame is the caller of `prepare_model`, which stands behind what `public` makes of it.
-    warnings.warn(f"{original.name}: {what}\n  do:    {hint}", UnverifiedWarning, stacklevel=5)
-    return Finding("warning", "", what, hint=hint)
