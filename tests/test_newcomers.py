@@ -22,6 +22,8 @@ import kerasfx
 from kerasfx import errors
 from kerasfx.runtime.functional import Functional
 
+pytestmark = pytest.mark.any_keras
+
 LINES = 8
 """Of the longest message that a newcomer reads."""
 

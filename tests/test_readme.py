@@ -13,6 +13,7 @@ LINK = re.compile(r"(?:\]\(|src=\")(?!\w+:)([^)#\s\"]+)")
 
 
 @pytest.mark.any_keras
+@pytest.mark.any_backend
 def test_every_block_gives_what_it_shows(tmp_path, monkeypatch):
     """As `net.py` lies in the folder where the commands are typed, and in which Python is started."""
     monkeypatch.chdir(tmp_path)

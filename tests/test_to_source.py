@@ -55,6 +55,7 @@ CASES = (
 )
 
 
+@pytest.mark.any_keras
 @pytest.mark.parametrize("name", CASES)
 def test_prepared_models_of_the_zoo(name):
     written(prepared_case(name))
