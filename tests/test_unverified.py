@@ -108,6 +108,15 @@ def test_outputs_that_are_all_nan_prove_nothing():
             return ops.log(-ops.abs(x) - 1.0)
 
     assert "all outputs are NaN or infinite" in unverified(Nowhere(), keras.Input((4,)))
+    model = Nowhere(name="net")
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)), verify=False)
+    comparison = kerasfx.compare(model, prepared)
+    assert comparison.headline == (
+        "'net' and 'net_prepared' were not compared: all outputs are NaN or infinite: they prove nothing"
+    )
+    page = kerasfx.report(prepared).to_html(comparison=comparison)
+    assert "not compared" in page
+    assert "equal bit for bit" not in page
 
 
 def test_of_two_outputs_one_that_is_all_nan_proves_nothing_of_itself_alone():

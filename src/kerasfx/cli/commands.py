@@ -114,11 +114,12 @@ def run_compare(asked: argparse.Namespace, out: TextIO) -> int:
         progress=_progress(asked),
         **chosen,
     )
-    _print(comparison, asked, out, is_well=comparison.equivalent)
+    is_same = comparison.equivalent and not comparison.proves_nothing
+    _print(comparison, asked, out, is_well=is_same)
     if a.is_new and not comparison:
         hint = f"--weights FILE: {asked.model} was made anew, with weights of its own"
         print(f"  do:    {hint}", file=sys.stderr)
-    return YES if comparison else NO
+    return YES if is_same else NO
 
 
 def _both(asked: argparse.Namespace) -> tuple[Subject, Subject]:

@@ -39,6 +39,7 @@ from kerasfx.errors import first_line
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import all_layers, trains_by_default
 from kerasfx.progress import begins, logs
+from kerasfx.reporting import PROVES_NOTHING
 from kerasfx.runtime.modes import BOTH, INFERENCE
 
 _NON_DETERMINISTIC = (
@@ -49,7 +50,6 @@ _NON_DETERMINISTIC = (
 IN_INFERENCE = ("variables", "outputs", "perturbed outputs", "bare call", "masks")
 """The checks that do not depend on training."""
 IN_PREDICT = "in predict"
-NOTHING_FINITE = "all outputs are NaN or infinite: they prove nothing"
 NOT_FINITE = "NaN or infinite wherever it was compared"
 NOT_TRAINABLE = "the original raises in training mode"
 
@@ -320,7 +320,7 @@ def _not_finite(outputs: Iterable[object]) -> Iterator[str]:
     never = [path for path, of_path in shares.items() if not max(of_path)]
     least = min((min(of_path) for path, of_path in shares.items() if path not in never), default=1.0)
     if never and len(never) == len(shares):
-        yield NOTHING_FINITE
+        yield PROVES_NOTHING
         return
     yield from (f"{path}: {NOT_FINITE}, which proves nothing of it" for path in never)
     if least < 1:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kerasfx.comparing.measure import Difference
 from kerasfx.comparing.notebook import Row, shown_checks, shown_layers
+from kerasfx.reporting import PROVES_NOTHING
 
 SHOWN = 10
 """How many layers that are not equal a printed comparison lists."""
@@ -130,6 +131,11 @@ class Comparison:
         return self.equivalent and all(check.exact for check in self.checks)
 
     @property
+    def proves_nothing(self) -> bool:
+        """Whether no output had a number to compare, so that it is true and nobody knows."""
+        return self.equivalent and PROVES_NOTHING in self.notes
+
+    @property
     def max_abs_difference(self) -> float:
         """The largest difference any check saw."""
         return max((check.max_abs_difference for check in self.checks), default=0.0)
@@ -176,6 +182,8 @@ class Comparison:
     @property
     def headline(self) -> str:
         """The verdict in a line."""
+        if self.proves_nothing:
+            return f"'{self.a}' and '{self.b}' were not compared: {PROVES_NOTHING}"
         if self.exact:
             return f"'{self.a}' and '{self.b}' are equivalent, bit for bit"
         if self.equivalent:

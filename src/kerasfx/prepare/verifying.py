@@ -10,10 +10,10 @@ import keras
 
 from kerasfx.comparing import Comparison
 from kerasfx.comparing import verify as quick_compare
-from kerasfx.comparing.checks import IN_INFERENCE, NOT_FINITE, NOT_TRAINABLE, NOTHING_FINITE
+from kerasfx.comparing.checks import IN_INFERENCE, NOT_FINITE, NOT_TRAINABLE
 from kerasfx.errors import NoSampleError, NotEquivalentError, describe
 from kerasfx.handover.provenance import known_provenance
-from kerasfx.reporting import BEFORE_REPLACING, Finding
+from kerasfx.reporting import BEFORE_REPLACING, PROVES_NOTHING, Finding
 from kerasfx.runtime import modes
 from kerasfx.tracing.traced import Origin
 
@@ -114,8 +114,8 @@ def verified(
         raise NotEquivalentError(_differs(origin, comparison, changed_by), comparison)
     told = [note for note in comparison.notes if note.startswith(NOT_TRAINABLE) or NOT_FINITE in note]
     findings = tuple(Finding("warning", "", note) for note in told)
-    if NOTHING_FINITE in comparison.notes:
-        return _not_compared(NOTHING_FINITE, findings)
+    if PROVES_NOTHING in comparison.notes:
+        return _not_compared(PROVES_NOTHING, findings)
     return Compared(findings, comparison.to_dict())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerasfx.reporting.verdict import BOTH, compares_training, verdict
+from kerasfx.reporting.verdict import BOTH, PROVES_NOTHING, compares_training, says_nothing, verdict
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,11 @@ def verdict_of(record: Mapping[str, Any]) -> Verdict:
     if record["unchanged"]:
         return Verdict("equal", "=", "unchanged", "The model was flat already and came back as it was.")
     comparison = record["comparison"]
-    if comparison is None or not comparison["checks"]:
-        return Verdict("unknown", "?", "not compared", "Nobody has compared the result with the original.")
+    if comparison is None or says_nothing(comparison):
+        why = "Nobody has compared the result with the original."
+        if comparison and PROVES_NOTHING in comparison["notes"]:
+            why = PROVES_NOTHING.capitalize() + "."
+        return Verdict("unknown", "?", "not compared", why)
     words = verdict(comparison, record["mode"])
     kind, mark = ("equal", "=") if comparison["exact"] else ("within", "≈")
     if not comparison["equivalent"]:
