@@ -59,8 +59,13 @@ class _Edited:
 
 def prepared_as(wanted: Wanted, original: keras.layers.Layer, spec: CallSpec, clock: Clock) -> Result:
     """Make the model that is wanted of `original`, called as `spec` says."""
-    traced = _traced(wanted, original, spec)
+    if wanted.keep_class:
+        require_one_argument(original, spec)
+    # Here and not in a function of its own: what the model's code raises shows each frame on its way.
+    traced = run_trace(original, spec, wanted.policy, wanted.hints, wanted.mode)
     clock.ends("trace")
+    if wanted.strict:
+        _refuse_opaque(traced)
     edited = _edited(wanted, traced)
     clock.ends("passes")
     compared = NOT_COMPARED
@@ -84,15 +89,6 @@ def prepared_as(wanted: Wanted, original: keras.layers.Layer, spec: CallSpec, cl
         warn_when_used(original, prepared)
     _complete(report, [*edited.findings, *compared.findings], compared, clock)
     return Result(prepared, compared.unverified)
-
-
-def _traced(wanted: Wanted, original: keras.layers.Layer, spec: CallSpec) -> Traced:
-    if wanted.keep_class:
-        require_one_argument(original, spec)
-    traced = run_trace(original, spec, wanted.policy, wanted.hints, wanted.mode)
-    if wanted.strict:
-        _refuse_opaque(traced)
-    return traced
 
 
 def _refuse_opaque(traced: Traced) -> None:
