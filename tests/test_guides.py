@@ -1,5 +1,6 @@
 """The pages of the documentation: each block runs, and prints or raises what the page shows."""
 
+import logging
 import re
 
 import keras
@@ -22,6 +23,17 @@ PAGES = [
     for page in PAGES
     if keras.backend.backend() == "tensorflow" or "import tensorflow" not in (DOCS / page).read_text()
 ]
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before():
+    """A page shows how they are turned on."""
+    root, ours = logging.getLogger(), logging.getLogger("kerasfx")
+    before = root.level, ours.level, list(root.handlers)
+    yield
+    root.setLevel(before[0])
+    ours.setLevel(before[1])
+    root.handlers[:] = before[2]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -23,6 +23,7 @@ from keras import layers, ops
 
 import kerasfx
 from kerasfx import progress
+from kerasfx.ir import SourceLine
 from kerasfx.progress import displays, meter
 
 pytestmark = [pytest.mark.any_keras, pytest.mark.any_backend]
@@ -460,6 +461,8 @@ def test_loggers_tell_phases_passes_and_what_stays_whole(net, caplog):
 
     with caplog.at_level(logging.DEBUG, logger="kerasfx"):
         kerasfx.prepare_model(Head(), keras.Input((4,)))
+    # A handler may keep the records, and the models must go all the same.
+    assert all(isinstance(x, str | int | float | SourceLine | None) for r in caplog.records for x in r.args)
     phases = [m.partition(" took ")[0] for m in logged(caplog, logging.INFO, "kerasfx.prepare")]
     assert phases == ["trace", "passes", "emit", "verify"]
     assert logged(caplog, logging.INFO, "kerasfx.trace") == ["<Graph 'head': 11 nodes, 1 input, 1 output>"]

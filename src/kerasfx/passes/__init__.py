@@ -166,7 +166,7 @@ def _run(graph: Graph, chosen: Sequence[Pass], is_ours: bool) -> list[str]:
             answer = each(graph) if is_ours else _of_user(each, graph)
             if _said(each, answer):
                 changed.append(name_of(each))
-                logs.passes.info("%s changed %r", name_of(each), graph)
+                logs.passes.info("%s changed %s", name_of(each), repr(graph))
             watch.note(name_of(each), is_ours or str(each.__module__).startswith(__name__))
             # Within the `try`: a graph that is broken is the fault of the pass as well.
             graph.check()

@@ -74,7 +74,8 @@ def _result(session: Session, spec: CallSpec) -> Traced:
         adding_losses=frozenset(session.adding_losses),
     )
     session.graph.meta[Origin] = origin
-    logs.trace.info("%r", session.graph)
+    # As text, since a handler that keeps records would keep the model.
+    logs.trace.info("%s", repr(session.graph))
     return Traced(session.graph, origin)
 
 
