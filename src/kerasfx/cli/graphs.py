@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
 from kerasfx.cli.usage import WrongUsage
 from kerasfx.ir import Graph, Node, Value, values_in
 from kerasfx.ir.text import target_name
+from kerasfx.reporting.records import source_data
 
 
 def nodes_in(graph: Graph, path: str) -> list[Node]:
@@ -61,7 +61,7 @@ def _node(node: Node) -> dict[str, Any]:
         "path": node.path,
         "inputs": [v.name for v in node.inputs],
         "outputs": [_value(v) for v in node.results],
-        "source": asdict(node.source) if node.source else None,
+        "source": source_data(node.source),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -296,7 +297,7 @@ def _of_graph(graph: Graph) -> Picture:
     for kind, values in (("input", tuple(values_in(graph.inputs))), ("weight", weights)):
         for value in values:
             makers[value] = (f"%{value.name}", 0)
-            size = 0 if kind == "input" else _size(value)
+            size = 0 if kind == "input" else math.prod(int(d) for d in value.shape)
             about = (value.name, type(value.producer).__name__, (), kind, (_shape(value.shape),))
             boxes.append(Box(f"%{value.name}", *about, (value.dtype,), size))
     for node in graph.nodes:
@@ -322,10 +323,3 @@ def _of_node(node: Node, makers: dict[Value, tuple[str, int]]) -> Box:
         path=node.path,
         source=str(node.source) if node.source else "",
     )
-
-
-def _size(value: Value) -> int:
-    size = 1
-    for d in value.shape:
-        size *= int(d)
-    return size
