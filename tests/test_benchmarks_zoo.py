@@ -1,11 +1,13 @@
 """The judgement of `make zoo`: what is right passes, and each way to be wrong is told by its name."""
 
+import importlib
+
 import keras
 import pytest
 from keras import ops
 
 import kerasfx
-from benchmarks.zoo import ENTRIES, PACKAGE_OF, VISION, example, judge, layers
+from benchmarks.zoo import ENTRIES, MODULE_OF, PACKAGE_OF, VISION, example, judge, keras_io, layers
 from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown, side_by_side
 from kerasfx.handover import provenance
@@ -192,7 +194,74 @@ def test_the_summary_has_a_column_for_each_backend():
 
 
 def test_every_entry_belongs_to_one_package():
-    assert len(PACKAGE_OF) == sum(map(len, ENTRIES.values())) == 35
+    assert len(PACKAGE_OF) == len(MODULE_OF) == sum(map(len, ENTRIES.values()))
+
+
+@pytest.mark.parametrize("name", keras_io.ENTRIES)
+def test_the_modules_of_keras_io_have_the_entries_that_they_are_said_to_have(name):
+    module = importlib.import_module(f"benchmarks.zoo.keras_io.{name}")
+    made_there = {n for n, f in vars(module).items() if n.startswith("kio_") and callable(f)}
+    assert made_there == set(keras_io.ENTRIES[name])
+    assert all("/" in getattr(module, n).__doc__ for n in made_there), "each names its example"
+
+
+class Stepping(keras.Model):
+    """Trains by a step of its own, on labels that it makes itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.mean((y_pred - 1.0) ** 2)
+
+
+def stepping():
+    """An example that is trained by its own step."""
+
+    def own_step(model):
+        model.compile(keras.optimizers.SGD(0.1))
+        return model.fit(example.normal()((4, 4)), batch_size=2, shuffle=False, verbose=0).history
+
+    x = Tensor((BATCH, 4), example.normal())
+    return Example(Stepping(), (x,), own_step=own_step, has_own_step=True)
+
+
+@pytest.mark.usefixtures("not_loaded")
+class TestOwnStep:
+    def test_it_learns_what_the_original_learns(self):
+        verdict = judge.judge("stepping", stepping())
+        assert verdict.causes == []
+        assert verdict.own_step == YES
+
+    def test_another_step(self):
+        def change(prepared):
+            prepared.dense.bias.trainable = False
+
+        verdict = judge.judge("stepping", stepping(), prepare=of_its_class_then(change))
+        assert [cause[:10] for cause in verdict.causes] == ["own step: "]
+
+    def test_a_step_that_raises(self):
+        def change(prepared):
+            prepared.fit = None
+
+        verdict = judge.judge("stepping", stepping(), prepare=of_its_class_then(change))
+        assert verdict.causes == ["own step: TypeError: 'NoneType' object is not callable"]
+
+
+def of_its_class_then(change):
+    """A `prepare_model` that changes what has the class of the original alone."""
+
+    def prepare(model, input_layer, **options):
+        prepared = kerasfx.prepare_model(model, input_layer, **options)
+        if options:
+            change(prepared)
+        return prepared
+
+    return prepare
 
 
 class Halved(keras.Model):

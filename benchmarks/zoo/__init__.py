@@ -1,7 +1,17 @@
-"""Real third-party models, built tiny with random weights: does `prepare_model` do them right?
+"""Real models of others, built tiny with random weights: does `prepare_model` do them right?
 
 `python -m benchmarks.zoo` prepares and judges each on each backend; nothing is downloaded.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from benchmarks.zoo import keras_io
+
+if TYPE_CHECKING:
+    from benchmarks.zoo.example import Example
 
 ENTRIES = {
     "keras_hub": (
@@ -45,10 +55,21 @@ ENTRIES = {
         "bf_unet",
         "bf_fusion_network",
     ),
+    "keras_io": tuple(name for names in keras_io.ENTRIES.values() for name in names),
 }
-"""The functions of `from_<package>.py`, by package."""
+"""The functions of `from_<package>.py`, by package; those of `keras_io` lie in modules of that folder."""
 
 PACKAGE_OF = {name: package for package, names in ENTRIES.items() for name in names}
+
+MODULE_OF = {
+    **{name: f"benchmarks.zoo.from_{package}" for name, package in PACKAGE_OF.items()},
+    **{
+        name: f"benchmarks.zoo.keras_io.{module}"
+        for module, names in keras_io.ENTRIES.items()
+        for name in names
+    },
+}
+"""The module of each entry."""
 
 VISION = (
     "hub_vit_classifier",
@@ -62,3 +83,14 @@ VISION = (
     "bf_unet",
 )
 """Those that take images and no text."""
+
+
+def built(entry: str) -> Example:
+    """The model of an entry, with its inputs."""
+    return getattr(importlib.import_module(MODULE_OF[entry]), entry)()
+
+
+def blocked_for(entry: str) -> str:
+    """The package whose code the file of a prepared model must not need."""
+    package = PACKAGE_OF[entry]
+    return "benchmarks" if package == "keras_io" else package

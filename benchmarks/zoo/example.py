@@ -18,6 +18,9 @@ Values = Callable[[tuple[int, ...]], np.ndarray]
 Sizes = Mapping[str, int]
 """Sizes by the names of axes."""
 
+OwnStep = Callable[[keras.Model], Any]
+"""Trains a model by a `train_step` of the example's own, and returns the logs."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -69,12 +72,16 @@ class Example:
         args: Its positional arguments: structures of `Tensor`, or Python values.
         kwargs: Its keyword arguments.
         knows_inputs: Whether the model itself says what it takes (it is Functional).
+        own_step: Trains what stands for `model`; None where the example leaves that to Keras.
+        has_own_step: Whether that step is of the class of `model`, and not of a model around it.
     """
 
     model: keras.Layer
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     knows_inputs: bool = False
+    own_step: OwnStep | None = None
+    has_own_step: bool = False
 
     def call(self, sizes: Sizes, **options: Any) -> Any:
         """What the model returns for its example inputs of these sizes; `options` go to its call."""
@@ -121,6 +128,7 @@ def of_functional(
     lengths: Mapping[str, Sequence[Axis | int]] | None = None,
     values: Mapping[str, Values] | None = None,
     batch: Axis = BATCH,
+    own_step: OwnStep | None = None,
 ) -> Example:
     """A Functional model with example inputs for each of its own.
 
@@ -130,6 +138,7 @@ def of_functional(
             first that fits); a number where the model takes no other size. `TIME` for all by default.
         values: Values by input name, where those by kind are not good enough.
         batch: The first axis of every input.
+        own_step: See `Example`.
     """
     lengths = lengths or {"": (TIME,)}
 
@@ -140,7 +149,7 @@ def of_functional(
 
     inputs = keras.tree.map_structure(tensor, model.input)
     knows_inputs = not any(isinstance(d, int) for axes in lengths.values() for d in axes)
-    return Example(model, (inputs,), knows_inputs=knows_inputs)
+    return Example(model, (inputs,), knows_inputs=knows_inputs, own_step=own_step)
 
 
 def _values_like(x: keras.KerasTensor) -> Values:

@@ -5,7 +5,6 @@ python -m benchmarks.zoo.judge hub_t5          judges one entry in this process,
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import re
@@ -21,8 +20,9 @@ import keras
 import numpy as np
 
 import kerasfx
-from benchmarks.zoo import PACKAGE_OF
+from benchmarks.zoo import blocked_for, built
 from benchmarks.zoo.example import Axis, Example, Sizes
+from benchmarks.zoo.own_step import trained_alike
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
 from kerasfx.comparing.measure import Difference, Tolerance, structure_difference
 from kerasfx.handover.provenance import provenance_of
@@ -58,6 +58,7 @@ def judge(
     verdict.batch_free = _equal_at(example, prepared, "batch")
     verdict.length_free = _equal_at_lengths(example, prepared)
     verdict.loads = _equal_elsewhere(example, prepared, blocked)
+    verdict.own_step = _equal_after_own_step(example, prepare)  # last: it trains the original
     return verdict
 
 
@@ -161,6 +162,16 @@ def _equal_at_lengths(example: Example, prepared: keras.Model) -> str:
     return YES if YES in answers else NOT_APPLICABLE
 
 
+def _equal_after_own_step(example: Example, prepare: Prepare) -> str:
+    if example.own_step is None:
+        return NOT_APPLICABLE
+    try:
+        found = trained_alike(example, prepare)
+    except Exception as error:
+        return _shown(error)
+    return YES if found.within else found.reason
+
+
 def _equal_elsewhere(example: Example, prepared: keras.Model, blocked: str) -> str:
     """Whether the saved model gives the same in a process that cannot import the package."""
     with tempfile.TemporaryDirectory() as name:
@@ -202,10 +213,8 @@ def _one_line(text: Any) -> str:
 
 def main(name: str) -> None:
     """Judges one entry and prints the verdict as the last line."""
-    package = PACKAGE_OF[name]
-    build = getattr(importlib.import_module(f"benchmarks.zoo.from_{package}"), name)
     keras.utils.set_random_seed(0)
-    verdict = judge(name, build(), blocked=package)
+    verdict = judge(name, built(name), blocked=blocked_for(name))
     print(json.dumps(verdict.as_json()))
 
 

@@ -5,7 +5,6 @@ python -m benchmarks.zoo.layers hub_t5 bf_unet          some of the entries, on 
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 import keras
 
 import kerasfx
-from benchmarks.zoo import PACKAGE_OF, VISION
+from benchmarks.zoo import PACKAGE_OF, VISION, built
 from benchmarks.zoo.example import Example
 from benchmarks.zoo.verdict import aligned
 
@@ -101,9 +100,8 @@ def main(entries: Sequence[str]) -> None:
     """Counts, and writes the table."""
     found: dict[str, tuple[Count, Count]] = {}
     for entry in entries or list(PACKAGE_OF):
-        module = importlib.import_module(f"benchmarks.zoo.from_{PACKAGE_OF[entry]}")
         keras.utils.set_random_seed(0)
-        found[entry] = counts(getattr(module, entry)())
+        found[entry] = counts(built(entry))
         print(f"{entry:25} {found[entry][0].share:5.1f} % -> {found[entry][1].share:5.1f} %", flush=True)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     path = OUTPUT / f"layers-{keras.backend.backend()}.md"

@@ -23,6 +23,7 @@ COLUMNS = (
     "batch",
     "length",
     "loads",
+    "own step",
     "seconds",
 )
 
@@ -48,6 +49,7 @@ class Verdict:
         batch_free: `YES`, or what happens at another batch size.
         length_free: The same for every other free size at which the original works, or `NOT_APPLICABLE`.
         loads: `YES`, or what happens in a process without the package.
+        own_step: `YES`, or how training by a `train_step` of the example's own differs, or `NOT_APPLICABLE`.
     """
 
     entry: str
@@ -65,6 +67,7 @@ class Verdict:
     batch_free: str = ""
     length_free: str = ""
     loads: str = ""
+    own_step: str = NOT_APPLICABLE
 
     @property
     def causes(self) -> list[str]:
@@ -82,6 +85,8 @@ class Verdict:
             found.append(f"length: {self.length_free}")
         if self.loads != YES:
             found.append(f"loads: {self.loads}")
+        if self.own_step not in (YES, NOT_APPLICABLE):
+            found.append(f"own step: {self.own_step}")
         return found
 
     @property
@@ -125,6 +130,7 @@ class Verdict:
             _short(self.batch_free),
             _short(self.length_free),
             _short(self.loads),
+            _short(self.own_step),
             f"{self.seconds:.1f}",
         )
 

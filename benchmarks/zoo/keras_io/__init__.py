@@ -1,0 +1,14 @@
+"""Models written anew at tiny size after examples published on keras.io: the architecture alone.
+
+A module for each field; the docstring of each entry names the example by its path under
+https://keras.io/examples/. They are written as the examples are: subclassed models and layers, with losses,
+metrics and training steps of their own.
+"""
+
+ENTRIES = {
+    "generation": (
+        "kio_pixelcnn",
+        "kio_vq_vae",
+    ),
+}
+"""The functions of each module."""
