@@ -25,6 +25,9 @@ LIBRARIES = (
 )
 """Packages whose modules keep the functions that they imported: no code of users is in them."""
 
+_HAVE_NONE = frozenset(LIBRARIES) - {"keras", "kerasfx"}
+"""Packages that no function of Keras is imported into."""
+
 _sizes: dict[str, tuple[Any, int]] = {}
 _changed: list[str] = []
 
@@ -32,12 +35,19 @@ _changed: list[str] = []
 def look_again() -> None:
     """Find out which modules were loaded or changed since the last time."""
     for name, module in list(sys.modules.items()):
-        size = len(getattr(module, "__dict__", ()))
         known, size_before = _sizes.get(name, (None, 0))
+        if known is module and size_before == _NOT_SEARCHED:
+            continue
+        size = len(getattr(module, "__dict__", ()))
         # The module as well as its size: a name may be imported anew.
         if known is not module or size != size_before or name == "__main__":
-            _sizes[name] = module, size
-            _changed.append(name)
+            is_searched = name.partition(".")[0] not in _HAVE_NONE
+            _sizes[name] = module, size if is_searched else _NOT_SEARCHED
+            if is_searched:
+                _changed.append(name)
+
+
+_NOT_SEARCHED = -1
 
 
 def is_library(module_name: str) -> bool:
@@ -66,16 +76,19 @@ class Bindings:
 
     Args:
         ids: The ids of the objects, which the caller keeps alive.
+        in_keras: Whether those of Keras and kerasfx count, or of modules of users alone.
     """
 
-    def __init__(self, ids: Container[int]):
+    def __init__(self, ids: Container[int], in_keras: bool = False):
         self._ids = ids
+        self._in_keras = in_keras
         self._found: dict[str, list[Binding]] = {}
         self._searched = 0
 
     def __iter__(self) -> Iterator[Binding]:
         for module_name in dict.fromkeys(_changed[self._searched :]):
-            self._search(module_name, sys.modules.get(module_name))
+            if self._in_keras or not is_library(module_name):
+                self._search(module_name, sys.modules.get(module_name))
         self._searched = len(_changed)
         for bindings in self._found.values():
             # A global may be bound to something else by now, and their number does not tell.

@@ -2,15 +2,14 @@
 
 Patches are installed when the first session of the process opens and removed when the last one closes
 (`kerasfx.keras_api.replacing`). Each looks for the session of its own thread and, without one, is the
-original.
+original. Most are the same for every trace: these stand-ins are made once (`stand_ins.py`).
 """
 
 from __future__ import annotations
 
-import builtins
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +20,7 @@ from kerasfx.errors import WeightAsPythonValueError, describe
 from kerasfx.ir import leaves_of
 from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals, replacing
-from kerasfx.keras_api.replacing import MISSING, Replaced, replace
+from kerasfx.keras_api.replacing import Replaced, replace
 from kerasfx.passes.legalize.tie_to_outputs import AddedLoss
 from kerasfx.tracing import native, public_calls
 from kerasfx.tracing.bindings import Bindings, look_again
@@ -30,16 +29,15 @@ from kerasfx.tracing.control import loops as recurrence
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.layers import calls as layer_calls
 from kerasfx.tracing.layers.calls import NOT_RECOMPUTED
+from kerasfx.tracing.native import imported
 from kerasfx.tracing.native.calls import following_attributes
 from kerasfx.tracing.operations import record_operation
-from kerasfx.tracing.recorder import Args, Function, Kwargs
+from kerasfx.tracing.recorder import Args, Function, Kwargs, Patch, Replacement
 from kerasfx.tracing.session import Session, current
+from kerasfx.tracing.stand_ins import StandIns, stand_ins_for
 from kerasfx.tracing.state import metrics, randomness, variables
 from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
-
-Replacement = Callable[[Session, Function, tuple[Any, ...], dict[str, Any]], Any]
-"""`replacement(session, original, args, kwargs)`: what runs in the place of `original`."""
 
 _installed = replacing.installed
 
@@ -57,53 +55,54 @@ def installed() -> Replaced:
 def _install() -> None:
     # First, since the patches below ask which modules have imported what by its name.
     look_again()
-    _install_calls()
-    _install_variables()
-    _install_backend()
-    for module in (control_flow, recurrence, native, randomness, metrics):
-        for owner, name, replacement in module.patches():
-            _patch(owner, name, replacement)
+    alike = _alike_for_all.now()
+    for stand in (*alike.values(), *stand_ins_for(_looked_for(), alike).values()):
+        replace(stand.owner, stand.name, stand.now)
 
 
-def _patch(owner: object, name: str, replacement: Replacement | property) -> None:
-    kept = vars(owner).get(name, MISSING)
-    if isinstance(replacement, property):
-        replace(owner, name, replacement)
-        return
-    # What a class lacks it inherits; what a module lacks it takes from the builtins.
-    inherited = owner if isinstance(owner, type) else builtins
-    original = getattr(inherited, name) if kept is MISSING else kept
-    original = original.__func__ if isinstance(original, classmethod) else original
+def _of_libraries() -> Iterator[Patch]:
+    """What is the same for every trace, unless someone changes Keras or the backend."""
+    yield from _of_calls()
+    yield from _of_variables()
+    yield from _of_backend()
+    yield from recurrence.patches()
+    yield from native.patches()
 
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        session = current()
-        if session is None:
-            return original(*args, **kwargs)
-        return replacement(session, original, args, kwargs)
 
-    # Not `functools.wraps`: a trace makes thousands.
-    stand_in.__wrapped__ = original  # pyright: ignore[reportFunctionMemberAccess]
-    stand_in.__name__ = name
-    replace(owner, name, classmethod(stand_in) if isinstance(kept, classmethod) else stand_in)
+def _looked_for() -> Iterator[Patch]:
+    """What depends on the modules that were loaded, and on the classes that users have made."""
+    yield from _of_core()
+    for module in _modules_of_keras_with(internals.any_symbolic_tensors):
+        # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
+        in_layer = module.__name__ == internals.Layer.__module__
+        yield module, "any_symbolic_tensors", _never if in_layer else _any_symbolic
+    for each in (control_flow, imported, randomness, metrics):
+        yield from each.patches()
+
+
+def _watched() -> Iterator[object]:
+    """What holds the places of `_of_libraries`, as far as these are found by looking through it."""
+    yield from (internals.backend_module(name) for name in (*NAMESPACES, "random"))
+    yield from internals.variable_classes()
+    yield from native.watched()
+
+
+_alike_for_all = StandIns(_of_libraries, _watched)
 
 
 # Calls of layers and operations
 
 
-def _install_calls() -> None:
-    _patch(internals.Layer, "__call__", _layer_call)
-    _patch(internals.Layer, internals.BUILDS, _maybe_build)
-    _patch(internals.Layer, internals.COMPUTES_MASKS, _set_mask_metadata)
-    _patch(internals.Layer, "add_loss", _add_loss)
-    _patch(internals.functional, "operation_fn", _operation_of_graph)
-    _patch(internals.Operation, "__call__", _operation_call)
-    _patch(internals.Operation, "symbolic_call", _symbolic_call)
-    for module in _modules_of_keras_with(internals.any_symbolic_tensors):
-        # `Layer.__call__` asks in order to add a Node to its layer, which a trace must not do.
-        in_layer = module.__name__ == internals.Layer.__module__
-        _patch(module, "any_symbolic_tensors", _never if in_layer else _any_symbolic)
+def _of_calls() -> Iterator[Patch]:
+    yield internals.Layer, "__call__", _layer_call
+    yield internals.Layer, internals.BUILDS, _maybe_build
+    yield internals.Layer, internals.COMPUTES_MASKS, _set_mask_metadata
+    yield internals.Layer, "add_loss", _add_loss
+    yield internals.functional, "operation_fn", _operation_of_graph
+    yield internals.Operation, "__call__", _operation_call
+    yield internals.Operation, "symbolic_call", _symbolic_call
     # With filtering on, Keras rebuilds exceptions of the user's code and loses their lines.
-    _patch(internals.traceback_utils, "is_traceback_filtering_enabled", _never)
+    yield internals.traceback_utils, "is_traceback_filtering_enabled", _never
 
 
 def _modules_of_keras_with(function: Function) -> list[ModuleType]:
@@ -114,7 +113,7 @@ def _modules_of_keras_with(function: Function) -> list[ModuleType]:
 
 @functools.cache
 def _bindings_of(function: Function) -> Bindings:
-    return Bindings({id(function)})
+    return Bindings({id(function)}, in_keras=True)
 
 
 def _layer_call(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
@@ -189,28 +188,29 @@ def _is_traced(structure: object) -> bool:
 # Variables
 
 
-def _install_variables() -> None:
+def _of_variables() -> Iterator[Patch]:
     for cls in internals.variable_classes():
         if "value" in vars(cls):
-            _patch_property(cls, "value")
+            yield cls, "value", _value_property(vars(cls)["value"])
         for name in OPERATOR_NAMES:
             if name in vars(cls):
-                _patch(cls, name, functools.partial(_variable_operator, name))
+                yield cls, name, functools.partial(_variable_operator, name)
         for name in ("numpy", "__array__"):
             if name in vars(cls):
-                _patch(cls, name, _variable_as_array)
+                yield cls, name, _variable_as_array
         if "assign" in vars(cls):
-            _patch(cls, "assign", _assign)
+            yield cls, "assign", _assign
 
 
-def _patch_property(cls: type, name: str) -> None:
-    original = vars(cls)[name]
+def _value_property(original: property) -> property:
+    read = original.fget
+    assert read is not None
 
     def value(variable: keras.Variable) -> Any:
         session = current()
-        return original.fget(variable) if session is None else variables.parameter(session, variable)
+        return read(variable) if session is None else variables.parameter(session, variable)
 
-    replace(cls, name, property(value, original.fset, original.fdel, original.__doc__))
+    return property(value, original.fset, original.fdel, original.__doc__)
 
 
 def _variable_operator(name: str, session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
@@ -242,18 +242,17 @@ def _assign(session: Session, original: Function, args: Args, kwargs: Kwargs) ->
 NAMESPACES = ("core", "numpy", "nn", "math", "linalg", "image")
 
 
-def _install_backend() -> None:
-    _install_core()
+def _of_backend() -> Iterator[Patch]:
     for namespace in NAMESPACES:
         module = internals.backend_module(namespace)
         for name in _functions(module):
             if name not in CORE and public_calls.public_name(name, namespace):
-                _patch(module, name, functools.partial(_backend_function, namespace, name))
-    _patch(keras.random.SeedGenerator, "next", _next_seed)
+                yield module, name, functools.partial(_backend_function, namespace, name)
+    yield keras.random.SeedGenerator, "next", _next_seed
     random = internals.backend_module("random")
     for name in _functions(random):
         if hasattr(keras.random, name):
-            _patch(random, name, functools.partial(_random_function, name))
+            yield random, name, functools.partial(_random_function, name)
 
 
 def _functions(module: ModuleType) -> list[str]:
@@ -326,14 +325,15 @@ def _shape(session: Session, original: Function, args: Args, kwargs: Kwargs) -> 
     return args[0].shape if _is_traced(args[:1]) else original(*args, **kwargs)
 
 
-def _install_core() -> None:
+def _of_core() -> Iterator[Patch]:
+    """The functions that code of Keras imports by name, in each module that did."""
     core = internals.backend_module("core")
     for name, replacement in CORE.items():
         original = vars(core).get(name)
         if original is None:  # `remat` is younger than the oldest Keras that is tried
             continue
         for module in (core, *_modules_of_keras_with(original)):
-            _patch(module, name, replacement)
+            yield module, name, replacement
 
 
 def _as_tensor(session: Session, x: object, dtype: object) -> Any:

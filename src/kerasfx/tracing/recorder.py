@@ -155,7 +155,15 @@ class Dialect:
         return nullcontext()
 
     def patches(self) -> Iterator[Patch]:
-        """What is replaced while tracing besides the functions of the namespaces."""
+        """What is replaced in the backend while tracing besides the functions of the namespaces."""
+        return iter(())
+
+    def watched(self) -> Iterator[object]:
+        """The modules and classes that `patches` looks through."""
+        return iter(())
+
+    def patches_of_users(self) -> Iterator[Patch]:
+        """What is replaced while tracing in modules that were loaded since."""
         return iter(())
 
 

@@ -48,7 +48,7 @@ def patches() -> Iterator[tuple[Any, str, Function]]:
 
 @functools.cache
 def _bindings() -> Bindings:
-    return Bindings({id(getattr(keras.ops, name)) for name in RECORDERS})
+    return Bindings({id(getattr(keras.ops, name)) for name in RECORDERS}, in_keras=True)
 
 
 def _stand_in(

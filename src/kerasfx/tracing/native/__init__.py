@@ -13,8 +13,7 @@ from typing import Any
 import keras
 
 from kerasfx.runtime.functions import backend_functions
-from kerasfx.tracing.bindings import Bindings, is_library
-from kerasfx.tracing.native import calls, einops
+from kerasfx.tracing.native import calls
 from kerasfx.tracing.recorder import Dialect, Patch
 
 
@@ -37,14 +36,18 @@ def dialect() -> Dialect:
 
 
 def patches() -> Iterator[Patch]:
-    """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    """What is replaced while tracing in the backend itself.
+
+    Owner, name, `replacement(session, original, args, kwargs)`.
+    """
     yield from dialect().patches()
     yield from _of_namespaces()
-    for binding in _bindings():
-        if not is_library(binding.module_name):
-            name = calls.names()[id(binding.value)]
-            yield binding.module, binding.name, functools.partial(calls.call, name)
-    yield from einops.patches()
+
+
+def watched() -> Iterator[object]:
+    """The modules and classes in which `patches` finds its places."""
+    yield from backend_functions.modules().values()
+    yield from dialect().watched()
 
 
 def _of_namespaces() -> Iterator[Patch]:
@@ -53,7 +56,7 @@ def _of_namespaces() -> Iterator[Patch]:
     first, now = _modules_at_first(), backend_functions.modules()
     for name, (canonical, _) in backend_functions.functions().items():
         prefix, _, attribute = name.rpartition(".")
-        if canonical in _patched_names():
+        if canonical in patched_names():
             for module in {id(m): m for m in (first[prefix], now[prefix])}.values():
                 yield module, attribute, functools.partial(calls.call, canonical)
 
@@ -64,12 +67,7 @@ def _modules_at_first() -> Mapping[str, Any]:
 
 
 @functools.cache
-def _patched_names() -> frozenset[str]:
+def patched_names() -> frozenset[str]:
+    """The names of the functions that are replaced wherever they are found."""
     patched = dialect().patched
     return frozenset(calls.names().values()) if patched is None else patched
-
-
-@functools.cache
-def _bindings() -> Bindings:
-    """The modules of users that have imported functions by name: `from torch import zeros`."""
-    return Bindings({key for key, name in calls.names().items() if name in _patched_names()})

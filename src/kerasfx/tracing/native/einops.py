@@ -17,6 +17,8 @@ from kerasfx.tracing.tensor import TracedTensor
 
 def patches() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
+    if "einops" not in sys.modules:
+        return
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "einops" and "get_backend" in vars(module):
             yield module, "get_backend", _backend_of

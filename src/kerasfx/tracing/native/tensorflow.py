@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import accumulate
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -249,6 +250,19 @@ SPECIAL: dict[str, Callable[..., Any]] = {
 }
 
 
+@functools.cache
+def _variable_classes() -> tuple[type, ...]:
+    """Each method is replaced on the class that has it; `object`, the last, has what all classes share."""
+    import tensorflow as tf
+
+    return type(tf.Variable(tf.zeros(()))).__mro__[:-1]
+
+
+def _modules_that_draw() -> list[ModuleType]:
+    names = ("gen_random_ops", "gen_stateful_random_ops", "gen_candidate_sampling_ops")
+    return [importlib.import_module(f"tensorflow.python.ops.{name}") for name in names]
+
+
 def _patches_below_the_api() -> Iterator[Patch]:
     """What sees calls that no name of the API leads to, in TensorFlow's own modules.
 
@@ -260,8 +274,7 @@ def _patches_below_the_api() -> Iterator[Patch]:
     import tensorflow as tf
 
     yield importlib.import_module("tensorflow.python.util.dispatch"), "dispatch", _dispatched
-    for name in ("gen_random_ops", "gen_stateful_random_ops", "gen_candidate_sampling_ops"):
-        module = importlib.import_module(f"tensorflow.python.ops.{name}")
+    for module in _modules_that_draw():
         for function in sorted(vars(module)):
             if inspect.isfunction(vars(module)[function]) and function[0].islower():
                 yield module, function, _refuse_unseen_draw
@@ -444,13 +457,19 @@ class TensorFlow(Dialect):
             for name in sorted(n for n in dir(owner) if n.startswith(("assert_", "Assert"))):
                 yield owner, name, functools.partial(_dropped, f"tf.debugging.{name}")
         yield type(tf.function(lambda: None)), "__call__", _inlined
-        # Each method is replaced on the class that has it; `object`, the last, has what all classes share.
-        variable_classes = type(tf.Variable(tf.zeros(()))).__mro__[:-1]
         operators = {name: functools.partial(_operator, name) for name in sorted(OPERATOR_NAMES)}
         methods = {**operators, **dict.fromkeys(("value", "read_value"), _read)}
         methods |= dict.fromkeys(("assign", "assign_add", "assign_sub"), _refuse_assign)
-        for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in variable_classes)):
+        for owner, replacements in ((tf.Tensor, operators), *((cls, methods) for cls in _variable_classes())):
             for name in replacements.keys() & vars(owner).keys():
                 yield owner, name, replacements[name]
         yield from tensorflow_control_flow.patches()
         yield from _patches_below_the_api()
+
+    def watched(self) -> Iterator[object]:
+        """The modules and classes that `patches` looks through."""
+        import tensorflow as tf
+
+        yield from (tf.debugging, tf, tf.compat.v1, tf.compat.v1.debugging, tf.Tensor)
+        yield from _variable_classes()
+        yield from _modules_that_draw()

@@ -20,7 +20,7 @@ from kerasfx.ir.dims import Dim
 from kerasfx.keras_api import internals
 from kerasfx.runtime.functions import backend_functions, torch_names
 from kerasfx.runtime.functions.torch_names import words
-from kerasfx.tracing.bindings import Bindings, is_library
+from kerasfx.tracing.bindings import Bindings
 from kerasfx.tracing.native import memory
 from kerasfx.tracing.native.calls import call
 from kerasfx.tracing.native.sizes import is_size
@@ -509,7 +509,7 @@ def set_item(session: Recorder, target: TracedTensor, key: object, value: object
 
 @functools.cache
 def _bindings() -> Bindings:
-    """Modules that may ask whether something is a tensor of PyTorch."""
+    """Modules of users that may ask whether something is a tensor of PyTorch."""
     return Bindings({id(torch), id(torch.Tensor)})
 
 
@@ -741,7 +741,10 @@ class Torch(Dialect):
         yield torch, "empty", _empty
         for name in ("as_tensor", "asarray"):
             yield torch, name, _converted
+
+    def patches_of_users(self) -> Iterator[Patch]:
+        """What is replaced while tracing in modules that were loaded since."""
         # Each module once, however many of its names are bound to them.
-        asking = {b.module_name: b.module for b in _bindings() if not is_library(b.module_name)}
+        asking = {b.module_name: b.module for b in _bindings()}
         for module in asking.values():
             yield module, "isinstance", _isinstance

@@ -20,7 +20,7 @@ import numpy as np
 
 from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import leaves_of
-from kerasfx.tracing.bindings import Bindings, is_library
+from kerasfx.tracing.bindings import Bindings
 from kerasfx.tracing.recorder import Args, Function, Kwargs, Recorder
 from kerasfx.tracing.where import called_by_user, source_line
 
@@ -32,11 +32,13 @@ _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 def patches() -> Iterator[tuple[Any, str, Function]]:
     """What is replaced while tracing: owner, name, `replacement(session, original, args, kwargs)`."""
     yield np.random, "default_rng", _unseeded
-    names = _names()
+    for module in (random, np.random):
+        for name, _ in _drawing_functions(module):
+            yield module, name, functools.partial(_draw, f"{module.__name__}.{name}")
+    # What modules of users have imported from these.
     for binding in _bindings():
-        # The modules themselves, and what the modules of users have imported from them.
-        if binding.module in (random, np.random) or not is_library(binding.module_name):
-            yield binding.module, binding.name, functools.partial(_draw, names[id(binding.value)])
+        if binding.module is not random:
+            yield binding.module, binding.name, functools.partial(_draw, _names()[id(binding.value)])
 
 
 @functools.cache
