@@ -81,7 +81,7 @@ help:
 	@echo "make faults  plants faults in a copy of the package and asks whether the tests notice"
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make docs    builds the documentation site into build/docs; make docs-links asks the network about its links"
-	@echo "make bench   measures prepare_model as models grow, the graph, and the source itself"
+	@echo "make bench   measures the time and memory of prepare_model, the graph, and the source itself"
 	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
@@ -101,7 +101,8 @@ demo: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m examples.demo
 
 bench: $(newest)/ready
-	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/scaling.py
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.speed
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.memory
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/graph.py
 	@$(newest)/bin/python benchmarks/house.py
 
