@@ -82,7 +82,7 @@ help:
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make docs    builds the documentation site into build/docs; make docs-links asks the network about its links"
 	@echo "make bench   measures the time and memory of prepare_model, the graph, and the source itself"
-	@echo "make zoo     prepares 35 models of keras-hub, keras-rs and bayesflow and judges the results"
+	@echo "make zoo     prepares a hundred models of other packages and of keras.io and judges the results"
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
 	@echo "make notebooks   runs the notebooks of examples/ and writes their outputs back"
@@ -107,7 +107,7 @@ bench: $(newest)/ready
 	@$(newest)/bin/python benchmarks/house.py
 
 zoo: $(zoo)/ready
-	@XLA_FLAGS="$(test-xla-flags)" $(zoo)/bin/python -m benchmarks.zoo \
+	@XLA_FLAGS="$(test-xla-flags)" $(test-jax-cache) $(zoo)/bin/python -m benchmarks.zoo \
 	    --backends $(BACKENDS) --jobs $(JOBS) --entries $(ENTRIES)
 
 tools: $(foreach group,$(tool-groups),$(call env-path,$(group))/ready)

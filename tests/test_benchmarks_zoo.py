@@ -1,15 +1,32 @@
 """The judgement of `make zoo`: what is right passes, and each way to be wrong is told by its name."""
 
 import importlib
+import os
 
 import keras
 import pytest
 from keras import ops
 
 import kerasfx
-from benchmarks.zoo import ENTRIES, MODULE_OF, PACKAGE_OF, VISION, example, judge, keras_io, layers
+from benchmarks.zoo import (
+    ENTRIES,
+    MODULE_OF,
+    ONLY,
+    PACKAGE_OF,
+    VISION,
+    Only,
+    cost,
+    example,
+    judge,
+    keras_io,
+    layers,
+    results,
+)
+from benchmarks.zoo import not_applicable as why_not_applicable
+from benchmarks.zoo.cost import peak_above_present, relative_time
 from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
-from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict, as_markdown, side_by_side
+from benchmarks.zoo.loader import Loader
+from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
 from kerasfx.handover import provenance
 
 pytestmark = [pytest.mark.any_keras, pytest.mark.any_backend]
@@ -47,9 +64,14 @@ def scaled():
 
 
 @pytest.fixture
-def not_loaded(monkeypatch):
-    """Saves the seconds that another process takes."""
-    monkeypatch.setattr(judge, "_equal_elsewhere", lambda *args: YES)
+def ask(tmp_path, monkeypatch):
+    """Judges an example; its time is measured once."""
+    monkeypatch.setattr(cost, "SECONDS", 0.0)
+
+    def ask(example, prepare=kerasfx.prepare_model):
+        return judge.judge("scaled", example, tmp_path / "saved", prepare)
+
+    return ask
 
 
 def prepared_then(change):
@@ -69,33 +91,46 @@ def posing_as(prepared, other):
     return other
 
 
-def test_a_right_model_is_right(scaled):
-    verdict = judge.judge("scaled", scaled, blocked="keras_hub")
-    assert verdict.causes == []
+def test_a_right_model_is_right(scaled, ask):
+    """As far as one process can tell: nobody loaded it yet."""
+    verdict = ask(scaled)
+    assert (verdict.loads, verdict.causes) == ("", ["loads: "])
+    verdict.loads = YES
     assert verdict.right
     assert (verdict.lost, verdict.unused, verdict.opaque) == ([], 1, [])
-    assert (verdict.batch_free, verdict.length_free, verdict.loads) == (YES, YES, YES)
+    assert (verdict.batch_free, verdict.length_free) == (YES, YES)
+    assert verdict.seconds > 0 < verdict.built_in
+    assert verdict.mebibytes >= 0
+    assert verdict.relative_time is not None
     assert Verdict.from_json(verdict.as_json()) == verdict
 
 
-def test_a_model_that_needs_the_blocked_package_does_not_load(scaled):
-    verdict = judge.judge("scaled", scaled, blocked="kerasfx")
-    assert [cause[:30] for cause in verdict.causes] == ["loads: loading: ImportError: k"]
+def test_one_process_loads_several_models_and_tells_which_is_wrong(scaled, tmp_path):
+    prepared = kerasfx.prepare_model(scaled.model, scaled.input_layer())
+    assert judge.save(scaled, prepared, tmp_path / "a") == ""
+    judge.save(scaled, prepared, tmp_path / "b")
+    (tmp_path / "b" / "expected.npz").write_bytes((tmp_path / "b" / "inputs.npz").read_bytes())
+    (tmp_path / "c").mkdir()
+    loader = Loader(os.environ)
+    needs_it = loader.ask(tmp_path / "a", ["kerasfx"])
+    answers = [loader.ask(tmp_path / name, ["keras_hub"]) for name in "abca"]
+    loader.close()
+    assert needs_it.startswith("loading: ImportError: kerasfx must not be needed")
+    assert [answer[:9] for answer in answers] == [YES, "loaded: o", "loading: ", YES]
 
 
-@pytest.mark.usefixtures("not_loaded")
 class TestWrong:
-    def test_numbers(self, scaled):
+    def test_numbers(self, scaled, ask):
         def change(prepared):
             factor = next(v for v in prepared.variables if tuple(v.shape) == (4,))
             factor.assign(factor + 1.0)
 
-        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        verdict = ask(scaled, prepared_then(change))
         assert verdict.causes[0].startswith("differs: variables: ")
         assert any(cause.startswith("batch: ") for cause in verdict.causes)
         assert not verdict.right
 
-    def test_a_frozen_weight(self, scaled):
+    def test_a_frozen_weight(self, scaled, ask):
         """Its outputs are those of the original, until a weight changes."""
 
         def change(prepared):
@@ -103,65 +138,64 @@ class TestWrong:
             dense = next(layer for layer in prepared.layers if isinstance(layer, keras.layers.Dense))
             return posing_as(prepared, keras.Model(x, dense(x) * ops.ones((4,))))
 
-        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        verdict = ask(scaled, prepared_then(change))
         assert (verdict.batch_free, verdict.length_free) == (YES, YES)
         assert any(cause.startswith("differs: perturbed outputs") for cause in verdict.causes)
 
-    def test_a_fixed_batch(self, scaled):
+    def test_a_fixed_batch(self, scaled, ask):
         def change(prepared):
             x = keras.Input((None, 4))
             return posing_as(prepared, keras.Model(x, ops.take(prepared(x), [0, 1], axis=0)))
 
-        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        verdict = ask(scaled, prepared_then(change))
         assert verdict.batch_free.startswith("{'batch': 1}: ")
         assert verdict.length_free == YES
         assert not verdict.right
 
-    def test_a_fixed_length(self, scaled):
+    def test_a_fixed_length(self, scaled, ask):
         def prepare(model, input_layer):
             return kerasfx.prepare_model(model, keras.Input((8, 4)))
 
-        verdict = judge.judge("scaled", scaled, prepare=prepare)
-        assert [cause[:19] for cause in verdict.causes] == ["length: {'time': 4}"]
+        verdict = ask(scaled, prepare)
+        assert [cause[:19] for cause in verdict.causes] == ["length: {'time': 4}", "loads: "]
 
-    def test_a_lost_variable(self, scaled):
+    def test_a_lost_variable(self, scaled, ask):
         """It is called unused, and outputs depend on it."""
 
         def change(prepared):
             record = provenance.provenance_of(prepared)
             record.variables.pop()
 
-        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
+        verdict = ask(scaled, prepared_then(change))
         assert len(verdict.lost) == 2
-        assert verdict.causes[-1].startswith("lost: ")
+        assert verdict.causes[-2].startswith("lost: ")
 
-    def test_a_variable_that_the_report_does_not_name(self, scaled):
+    def test_a_variable_that_the_report_does_not_name(self, scaled, ask):
         def change(prepared):
             kerasfx.report(prepared).findings.clear()
 
-        verdict = judge.judge("scaled", scaled, prepare=prepared_then(change))
-        assert verdict.causes == [f"lost: {scaled.model.unused.path}"]
+        verdict = ask(scaled, prepared_then(change))
+        assert verdict.causes[0] == f"lost: {scaled.model.unused.path}"
 
-    def test_a_layer_kept_whole(self):
+    def test_a_layer_kept_whole(self, ask):
         x = keras.Input((None, 4))
         model = keras.Model(x, Counted()(x))
-        verdict = judge.judge("counted", example.of_functional(model))
+        verdict = ask(example.of_functional(model))
         assert verdict.causes[0].startswith("opaque: counted: Counted is kept whole: The state of a metric")
 
-    def test_no_model_at_all(self, scaled):
+    def test_no_model_at_all(self, scaled, ask):
         def prepare(model, input_layer):
             raise ValueError("no\nway")
 
-        assert judge.judge("scaled", scaled, prepare=prepare).causes == ["ValueError: no way"]
+        assert ask(scaled, prepare).causes == ["ValueError: no way"]
 
 
-@pytest.mark.usefixtures("not_loaded")
-def test_a_length_that_the_original_refuses_is_not_asked_for():
+def test_a_length_that_the_original_refuses_is_not_asked_for(ask):
     x = keras.Input((None, 4))
     model = keras.Model(x, keras.layers.Reshape((8, 4))(x))
-    verdict = judge.judge("reshaped", example.of_functional(model))
+    verdict = ask(example.of_functional(model))
     assert verdict.length_free == NOT_APPLICABLE
-    assert verdict.right
+    assert verdict.causes == ["loads: "]
 
 
 def test_several_arguments_are_passed_by_name():
@@ -173,24 +207,39 @@ def test_several_arguments_are_passed_by_name():
     assert [axis.name for axis in attention.axes()] == ["batch", "time"]
 
 
+def right(entry, backend="jax", **fields):
+    """A verdict with nothing to complain about."""
+    return Verdict(entry, backend, batch_free=YES, length_free=NOT_APPLICABLE, loads=YES, **fields)
+
+
+FIRST, SECOND, THIRD = list(PACKAGE_OF)[:3]
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_the_table_counts_and_explains():
-    right = Verdict("a", "jax", exact=True, batch_free=YES, length_free=NOT_APPLICABLE, loads=YES)
-    text = as_markdown("jax", [right, Verdict("b", "jax", error="ValueError: no way")])
-    assert text.startswith("### jax: 1 of 2 right\n")
-    assert text.endswith("- `b`: ValueError: no way")
+    versions = {"Python": "3.11.7", "keras": "3.15.1", "jax": "0.10.2", "keras-hub": "0.32.0"}
+    wrong = Verdict(SECOND, "jax", error="ValueError: no way")
+    elsewhere = Verdict(THIRD, "jax", not_applicable="It calls TensorFlow.")
+    text = results.section("jax", [right(FIRST, exact=True, versions=versions), wrong, elsewhere])
+    lines = text.splitlines()
+    assert lines[0] == "## JAX: 1 of 2 right"
+    assert lines[2] == "Python 3.11.7, keras 3.15.1, jax 0.10.2"
+    assert cells(lines[6])[:3] == [f"`{FIRST}`", "keras-hub 0.32.0", "yes"]
+    assert [cells(line)[2] for line in lines[7:9]] == ["NO", "n/a"]
+    assert lines[-2:] == [f"- `{SECOND}`: ValueError: no way", f"- `{THIRD}`, n/a: It calls TensorFlow."]
 
 
-def test_the_summary_has_a_column_for_each_backend():
-    right = Verdict("a", "jax", exact=True, batch_free=YES, length_free=YES, loads=YES, seconds=1.0)
-    wrong = Verdict("a", "torch", error="ValueError: no way")
-    lines = side_by_side({"jax": [right], "torch": [wrong]}).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:4]]
-    assert [cells[0], *cells[2:]] == [
-        ["entry", "jax", "torch"],
-        ["a", "exact, 1.0 s", "NO"],
-        ["right", "1 of 1", "0 of 1"],
+def test_shares_are_of_the_originals_that_work():
+    found = [
+        right(FIRST, exact=True),
+        right(SECOND, opaque=["x: X is kept whole"], exact=True),
+        Verdict(THIRD, "jax", not_applicable="It calls TensorFlow."),
     ]
-    assert lines[-1] == "- `a` on torch: ValueError: no way"
+    row = cells(results.summary({"jax": found}).splitlines()[2])
+    assert row == ["JAX", "3", "1", "1", "50.0", "50.0", "50.0", "95", "50.0"]
 
 
 def test_every_entry_belongs_to_one_package():
@@ -230,26 +279,25 @@ def stepping():
     return Example(Stepping(), (x,), own_step=own_step, has_own_step=True)
 
 
-@pytest.mark.usefixtures("not_loaded")
 class TestOwnStep:
-    def test_it_learns_what_the_original_learns(self):
-        verdict = judge.judge("stepping", stepping())
-        assert verdict.causes == []
+    def test_it_learns_what_the_original_learns(self, ask):
+        verdict = ask(stepping())
+        assert verdict.causes == ["loads: "]
         assert verdict.own_step == YES
 
-    def test_another_step(self):
+    def test_another_step(self, ask):
         def change(prepared):
             prepared.dense.bias.trainable = False
 
-        verdict = judge.judge("stepping", stepping(), prepare=of_its_class_then(change))
-        assert [cause[:10] for cause in verdict.causes] == ["own step: "]
+        verdict = ask(stepping(), of_its_class_then(change))
+        assert [cause[:10] for cause in verdict.causes] == ["loads: ", "own step: "]
 
-    def test_a_step_that_raises(self):
+    def test_a_step_that_raises(self, ask):
         def change(prepared):
             prepared.fit = None
 
-        verdict = judge.judge("stepping", stepping(), prepare=of_its_class_then(change))
-        assert verdict.causes == ["own step: TypeError: 'NoneType' object is not callable"]
+        verdict = ask(stepping(), of_its_class_then(change))
+        assert verdict.causes[-1] == "own step: TypeError: 'NoneType' object is not callable"
 
 
 def of_its_class_then(change):
@@ -262,6 +310,55 @@ def of_its_class_then(change):
         return prepared
 
     return prepare
+
+
+def test_a_run_renews_its_own_rows_alone(tmp_path):
+    kept, page = tmp_path / "results.jsonl", tmp_path / "results.md"
+    gone = right("an_entry_of_the_past")
+    results.write([right(FIRST), right(SECOND), gone, right(FIRST, "torch")], kept, page)
+    wrong = Verdict(FIRST, "jax", error="ValueError: no way")
+    expected = [wrong, right(SECOND), right(FIRST, "torch")]
+    assert results.write([wrong], kept, page) == expected == results.read(kept)
+    assert "## JAX: 1 of 2 right" in page.read_text()
+
+
+def test_the_page_is_that_of_the_verdicts_kept():
+    assert results.PAGE.read_text() == results.as_markdown(results.read())
+
+
+def test_memory_is_what_is_held_at_most():
+    taken, mebibytes = peak_above_present(lambda: len(bytearray(64 * 2**20)))
+    assert taken == 64 * 2**20
+    assert 50 < mebibytes < 150
+
+
+def test_a_model_that_does_more_takes_longer():
+    def matrices(count):
+        x = keras.Input((64, 64))
+        y = x
+        for _ in range(count):
+            y = ops.sin(ops.matmul(y, y))
+        return keras.Model(x, y)
+
+    tensor = Tensor((BATCH, 64, 64), example.normal())
+    assert relative_time(Example(matrices(1), (tensor,)), matrices(40)) > 2
+    assert relative_time(Example(matrices(40), (tensor,)), matrices(1)) < 0.5
+
+
+def test_an_original_that_does_not_compile_has_no_time():
+    class Converted(keras.layers.Layer):
+        def call(self, x):
+            return ops.convert_to_tensor(keras.backend.convert_to_numpy(x))
+
+    tensor = Tensor((BATCH, 4), example.normal())
+    assert relative_time(Example(Converted(), (tensor,)), keras.Sequential([keras.Input((4,))])) is None
+
+
+def test_an_original_works_on_some_backends_alone(monkeypatch):
+    monkeypatch.setitem(ONLY, FIRST, Only(("tensorflow",), "It calls TensorFlow."))
+    assert why_not_applicable(FIRST, "jax") == "It calls TensorFlow."
+    assert why_not_applicable(FIRST, "tensorflow") == ""
+    assert set(ONLY) <= set(PACKAGE_OF)
 
 
 class Halved(keras.Model):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.zoo import keras_io
@@ -94,3 +95,21 @@ def blocked_for(entry: str) -> str:
     """The package whose code the file of a prepared model must not need."""
     package = PACKAGE_OF[entry]
     return "benchmarks" if package == "keras_io" else package
+
+
+@dataclass(frozen=True)
+class Only:
+    """The backends that an original works on at all, and why it works on no other."""
+
+    backends: tuple[str, ...]
+    reason: str
+
+
+ONLY: dict[str, Only] = {}
+"""The originals that do not work on every backend, by the name of the entry."""
+
+
+def not_applicable(entry: str, backend: str) -> str:
+    """Why the original of an entry does not work on a backend; empty when it does."""
+    only = ONLY.get(entry)
+    return "" if only is None or backend in only.backends else only.reason

@@ -37,8 +37,8 @@ class Axis:
     others: tuple[int, ...] = ()
 
     def tried(self) -> tuple[int, ...]:
-        """The other sizes, by default a shorter one and two longer ones."""
-        return self.others or tuple(n for n in (self.size // 2, self.size + 3, 2 * self.size) if n)
+        """The other sizes, by default a shorter one and a longer one."""
+        return self.others or tuple(n for n in (self.size // 2, self.size + 3) if n)
 
 
 BATCH = Axis("batch", 2, others=(1, 5))
@@ -85,8 +85,12 @@ class Example:
 
     def call(self, sizes: Sizes, **options: Any) -> Any:
         """What the model returns for its example inputs of these sizes; `options` go to its call."""
-        args, kwargs = self._mapped(lambda t: keras.ops.convert_to_tensor(t.array(sizes)))
+        args, kwargs = self.tensors(sizes)
         return self.model(*args, **kwargs, **options)
+
+    def tensors(self, sizes: Sizes) -> tuple[Any, Any]:
+        """The arguments of `call`: positional ones, and those with names."""
+        return self._mapped(lambda t: keras.ops.convert_to_tensor(t.array(sizes)))
 
     def input_layer(self) -> Any:
         """What `prepare_model` has to be told about the inputs."""

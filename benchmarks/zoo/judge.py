@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import platform
 import re
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,50 +22,59 @@ import keras
 import numpy as np
 
 import kerasfx
-from benchmarks.zoo import blocked_for, built
+from benchmarks.zoo import PACKAGE_OF, blocked_for, built
+from benchmarks.zoo.cost import peak_above_present, relative_time
 from benchmarks.zoo.example import Axis, Example, Sizes
+from benchmarks.zoo.layers import counted
+from benchmarks.zoo.loader import Loader
 from benchmarks.zoo.own_step import trained_alike
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
 from kerasfx.comparing.measure import Difference, Tolerance, structure_difference
 from kerasfx.handover.provenance import provenance_of
 
-LOAD_SECONDS = 300
-
 Prepare = Callable[..., keras.Model]
 
 
-def judge(
-    name: str, example: Example, blocked: str = "", prepare: Prepare = kerasfx.prepare_model
-) -> Verdict:
-    """Prepares the model of `example` and asks every question about the result.
+def judge(name: str, example: Example, directory: Path, prepare: Prepare = kerasfx.prepare_model) -> Verdict:
+    """Prepares the model of `example` and asks every question about the result that one process can answer.
 
     Args:
         name: Name of the entry.
         example: The model and its inputs.
-        blocked: The package that the result must not need when it is loaded.
+        directory: Where the prepared model is saved, for `Loader.ask`.
         prepare: What to judge.
     """
     verdict = Verdict(name, keras.backend.backend())
     example.call({})
-    start = time.perf_counter()
+    _prepare_once()
+    start = time.process_time()
     try:
-        prepared = prepare(example.model, example.input_layer())
+        prepared, verdict.mebibytes = peak_above_present(
+            lambda: prepare(example.model, example.input_layer())
+        )
     except Exception as error:
         verdict.error = _shown(error)
         return verdict
-    verdict.seconds = time.perf_counter() - start
+    verdict.seconds = time.process_time() - start
     _judge_layers(verdict, prepared)
     _judge_variables(verdict, example, prepared)
     _compare(verdict, example, prepared)
     verdict.batch_free = _equal_at(example, prepared, "batch")
     verdict.length_free = _equal_at_lengths(example, prepared)
-    verdict.loads = _equal_elsewhere(example, prepared, blocked)
+    verdict.relative_time = relative_time(example, prepared)
+    verdict.loads = save(example, prepared, directory)
     verdict.own_step = _equal_after_own_step(example, prepare)  # last: it trains the original
     return verdict
 
 
+def _prepare_once() -> None:
+    """What the first call imports and compiles is not to be counted for the model that comes first."""
+    kerasfx.prepare_model(keras.Sequential([keras.layers.Dense(1)]), keras.Input((1,)))
+
+
 def _judge_layers(verdict: Verdict, prepared: keras.Model) -> None:
     verdict.layers = len(prepared.layers)
+    verdict.built_in = counted(prepared).share
     verdict.opaque = [_one_line(finding) for finding in kerasfx.report(prepared).opaque]
 
 
@@ -172,30 +183,21 @@ def _equal_after_own_step(example: Example, prepare: Prepare) -> str:
     return YES if found.within else found.reason
 
 
-def _equal_elsewhere(example: Example, prepared: keras.Model, blocked: str) -> str:
-    """Whether the saved model gives the same in a process that cannot import the package."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        try:
-            prepared.save(directory / "prepared.keras")
-        except Exception as error:
-            return f"saving: {_shown(error)}"
-        inputs = keras.tree.flatten(example.prepared_inputs({}))
-        np.savez(directory / "inputs.npz", *inputs)
-        script = Path(__file__).with_name("loaded.py")
-        done = subprocess.run(
-            [sys.executable, "-P", script, directory, blocked],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=LOAD_SECONDS,
-        )
-        if done.returncode:
-            return f"loading: {_one_line(done.stderr.strip().splitlines()[-1])}"
-        with np.load(directory / "outputs.npz") as stored:
-            received = list(stored.values())
-        found = _difference(_flat(prepared(example.prepared_inputs({}))), received)
-        return YES if found.within else f"loaded: {found.reason}"
+def save(example: Example, prepared: keras.Model, directory: Path) -> str:
+    """Write what `loaded.py` reads: the model, its inputs, and what it returns for them.
+
+    Returns:
+        Why the model cannot be saved; empty when it can.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        prepared.save(directory / "prepared.keras")
+    except Exception as error:
+        return f"saving: {_shown(error)}"
+    inputs = example.prepared_inputs({})
+    np.savez(directory / "inputs.npz", *keras.tree.flatten(inputs))
+    np.savez(directory / "expected.npz", *_flat(prepared(inputs)))
+    return ""
 
 
 def _flat(outputs: Any) -> list[np.ndarray]:
@@ -211,12 +213,35 @@ def _one_line(text: Any) -> str:
     return re.sub(r"\S*/site-packages/", "", " ".join(str(text).split()))
 
 
-def main(name: str) -> None:
-    """Judges one entry and prints the verdict as the last line."""
+def versions(package: str) -> dict[str, str]:
+    """The versions of all that a verdict depends on, that of the entry's own package last."""
+    of_backend = {"tensorflow": "tensorflow-cpu"}.get(keras.backend.backend(), keras.backend.backend())
+    distributions = metadata.packages_distributions().get(package, [])
+    named = {name: metadata.version(name) for name in (of_backend, *distributions)}
+    return {"Python": platform.python_version(), "keras": keras.__version__, **named}
+
+
+def judge_entry(name: str, directory: Path) -> Verdict:
+    """Builds and judges one entry."""
     keras.utils.set_random_seed(0)
-    verdict = judge(name, built(name), blocked=blocked_for(name))
+    verdict = judge(name, built(name), directory)
+    verdict.versions = versions(PACKAGE_OF[name])
+    return verdict
+
+
+def main(name: str, directory: str = "") -> None:
+    """Judges one entry and prints the verdict as the last line.
+
+    Without a directory the loading is asked here; with one, what to load stays there for who called.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        verdict = judge_entry(name, Path(directory or temporary))
+        if not directory and not verdict.error and not verdict.loads:
+            loader = Loader(os.environ)
+            verdict.loads = loader.ask(Path(temporary), [blocked_for(name)])
+            loader.close()
     print(json.dumps(verdict.as_json()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

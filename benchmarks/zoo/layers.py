@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 
 import kerasfx
-from benchmarks.zoo import PACKAGE_OF, VISION, built
+from benchmarks.zoo import PACKAGE_OF, VISION, built, not_applicable
 from benchmarks.zoo.example import Example
 from benchmarks.zoo.verdict import aligned
 
@@ -99,7 +99,8 @@ def _sum(parts: Iterable[Count]) -> Count:
 def main(entries: Sequence[str]) -> None:
     """Counts, and writes the table."""
     found: dict[str, tuple[Count, Count]] = {}
-    for entry in entries or list(PACKAGE_OF):
+    working = [entry for entry in PACKAGE_OF if not not_applicable(entry, keras.backend.backend())]
+    for entry in entries or working:
         keras.utils.set_random_seed(0)
         found[entry] = counts(built(entry))
         print(f"{entry:25} {found[entry][0].share:5.1f} % -> {found[entry][1].share:5.1f} %", flush=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 YES = "yes"
 NOT_APPLICABLE = "n/a"
 
-CAUSE_LENGTH = 400
-
 COLUMNS = (
     "entry",
+    "of",
     "right",
     "layers",
+    "built-in, %",
     "opaque",
     "equal",
     "lost",
@@ -25,6 +25,8 @@ COLUMNS = (
     "loads",
     "own step",
     "seconds",
+    "MiB",
+    "time",
 )
 
 
@@ -35,9 +37,14 @@ class Verdict:
     Attributes:
         entry: Name of the entry.
         backend: Name of the backend.
+        not_applicable: Why the original does not work on this backend; empty when it does.
         error: Why there is no prepared model; empty when there is one.
-        seconds: Time that `prepare_model` took, its verification included.
+        seconds: Processor time that `prepare_model` took, its verification included.
+        mebibytes: The most memory that the process held meanwhile, above what it held with the original.
+        relative_time: The time of a compiled call of the prepared model by that of the original; None where
+            the original does not compile.
         layers: Number of layers of the prepared model.
+        built_in: How many of them are layers of Keras, in percent.
         opaque: The custom layers that were kept whole, each with the reason.
         exact: Whether `kerasfx.compare` found everything equal bit for bit.
         exact_uncompiled: Whether it did so only where nothing was compiled.
@@ -48,15 +55,20 @@ class Verdict:
         unused: Number of variables that are missing because no output depends on them.
         batch_free: `YES`, or what happens at another batch size.
         length_free: The same for every other free size at which the original works, or `NOT_APPLICABLE`.
-        loads: `YES`, or what happens in a process without the package.
+        loads: `YES`, or what happens in a process without the package; empty when nobody asked yet.
         own_step: `YES`, or how training by a `train_step` of the example's own differs, or `NOT_APPLICABLE`.
+        versions: The versions of all that the verdict depends on, that of the entry's package last.
     """
 
     entry: str
     backend: str
+    not_applicable: str = ""
     error: str = ""
     seconds: float = 0.0
+    mebibytes: float = 0.0
+    relative_time: float | None = None
     layers: int = 0
+    built_in: float = 0.0
     opaque: list[str] = field(default_factory=list)
     exact: bool = False
     exact_uncompiled: bool = False
@@ -68,12 +80,13 @@ class Verdict:
     length_free: str = ""
     loads: str = ""
     own_step: str = NOT_APPLICABLE
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def causes(self) -> list[str]:
         """Everything that is not right, the first cause first; empty when all is."""
-        if self.error:
-            return [self.error]
+        if self.not_applicable or self.error:
+            return [self.not_applicable or self.error]
         found = [
             *(f"opaque: {x}" for x in self.opaque),
             *(f"differs: {x}" for x in self.different),
@@ -95,14 +108,19 @@ class Verdict:
         return not self.causes
 
     @property
+    def whole(self) -> bool:
+        """Whether a model came out in which no custom layer is kept whole."""
+        return not (self.not_applicable or self.error or self.opaque)
+
+    @property
+    def equal(self) -> bool:
+        """Whether a model came out that does what the original does, at most rounding apart."""
+        return not (self.not_applicable or self.error or self.different)
+
+    @property
     def summary(self) -> str:
         """`"right"`, or the first cause."""
         return "right" if self.right else self.causes[0]
-
-    @property
-    def in_short(self) -> str:
-        """How equal, and how long it took; `"NO"` where anything is not right."""
-        return f"{self._equal()}, {self.seconds:.1f} s" if self.right else "NO"
 
     def as_json(self) -> dict[str, Any]:
         """The fields, as JSON can hold them."""
@@ -117,12 +135,15 @@ class Verdict:
 
     def cells(self) -> tuple[str, ...]:
         """A row of the table, as `COLUMNS` says."""
-        if self.error:
-            return (self.entry, "NO", "error", *[""] * (len(COLUMNS) - 3))
+        head = (f"`{self.entry}`", self._package())
+        if self.not_applicable or self.error:
+            words = (NOT_APPLICABLE, "") if self.not_applicable else ("NO", "error")
+            return (*head, *words, *[""] * (len(COLUMNS) - len(head) - len(words)))
         return (
-            self.entry,
+            *head,
             YES if self.right else "NO",
             str(self.layers),
+            f"{self.built_in:.0f}",
             str(len(self.opaque)),
             self._equal(),
             str(len(self.lost)),
@@ -132,7 +153,14 @@ class Verdict:
             _short(self.loads),
             _short(self.own_step),
             f"{self.seconds:.1f}",
+            f"{self.mebibytes:.0f}",
+            "" if self.relative_time is None else f"{self.relative_time:.2f}",
         )
+
+    def _package(self) -> str:
+        """The package of the original with its version, where it is not an example of the benchmarks' own."""
+        own = list(self.versions.items())[3:]
+        return " ".join(own[0]) if own else ""
 
     def _equal(self) -> str:
         if self.different:
@@ -144,29 +172,6 @@ class Verdict:
 
 def _short(answer: str) -> str:
     return answer if answer in (YES, NOT_APPLICABLE) else "NO"
-
-
-def side_by_side(by_backend: Mapping[str, Sequence[Verdict]]) -> str:
-    """One table for all backends, their totals, and the first cause of each failure."""
-    header = ["entry", *by_backend]
-    rows = [[v[0].entry, *(x.in_short for x in v)] for v in zip(*by_backend.values(), strict=True)]
-    totals = [f"{sum(v.right for v in verdicts)} of {len(verdicts)}" for verdicts in by_backend.values()]
-    table = aligned([header, ["---"] * len(header), *rows, ["right", *totals]])
-    wrong = [v for verdicts in by_backend.values() for v in verdicts if not v.right]
-    failures = [f"- `{v.entry}` on {v.backend}: {v.summary[:CAUSE_LENGTH]}" for v in wrong]
-    return "\n".join([*table, "", *failures] if failures else table)
-
-
-def as_markdown(backend: str, verdicts: Sequence[Verdict]) -> str:
-    """The total of one backend, its table, and the first cause of each failure."""
-    right = sum(v.right for v in verdicts)
-    failures = [f"- `{v.entry}`: {v.summary[:CAUSE_LENGTH]}" for v in verdicts if not v.right]
-    lines = [
-        f"### {backend}: {right} of {len(verdicts)} right",
-        "",
-        *aligned([COLUMNS, ["---"] * len(COLUMNS), *(v.cells() for v in verdicts)]),
-    ]
-    return "\n".join([*lines, "", *failures] if failures else lines)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
