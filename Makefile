@@ -7,6 +7,7 @@
 #   make zoo                                    make zoo BACKENDS=jax ENTRIES="hub_t5 bf_unet"
 #   make zoo-layers                             make zoo-layers KERAS_BACKEND=jax
 #   make tools                                  make tools TOOLS="hls4ml netron" MODELS=vit
+#   make random MODELS=30000 SEED=1             make random KERAS_BACKEND=jax
 #   make notebooks                              make notebooks NOTEBOOKS=grad_cam
 
 SHELL := bash
@@ -24,9 +25,11 @@ PYTEST_ARGS ?=
 JOBS ?= 2
 # The third-party models of `make zoo`, by name; all of them when empty.
 ENTRIES ?=
-# Words in the titles of the rows of `make tools`, and its models by name; all of them when empty.
+# Words in the titles of the rows of `make tools`, and its models by name; all of them when empty. Of `make random`
+# the number of models, and what decides them.
 TOOLS ?=
 MODELS ?=
+SEED ?= 1
 # A word in the names of the notebooks to run; all of them when empty.
 NOTEBOOKS ?=
 # The backend of the demo, the benchmarks, `make test-quick` and `make faults`.
@@ -68,7 +71,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
-.PHONY: help demo environments programs test test-quick test-latest test-pythons faults lint docs docs-links bench zoo tools \
+.PHONY: help demo environments programs test test-quick test-latest test-pythons random faults lint docs docs-links bench zoo tools \
     aimet notebooks pictures clean \
     $(addprefix run-,$(runs))
 
@@ -78,6 +81,7 @@ help:
 	@echo "make test-quick    the part that notices most, on one backend, in less than two minutes"
 	@echo "make test-latest   the whole suite on the newest Keras of the package index"
 	@echo "make test-pythons  the quick part on $(PYTHONS)"
+	@echo "make random  prepares MODELS random models and judges the results; stopped, it goes on where it was"
 	@echo "make faults  plants faults in a copy of the package and asks whether the tests notice"
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make docs    builds the documentation site into build/docs; make docs-links asks the network about its links"
@@ -212,6 +216,11 @@ test-pythons:
 	    if ! $$python --version; then echo "$$python is not there: nothing was tested on it"; status=1; continue; fi; \
 	    $(MAKE) --no-print-directory test-quick PYTHON=$$python || status=1; \
 	done; exit $$status
+
+random: backend = $(KERAS_BACKEND)
+random: $(newest)/ready
+	@XLA_FLAGS="$(test-xla-flags)" KERAS_BACKEND=$(backend) $(newest)/bin/python -m tests.random_models \
+	    --models $(or $(MODELS),1000) --seed $(SEED) --out build/random
 
 faults: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m tests.faults
