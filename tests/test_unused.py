@@ -184,6 +184,24 @@ def test_state_that_no_other_call_uses_moves(keep_class):
     assert kerasfx.compare(model, prepared)
 
 
+def test_state_moves_beside_an_output_whose_size_is_its_own():
+    """What is computed of another tensor's size is no size that the waiting output could be given."""
+
+    def call(self, x):
+        self.metric.update_state(x)
+        self.norm(x)
+        longer = ops.concatenate([ops.tile(self.token, (ops.shape(x)[0], 1, 1)), x], axis=1)
+        return longer[:, 1:] * 2.0
+
+    def make():
+        token = keras.Variable(np.ones((1, 1, 4), "float32"), name="token")
+        return {"metric": keras.metrics.Mean(), "norm": layers.BatchNormalization(), "token": token}
+
+    model = net(make, call)
+    prepared = kerasfx.prepare_model(model, keras.Input((6, 4)))
+    assert kerasfx.compare(model, prepared)
+
+
 def test_call_without_effect_is_left_out():
     model = net(lambda: {"other": layers.Dense(3)}, called_for_nothing)
     prepared = kerasfx.prepare_model(model, keras.Input((4,)))

@@ -22,7 +22,7 @@ from kerasfx.ir import (
     Value,
     values_in,
 )
-from kerasfx.ir.build import specs_like
+from kerasfx.ir.build import give_result_like
 from kerasfx.keras_api import internals
 from kerasfx.passes.legalize.tie_to_outputs import ADD_LOSS
 from kerasfx.reporting import Finding
@@ -67,10 +67,12 @@ def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None,
     """`x`, once `values` are computed, which they are in `mode` alone, if any."""
     config = {} if mode is None else {"when": [mode] * len(values)}
     node = Node("counted", LayerSpec(AFTER, config), ([x, *values],), {})
-    tied: Any = session.finish(node, specs_like(x))
+    node.name = session.graph.unique_name(node.name)
     node.training = training
-    tied.value.mask = x.mask
-    return tied.value
+    # The very sizes of `x`, whatever can be told of them by the other values.
+    tied = give_result_like(node, x)
+    session.graph.append(node)
+    return tied
 
 
 def regularizers_that_count(layer: keras.Layer, is_tracked: bool) -> dict[str, Any]:
