@@ -107,7 +107,25 @@ def masked_otherwise_before_a_branch(net, x, training):
     return net.head(net.pool(x))
 
 
-CALLS = (augmented, several, both_sides, one_argument_of_two, draws_between, masked, masked_otherwise)
+def a_loss_of_each_mode(net, x, training):
+    x = net.wide(x)
+    if training:
+        net.add_loss(ops.mean(x))
+    else:
+        net.add_loss(ops.sum(x))
+    return net.head(x)
+
+
+CALLS = (
+    augmented,
+    several,
+    both_sides,
+    one_argument_of_two,
+    draws_between,
+    masked,
+    masked_otherwise,
+    a_loss_of_each_mode,
+)
 
 
 def prepared_from(function):

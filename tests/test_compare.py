@@ -301,6 +301,32 @@ def test_an_add_loss_that_is_missing_is_found():
     assert "1 losses became 0" in str(found)
 
 
+class Measured(keras.Model):
+    """Counts, in a metric, what it is called with."""
+
+    def __init__(self):
+        super().__init__(name="measured")
+        self.dense, self.size = layers.Dense(3), keras.metrics.Mean(name="size")
+
+    def call(self, x):
+        self.size.update_state(keras.ops.abs(x))
+        return self.dense(x)
+
+
+def test_a_metric_that_is_no_longer_updated_is_found(tmp_path):
+    original = Measured()
+    prepared = prepare_model(original, np.ones((2, 4), "float32"))
+    prepared.save(tmp_path / "measured.keras")
+    assert compare(original, prepared)
+    assert compare(original, keras.saving.load_model(tmp_path / "measured.keras"))
+    x = keras.Input((4,))
+    without = keras.Model(x, original.dense(x))
+    found = compare(original, without)
+    assert not found
+    assert "only the original updates" in str(found)
+    assert "size" in str(found)
+
+
 def test_a_baked_batch_size_is_found():
     found = wrong(between=op(lambda h: keras.ops.reshape(h, (2, 4))))
     assert "outputs" in failed(found)

@@ -25,7 +25,7 @@ from kerasfx.comparing.pairing import (
     perturbed,
 )
 from kerasfx.comparing.result import Check, Comparison, LayerDifference, as_check
-from kerasfx.comparing.run import Run, attempt
+from kerasfx.comparing.run import Run, State, attempt
 from kerasfx.comparing.step import step_check
 from kerasfx.comparing.subjects import (
     Options,
@@ -267,12 +267,23 @@ def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing
     if outcome.a.state is None or outcome.b.state is None:
         return _completed(outcome) or measure.EQUAL
     ours, theirs = outcome.a.state, outcome.b.state
+    lost = _updated_alone(outcome.states[0], ours, pairing)
+    if lost:
+        return unlike(f"only the original updates '{lost[0].path}'")
     expected = [(v.path, ours[id(v)][1], w) for v, w in pairing.variables]
     expected += [(c.variable.path, computed_in(ours, c), c.variable) for c in pairing.computed]
     return worst(
         tensor_difference(f"'{path}' after the call", value, theirs[id(w)][1], tolerance)
         for path, value, w in expected
     )
+
+
+def _updated_alone(before: State, after: State, pairing: Pairing) -> list[keras.Variable]:
+    """What a call of the original assigned and nothing of the prepared model follows, such as a metric."""
+    followed = {id(v) for v, _ in pairing.variables}
+    followed |= {id(v) for weight in pairing.computed for v in weight.originals}
+    # What is not assigned is the very tensor that it was.
+    return [v for key, (v, now) in after.items() if key not in followed and now is not before[key][1]]
 
 
 def _losses_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing) -> Difference:

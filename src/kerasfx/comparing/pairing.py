@@ -139,8 +139,12 @@ def _without_chance(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> Pairing
 def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None) -> Pairing:
     """A pairing from what the two models look like, as far as the variables are not given."""
     constants = _constants_of(b)
+    counted = pair_by_structure(state_of_metrics(a), state_of_metrics(b))
     if variables is not None:
-        return Pairing(variables, constants=constants, layers=_guessed_layers(a, b, variables))
+        given = {id(v) for v, _ in variables}
+        counted = [(v, w) for v, w in counted if id(v) not in given]
+        layers = _guessed_layers(a, b, variables)
+        return Pairing((*variables, *counted), constants=constants, layers=layers)
     # Of two models that were prepared, both have them.
     ours = _constants_of(a)
     alike = pair_by_structure(ours, constants)
@@ -149,7 +153,7 @@ def _guessed(a: keras.Layer, b: keras.Layer, variables: tuple[Pair, ...] | None)
     rest = [
         _without(m.variables, [*left]) for m, left in ((a, ours), (b, (*constants, *(w for _, w in alike))))
     ]
-    pairs = (*pair_by_structure(*rest), *alike)
+    pairs = (*pair_by_structure(*rest), *alike, *counted)
     return Pairing(
         variables=pairs,
         constants=constants,
@@ -182,6 +186,11 @@ def _guessed_layers(a: keras.Layer, b: keras.Layer, variables: Iterable[Pair]) -
         if x is not None and type(x) is type(y):
             pairs[id(y)] = (x, y)
     return tuple(pairs.values())
+
+
+def state_of_metrics(model: keras.Layer) -> list[keras.Variable]:
+    """What the metrics have counted that layers of a model hold: Keras counts it apart from its variables."""
+    return [v for metric in metrics_of_layers(model) for v in metric.variables]
 
 
 def _layer_key(layer: keras.Layer) -> Hashable:
@@ -263,7 +272,7 @@ def _unpaired(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> list[str]:
     partners = [*(w for _, w in pairing.variables), *(weight.variable for weight in pairing.computed)]
     theirs = {id(w) for w in (*partners, *pairing.constants, *pairing.seeds)}
     # Keras counts the variables of metrics apart.
-    held = {id(w) for w in (*b.variables, *(w for m in metrics_of_layers(b) for w in m.variables))}
+    held = {id(w) for w in (*b.variables, *state_of_metrics(b))}
     outside = [w for w in partners if id(w) not in held]
     return [
         *(f"'{v.path}' of the original is missing" for v in a.variables if id(v) not in ours),

@@ -24,7 +24,7 @@ from kerasfx.comparing.inputs import (
     slots_of,
 )
 from kerasfx.comparing.measure import Tolerance, is_tensor, leaves
-from kerasfx.comparing.pairing import Pairing, aligned
+from kerasfx.comparing.pairing import Pairing, aligned, state_of_metrics
 from kerasfx.comparing.run import (
     Run,
     State,
@@ -159,6 +159,8 @@ class Subjects:
         ours = [*self.a.variables, *(v for v, _ in self.pairing.variables)]
         ours += [v for weight in self.pairing.computed for v in weight.originals]
         theirs = [*self.b.variables, *(w for _, w in self.pairing.variables)]
+        # What a metric has counted has no pair where the prepared model has lost the metric.
+        ours += state_of_metrics(self.a)
         return present_state(ours), present_state(theirs)
 
     def alike(self, state: State) -> tuple[State, State]:

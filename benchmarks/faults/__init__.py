@@ -1,0 +1,1 @@
+"""Faults that the suite has to notice."""
