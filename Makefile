@@ -223,7 +223,7 @@ random: $(newest)/ready
 	    --models $(or $(MODELS),1000) --seed $(SEED) --out build/random
 
 faults: $(newest)/ready
-	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m tests.faults
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.faults
 
 # Made once: the file `ready` appears only after everything was installed.
 $(KERASFX_ENVS)/%/ready:
