@@ -64,6 +64,12 @@ def graph():
     return keras.Model(inputs, layers.BatchNormalization()(Eager(1.0)(layers.Dropout(0.5, seed=3)(x))))
 
 
+def graph_with_a_layer_between():
+    """What trains by default leaves it to the next, through a layer that takes no `training`."""
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, Opened(4.0)(layers.Reshape((6,))(Eager(1.0)(inputs))))
+
+
 PARTS = {
     "a layer that trains by default": lambda: [Eager(1.0)],
     "one of Keras": lambda: [layers.Reshape((1, 2, 3)), layers.RandomFlip("horizontal", seed=1)],
@@ -72,6 +78,7 @@ PARTS = {
     "inside another layer": lambda: [Opened(1.0), Around(Eager(2.0), Opened(4.0)), noise()],
     "inside a Sequential": lambda: [keras.Sequential([Opened(1.0), Eager(2.0), Opened(4.0)]), noise()],
     "inside a Functional model": lambda: [graph(), Opened(1.0)],
+    "through a layer that takes none": lambda: [graph_with_a_layer_between()],
 }
 
 

@@ -142,7 +142,8 @@ def _add_loss(session: Session, original: Function, args: Args, kwargs: Kwargs) 
 
 def _operation_of_graph(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     (operation,), training = args, kwargs.get("training")
-    if not (is_flag(training) and internals.takes_training(operation)):
+    # A layer without the argument is told as well, for those behind it, which find it in the context.
+    if not (is_flag(training) and isinstance(operation, internals.Layer)):
         return original(*args, **kwargs)
     return layer_calls.operation_of_graph(operation, training)
 
