@@ -196,7 +196,8 @@ def save(example: Example, prepared: keras.Model, directory: Path) -> str:
         return f"saving: {_shown(error)}"
     inputs = example.prepared_inputs({})
     np.savez(directory / "inputs.npz", *keras.tree.flatten(inputs))
-    np.savez(directory / "expected.npz", *_flat(prepared(inputs)))
+    # Layers of images draw in a call that says nothing of training, and Keras's file holds no such state.
+    np.savez(directory / "expected.npz", *_flat(prepared(inputs, training=False)))
     return ""
 
 

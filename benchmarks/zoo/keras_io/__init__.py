@@ -10,5 +10,11 @@ ENTRIES = {
         "kio_pixelcnn",
         "kio_vq_vae",
     ),
+    "transformers_of_images": (
+        "kio_vision_transformer",
+        "kio_compact_convolutional_transformer",
+        "kio_cait",
+        "kio_perceiver",
+    ),
 }
 """The functions of each module."""
