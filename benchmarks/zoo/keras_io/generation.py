@@ -142,3 +142,76 @@ def kio_vq_vae() -> Example:
         return trainer.fit(images(4, 16, 1), batch_size=2, shuffle=False, verbose=0).history
 
     return of_functional(model, own_step=own_step if ON_TENSORFLOW else None)
+
+
+# Variational autoencoder
+
+
+class Sampling(layers.Layer):
+    """Draws from a normal distribution, so that gradients pass."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator(1337)
+
+    def call(self, inputs):
+        z_mean, z_log_var = inputs
+        batch, width = ops.shape(z_mean)[0], ops.shape(z_mean)[1]
+        epsilon = keras.random.normal(shape=(batch, width), seed=self.seed_generator)
+        return z_mean + ops.exp(0.5 * z_log_var) * epsilon
+
+
+class Vae(keras.Model):
+    """Trains encoder and decoder on the error of the image and the divergence of the code."""
+
+    def __init__(self, encoder, decoder, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.decoder = encoder, decoder
+        self.trackers = [keras.metrics.Mean(name=n) for n in ("loss", "reconstruction_loss", "kl_loss")]
+
+    @property
+    def metrics(self):
+        return self.trackers
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            z_mean, z_log_var, z = self.encoder(data)
+            error = keras.losses.binary_crossentropy(data, self.decoder(z))
+            reconstruction = ops.mean(ops.sum(error, axis=(1, 2)))
+            kl = -0.5 * (1 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var))
+            kl = ops.mean(ops.sum(kl, axis=1))
+            total = reconstruction + kl
+        gradients = tape.gradient(total, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        for tracker, value in zip(self.trackers, (total, reconstruction, kl), strict=True):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+
+def vae_decoder():
+    latent = keras.Input((2,))
+    x = layers.Reshape((4, 4, 4))(layers.Dense(4 * 4 * 4, activation="relu")(latent))
+    x = layers.Conv2DTranspose(4, 3, activation="relu", strides=2, padding="same")(x)
+    x = layers.Conv2DTranspose(1, 3, activation="sigmoid", strides=2, padding="same")(x)
+    return keras.Model(latent, x, name="decoder")
+
+
+def kio_vae() -> Example:
+    """generative/vae: the encoder, which draws."""
+    inputs = keras.Input((16, 16, 1))
+    x = layers.Conv2D(4, 3, activation="relu", strides=2, padding="same")(inputs)
+    x = layers.Conv2D(4, 3, activation="relu", strides=2, padding="same")(x)
+    x = layers.Dense(8, activation="relu")(layers.Flatten()(x))
+    z_mean, z_log_var = layers.Dense(2, name="z_mean")(x), layers.Dense(2, name="z_log_var")(x)
+    z = Sampling()([z_mean, z_log_var])
+    model = keras.Model(inputs, [z_mean, z_log_var, z], name="encoder")
+
+    def own_step(encoder):
+        vae = Vae(encoder, vae_decoder())
+        vae.compile(optimizer=keras.optimizers.SGD(0.001))
+        pixels = 1 / (1 + np.exp(-images(4, 16, 1)))
+        return vae.fit(pixels, batch_size=2, shuffle=False, verbose=0).history
+
+    return of_functional(model, own_step=own_step if ON_TENSORFLOW else None)
