@@ -30,9 +30,9 @@ from kerasfx.comparing.pairing import (
     Pairing,
     pair_by_structure,
     pairing_of,
-    perturbed,
 )
-from kerasfx.comparing.run import present_state, run
+from kerasfx.comparing.run import run
+from kerasfx.comparing.states import perturbed, present_state
 from kerasfx.handover.provenance import Provenance, attach
 from kerasfx.prepare import prepare_model
 

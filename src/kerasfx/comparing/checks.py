@@ -22,10 +22,10 @@ from kerasfx.comparing.pairing import (
     Pairing,
     check_variables,
     computed_in,
-    perturbed,
 )
 from kerasfx.comparing.result import Check, Comparison, LayerDifference, as_check
-from kerasfx.comparing.run import Run, State, attempt
+from kerasfx.comparing.run import Run, attempt
+from kerasfx.comparing.states import perturbed
 from kerasfx.comparing.step import step_check
 from kerasfx.comparing.subjects import (
     Options,
@@ -140,7 +140,7 @@ def _outcomes(
 ) -> tuple[list[Outcome], list[Outcome], list[Outcome]]:
     """Both models with their own values, with perturbed ones, and in training mode."""
     # A model that is run in training mode draws: its generators have to begin alike.
-    own = subjects.alike(subjects.own_states()[0]) if subjects.usual else subjects.own_states()
+    own = subjects.alike(subjects.own_states[0]) if subjects.usual else subjects.own_states
     noisy = subjects.alike(perturbed(own[0], options.seed))
     samples = [sample for sample, _ in kept]
     return (
@@ -194,7 +194,7 @@ def _training_outcomes(subjects: Subjects, samples: list[Sample], options: Optio
     """Both models in training mode with equal weights and seeds, once for each batch size."""
     if not options.training or subjects.mode == INFERENCE:
         return []
-    states = subjects.alike(subjects.own_states()[0])
+    states = subjects.alike(subjects.own_states[0])
     # Backwards twice: the first sample of each batch size, in the order of these.
     chosen = {sample.label.partition(", sample")[0]: sample for sample in reversed(samples)}
     return [subjects.outcome(sample, states, training=True) for sample in reversed(chosen.values())]
@@ -232,7 +232,7 @@ def _bare_checks(subjects: Subjects, sample: Sample, options: Options) -> list[C
     may_train = may_train_when_bare(subjects.a, subjects.b)
     if subjects.mode != BOTH or not options.inference or not (options.bare or may_train):
         return []
-    states = subjects.alike(subjects.own_states()[0])
+    states = subjects.alike(subjects.own_states[0])
     are_models = isinstance(subjects.a, keras.Model) and isinstance(subjects.b, keras.Model)
     outcomes: dict[str, Outcome] = {}
     if options.trains_bare or not may_train:
@@ -267,23 +267,33 @@ def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing
     if outcome.a.state is None or outcome.b.state is None:
         return _completed(outcome) or measure.EQUAL
     ours, theirs = outcome.a.state, outcome.b.state
-    lost = _updated_alone(outcome.states[0], ours, pairing)
+    lost = _updated_alone(outcome.a, pairing)
     if lost:
         return unlike(f"only the original updates '{lost[0].path}'")
-    expected = [(v.path, ours[id(v)][1], w) for v, w in pairing.variables]
-    expected += [(c.variable.path, computed_in(ours, c), c.variable) for c in pairing.computed]
+    # The states were alike before the call, where two variables have the same shape.
+    assigned = outcome.a.assigned | outcome.b.assigned
+    pairs = [(v, w) for v, w in pairing.variables if {id(v), id(w)} & assigned or not _are_alike(v, w)]
+    computed = [c for c in pairing.computed if {id(v) for v in (c.variable, *c.originals)} & assigned]
+    expected = (
+        *((v.path, functools.partial(ours.value, v), w) for v, w in pairs),
+        *((c.variable.path, functools.partial(computed_in, ours, c), c.variable) for c in computed),
+    )
     return worst(
-        tensor_difference(f"'{path}' after the call", value, theirs[id(w)][1], tolerance)
+        tensor_difference(f"'{path}' after the call", value(), theirs.value(w), tolerance)
         for path, value, w in expected
     )
 
 
-def _updated_alone(before: State, after: State, pairing: Pairing) -> list[keras.Variable]:
+def _updated_alone(run: Run, pairing: Pairing) -> list[keras.Variable]:
     """What a call of the original assigned and nothing of the prepared model follows, such as a metric."""
     followed = {id(v) for v, _ in pairing.variables}
     followed |= {id(v) for weight in pairing.computed for v in weight.originals}
-    # What is not assigned is the very tensor that it was.
-    return [v for key, (v, now) in after.items() if key not in followed and now is not before[key][1]]
+    known = run.state.variables if run.state else {}
+    return [v for key, v in known.items() if key in run.assigned and key not in followed]
+
+
+def _are_alike(v: keras.Variable, w: keras.Variable) -> bool:
+    return tuple(v.shape) == tuple(w.shape) and v.dtype == w.dtype
 
 
 def _losses_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing) -> Difference:

@@ -23,11 +23,10 @@ from kerasfx.comparing.pairing import LayerPair
 from kerasfx.comparing.result import format_difference
 from kerasfx.comparing.run import (
     Call,
-    State,
     call_directly,
-    present_state,
     run,
 )
+from kerasfx.comparing.states import State, present_state
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.replacing import Replaced, replace, undone
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasfx.keras_api.arrays import in_double, largest_gap, to_numpy
+from kerasfx.keras_api.arrays import in_double, largest_gap, same_bits, to_numpy
 
 # Largest difference allowed, relative to the largest magnitude in the reference tensor.
 # The two half precisions: four units in the last place.
@@ -182,7 +182,7 @@ def _kind(leaf: object) -> str:
 
 def _same_bits(x: np.ndarray, y: np.ndarray) -> bool:
     # Strings are arrays of pointers; their bytes say nothing.
-    return np.array_equal(x, y) if x.dtype.kind in "OSU" else x.tobytes() == y.tobytes()
+    return np.array_equal(x, y) if x.dtype.kind in "OSU" else same_bits(x, y)
 
 
 def _number_difference(

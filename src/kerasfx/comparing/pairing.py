@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
-import numpy as np
 
 from kerasfx.comparing.result import Check
-from kerasfx.comparing.run import Call, State, call_directly
+from kerasfx.comparing.run import Call, call_directly
+from kerasfx.comparing.states import State
 from kerasfx.handover.computed import ComputedWeight
-from kerasfx.handover.placement import placed_like
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.ir.structure import identifier
-from kerasfx.keras_api.arrays import to_numpy
+from kerasfx.keras_api.arrays import same_bits, to_numpy
 from kerasfx.keras_api.internals import all_layers, metrics_of_layers, own_state, unseeded
 from kerasfx.runtime.layers import Constant, Op
 from kerasfx.tracing.where import Paths
@@ -302,7 +301,7 @@ def _pair_faults(ours: keras.Variable, theirs: keras.Variable, trained: tuple[bo
 
 def _equal(ours: keras.Variable, theirs: keras.Variable) -> bool:
     """Whether two variables have the same values, to the bit, so that NaN equals itself."""
-    return ours is theirs or to_numpy(ours).tobytes() == to_numpy(theirs).tobytes()
+    return ours is theirs or same_bits(to_numpy(ours), to_numpy(theirs))
 
 
 def _computed_faults(
@@ -313,7 +312,7 @@ def _computed_faults(
         trained = is_trained(weight.variable, trained_in_b)
         others = [v for v in weight.originals if is_trained(v, trained_in_a) != trained]
         faults = [f"'{v.path}' trainable {not trained} became {trained}" for v in others]
-    if weight.value(to_numpy).tobytes() != to_numpy(weight.variable).tobytes():
+    if not same_bits(weight.value(to_numpy), to_numpy(weight.variable)):
         faults.append(f"'{weight.variable.path}' is not {weight}")
     return faults
 
@@ -331,47 +330,28 @@ def is_trained(variable: keras.Variable, trained: dict[int, bool]) -> bool:
 
 def aligned(state: State, pairing: Pairing, own: State) -> State:
     """`own`, the state of the prepared model, with the original's values where they fit."""
-    result = dict(own)
-    for ours, theirs in pairing.variables:
-        if id(ours) in state and tuple(ours.shape) == tuple(theirs.shape):
-            result[id(theirs)] = (theirs, state[id(ours)][1])
-    for weight in pairing.computed:
-        if all(id(v) in state for v in weight.originals):
-            result[id(weight.variable)] = (weight.variable, computed_in(state, weight))
-    return result
+    sources = {
+        id(theirs): ours
+        for ours, theirs in pairing.variables
+        if id(ours) in state and tuple(ours.shape) == tuple(theirs.shape)
+    }
+    computed = {
+        id(weight.variable): weight
+        for weight in pairing.computed
+        if all(id(v) in state for v in weight.originals)
+    }
+
+    def value_of(variable: keras.Variable) -> Any:
+        if id(variable) in computed:
+            return computed_in(state, computed[id(variable)])
+        if id(variable) in sources:
+            return keras.ops.convert_to_tensor(state.value(sources[id(variable)]), dtype=variable.dtype)
+        return own.value(variable)
+
+    return State(own.variables.values(), value_of)
 
 
 def computed_in(state: State, weight: ComputedWeight) -> object:
     """The value of a computed weight in a state of the original, a tensor."""
-    array = weight.value(lambda v: to_numpy(state[id(v)][1]))
+    array = weight.value(lambda v: to_numpy(state.value(v)))
     return keras.ops.convert_to_tensor(array, dtype=weight.variable.dtype)
-
-
-def perturbed(state: State, seed: int) -> State:
-    """A copy of a state with noise on every float variable, each its own.
-
-    Integers, booleans and seeds stay. What has no negative values, such as a variance, stays so.
-    """
-    result = dict(state)
-    for index, (key, (variable, value)) in enumerate(state.items()):
-        if keras.backend.is_float_dtype(variable.dtype):
-            # Each its own: of equal weights that stay equal, it would not show that they were swapped.
-            random = np.random.default_rng((seed, index))
-            # NumPy has no noise in the narrow dtypes.
-            noisy = _noisy(to_numpy(value).astype("float32"), random)
-            tensor = keras.ops.convert_to_tensor(noisy, dtype=variable.dtype)
-            result[key] = (variable, placed_like(value, tensor))
-    return result
-
-
-def _noisy(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Noise at a fifth of the values' size; zeros get a tenth of a usual initializer's.
-
-    The floor makes weights visible that are next to zero, such as a layer scale of 1e-5, and is
-    small for large kernels, so that deep models do not overflow.
-    """
-    fan_in = max(1, values.size // max(1, values.shape[-1] if values.ndim else 1))
-    size = float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
-    scale = max(0.2 * size, 0.1 / np.sqrt(fan_in))
-    noisy = values + scale * random.standard_normal(values.shape).astype("float32")
-    return np.abs(noisy) if values.min(initial=0.0) >= 0 else noisy

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from kerasfx.comparing.gradients import without_gradients
 from kerasfx.comparing.measure import leaves
 from kerasfx.comparing.stand_ins import stand_ins
+from kerasfx.comparing.states import Scope, State
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.internals import (
     all_layers,
@@ -32,14 +33,11 @@ from kerasfx.keras_api.running import (
     plain_tensorflow,
     seed_of_process,
     torch_modules_have,
-    torch_values,
     undisturbed,
 )
 from kerasfx.progress import step
 
 Call = Callable[[keras.Layer, Any], Any]
-State = dict[int, tuple[keras.Variable, Any]]
-"""Values (tensors of the variable's shape) by `id(variable)`, with the variable."""
 
 _one_at_a_time = threading.RLock()
 """The random states of Python, NumPy and the backend are those of the process."""
@@ -53,7 +51,8 @@ class Run:
         outputs: What the model returned, variables in it replaced by their values.
         masks: The Keras mask of each output (path, mask or None).
         losses: The model's scalar losses: `add_loss`, activity and weight regularizers.
-        state: The values of the variables after the call.
+        state: The values of the variables after the call; None where they were written to.
+        assigned: The `id`s of the variables of the state that the call assigned.
         assigns_others: Whether the call assigned variables that are not in the state.
         error: What the call raised; everything else is empty then.
     """
@@ -62,6 +61,7 @@ class Run:
     masks: tuple[tuple[str, Any], ...] = ()
     losses: tuple[Any, ...] = ()
     state: State | None = None
+    assigned: frozenset[int] = frozenset()
     assigns_others: bool = False
     error: Exception | None = None
 
@@ -69,13 +69,6 @@ class Run:
 def call_directly(model: keras.Layer, inputs: object) -> Any:
     """The usual way to call a model: `model(inputs)`."""
     return model(inputs)
-
-
-def present_state(variables: Sequence[keras.Variable]) -> State:
-    """The present values of variables, as tensors that do not follow the variables."""
-    # An array of JAX never changes: its variables come to hold others.
-    value_of = (lambda x: x) if keras.backend.backend() == "jax" else keras.ops.copy
-    return {id(v): (v, value_of(v.value)) for v in variables}
 
 
 def run(
@@ -112,13 +105,13 @@ def run(
         undisturbed(model),
         _equal_randomness(model) as seed,
         plain_tensorflow(),
-        torch_modules_have(model, torch_values(state)) if stateless else contextlib.nullcontext(),
+        torch_modules_have(model, state) if stateless else contextlib.nullcontext(),
         nothing_is_recomputed(all_layers(model)),
     ):
         # The outputs may be the inputs, and Keras writes masks onto them: fresh tensors each time.
         tensors = keras.tree.map_structure(_to_tensor, inputs)
         # Also where it is not entered: it is asked below what was assigned, which then is nothing.
-        scope = keras.StatelessScope(list(state.values()), collect_losses=True)
+        scope = Scope(state)
         is_told = not in_fit and training is not None
         with scope if stateless else contextlib.nullcontext():
             with call_context(training) if is_told else no_call_context():
@@ -127,14 +120,14 @@ def run(
             # Inside the scope: regularizers read the weights.
             losses = tuple(keras.tree.flatten(model.losses))
         masks = tuple((path, mask_of(leaf)) for path, leaf in leaves(outputs))
-        now = scope.get_current_value if stateless else lambda v: keras.ops.copy(v.value)
-        after = {key: (v, now(v)) for key, (v, _) in state.items()}
-    # Only of what was assigned, and not while gradients are taken, where nothing has a value.
+    values = scope.assigned()
+    # Not while gradients are taken, where nothing has a value.
     if not differentiable:
-        _require_values(after[key][1] for key in after if after[key][1] is not state[key][1])
+        _require_values(values.values())
     assigns_others = not scope.state_mapping.keys() <= {*state, id(seed)}
     step()
-    return Run(outputs, masks, losses, after, assigns_others)
+    after = state.with_values(values) if stateless else None
+    return Run(outputs, masks, losses, after, frozenset(values), assigns_others)
 
 
 def attempt(model: keras.Layer, inputs: object, state: State, **options: Any) -> Run:
@@ -174,7 +167,7 @@ def with_stand_ins(model: keras.Layer, state: State, trained: Iterable[keras.Var
     There are gradients by those that are `trained`, whether or not `fit` would train them.
     """
     held = stand_ins(state.values(), set(map(id, trained)))
-    with torch_modules_have(model, torch_values({id(v): (v, raw) for v, raw in held})), holding(held):
+    with torch_modules_have(model, {id(v): (v, raw) for v, raw in held}), holding(held):
         yield
 
 

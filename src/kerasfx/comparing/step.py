@@ -1,6 +1,6 @@
 """One step of gradient descent in both models, stateless and as `fit` takes it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,11 +22,11 @@ from kerasfx.comparing.result import Check, as_check
 from kerasfx.comparing.run import (
     Call,
     Run,
-    State,
     call_directly,
     run,
     with_stand_ins,
 )
+from kerasfx.comparing.states import State
 from kerasfx.comparing.subjects import Subjects
 from kerasfx.errors import first_line
 from kerasfx.handover.computed import ComputedWeight
@@ -62,7 +62,7 @@ def step_check(subjects: Subjects, sample: Sample, seed: int) -> tuple[list[Chec
         return [as_check(_NAME, worst(unlike_ones), "")], []
     if not trained:
         return [as_check(_NAME, measure.EQUAL, "nothing is trained")], []
-    states = subjects.alike(subjects.own_states()[0])
+    states = subjects.alike(subjects.own_states[0])
     ours = _Descent(subjects.a, sample, states[0], subjects.pairing.call, seed)
     theirs = _Descent(subjects.b, sample, states[1], call_directly, seed)
     try:
@@ -180,9 +180,9 @@ class _Descent:
     call: Call
     seed: int
 
-    def loss(self, replaced: State) -> Any:
+    def loss(self, replaced: Mapping[int, Any]) -> Any:
         """The total loss, a float32 tensor of shape (), with some variables replaced."""
-        state = {**self.state, **replaced}
+        state = self.state.with_values(replaced)
         result = run(
             self.model, self.sample.inputs, state, training=True, call=self.call, differentiable=True
         )
@@ -208,10 +208,9 @@ class _Descent:
         """The loss and its gradient by each of the variables."""
 
         def loss(values: Sequence[Any]) -> Any:
-            pairs = zip(variables, values, strict=True)
-            return self.loss({id(v): (v, value) for v, value in pairs})
+            return self.loss({id(v): value for v, value in zip(variables, values, strict=True)})
 
-        return value_and_gradient(loss, [self.state[id(v)][1] for v in variables])
+        return value_and_gradient(loss, [self.state.value(v) for v in variables])
 
 
 def _changed_by_tracing(subjects: Subjects, descent: _Descent, traced: Any) -> str | None:
@@ -258,5 +257,5 @@ def _differences(
 
 
 def _stepped(variable: keras.Variable, state: State, gradient: Any) -> Any:
-    value = state[id(variable)][1] - _LEARNING_RATE * gradient
+    value = state.value(variable) - _LEARNING_RATE * gradient
     return variable.constraint(value) if variable.constraint else value

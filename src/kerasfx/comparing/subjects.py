@@ -27,11 +27,10 @@ from kerasfx.comparing.measure import Tolerance, is_tensor, leaves
 from kerasfx.comparing.pairing import Pairing, aligned, state_of_metrics
 from kerasfx.comparing.run import (
     Run,
-    State,
     attempt,
     call_directly,
-    present_state,
 )
+from kerasfx.comparing.states import State, present_state
 from kerasfx.errors import NoSampleError, SizeGuardError, describe, first_line
 from kerasfx.handover.provenance import provenance_of
 from kerasfx.inputs import no_model
@@ -153,6 +152,7 @@ class Subjects:
         refuses = any(isinstance(layer, RefuseInference) for layer in all_layers(self.b))
         return self.mode == TRAINING or refuses or self.is_for_training
 
+    @functools.cached_property
     def own_states(self) -> tuple[State, State]:
         """The present values of both models."""
         # A weight that Keras does not find, as one in a plain object, is among the pairs alone.
@@ -165,7 +165,7 @@ class Subjects:
 
     def alike(self, state: State) -> tuple[State, State]:
         """A state of the original, and the same values for the prepared model."""
-        return state, aligned(state, self.pairing, self.own_states()[1])
+        return state, aligned(state, self.pairing, self.own_states[1])
 
     def outcome(
         self,
@@ -221,7 +221,7 @@ def admitted(
     They are those of the inputs given or, without any, of the examples that the model was prepared with, and
     random ones besides.
     """
-    state, _ = subjects.own_states()
+    state, _ = subjects.own_states
     kept: list[tuple[Sample, Run]] = []
     tried: list[tuple[Sample, Run]] = []
     notes: list[str] = []
@@ -268,7 +268,7 @@ def _as_guarded(subjects: Subjects, sample: Sample, found: Run) -> Run:
     """`found`, or the refusal of a prepared model that was made for other sizes."""
     if not any(isinstance(layer, CheckSizes) for layer in all_layers(subjects.b)):
         return found
-    theirs = attempt(subjects.b, sample.inputs, subjects.own_states()[1], training=subjects.usual)
+    theirs = attempt(subjects.b, sample.inputs, subjects.own_states[1], training=subjects.usual)
     return theirs if isinstance(theirs.error, SizeGuardError) else found
 
 

@@ -28,6 +28,20 @@ def _is_narrow_scalar(tensor: Any) -> bool:
     return keras.backend.standardize_dtype(tensor.dtype).startswith(("bfloat", "float8"))
 
 
+def same_bits(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether two arrays of numbers of one shape and dtype have the same bits, so that NaN equals itself."""
+    ours, theirs = (np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (x, y))
+    # Eight bytes at a time, as far as there are eight.
+    end = len(ours) - len(ours) % 8
+    return len(ours) == len(theirs) and all(
+        np.array_equal(a, b)
+        for a, b in (
+            (ours[:end].view(np.uint64), theirs[:end].view(np.uint64)),
+            (ours[end:], theirs[end:]),
+        )
+    )
+
+
 def largest_gap(x: np.ndarray, y: np.ndarray) -> float:
     """Largest absolute difference; infinite where only one of two numbers is finite."""
     x, y = in_double(x), in_double(y)

@@ -55,12 +55,14 @@ def _restore(now: dict[str, object], before: dict[str, object]) -> None:
 
 
 @contextlib.contextmanager
-def torch_modules_have(model: keras.Layer, values: Mapping[int, object]) -> Iterator[None]:
+def torch_modules_have(
+    model: keras.Layer, values: Mapping[int, tuple[keras.Variable, object]]
+) -> Iterator[None]:
     """Let the modules of PyTorch inside `model` use other values: they know no StatelessScope.
 
     Args:
         model: A layer or model.
-        values: By the `id` of a raw variable, what takes its place.
+        values: Variables, each with what takes the place of the one of the backend.
     """
     wrappers = [x for x in all_layers(model) if isinstance(x, keras.layers.TorchModuleWrapper)]
     if not wrappers:
@@ -68,11 +70,10 @@ def torch_modules_have(model: keras.Layer, values: Mapping[int, object]) -> Iter
         return
     from torch.nn.utils.stateless import _reparametrize_module
 
+    raw = {id(raw_value(variable)): value for variable, value in values.values()}
     with contextlib.ExitStack() as stack:
         for module in (x.module for x in wrappers):
-            own: dict[str, Any] = {
-                name: values[id(p)] for name, p in module.named_parameters() if id(p) in values
-            }
+            own: dict[str, Any] = {name: raw[id(p)] for name, p in module.named_parameters() if id(p) in raw}
             stack.enter_context(_reparametrize_module(module, own))
         yield
 
@@ -132,9 +133,18 @@ def _replace_tf_functions() -> None:
     replace(cls, "__call__", stand_in)
 
 
-def torch_values(state: Mapping[int, tuple[keras.Variable, object]]) -> dict[int, object]:
-    """Values by the `id` of the raw variable, as `torch_modules_have` takes them."""
-    return {id(raw_value(variable)): value for variable, value in state.values()}
+def outside_of_graphs(variable: keras.Variable) -> contextlib.AbstractContextManager[Any]:
+    """A block whose tensors have values, where `variable` has its, whatever is being compiled around it."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    # Keras infers shapes on a device without memory.
+    return keras.device(str(raw_value(variable).device))
 
 
 def is_being_compiled() -> bool:
