@@ -29,11 +29,19 @@ from kerasfx.runtime import functions
 from kerasfx.runtime.layers import class_named
 from kerasfx.tracing import inference
 from kerasfx.tracing.encoding import encode
+from kerasfx.tracing.recorder import Memory
 from kerasfx.tracing.sizes.equal import cut_axes, equal_sizes
 
 
 class KerasInference:
-    """The `kerasfx.ir.build.Inference` that asks Keras, in a way that leaves no trace there."""
+    """The `kerasfx.ir.build.Inference` that asks Keras, in a way that leaves no trace there.
+
+    Args:
+        memory: What calls gave that are like others.
+    """
+
+    def __init__(self, memory: Memory):
+        self._memory = memory
 
     def infer(self, node: Node) -> Inferred:
         """What `node` would give.
@@ -41,18 +49,18 @@ class KerasInference:
         Raises:
             Exception: Whatever Keras, or the user's layer, says to such a call.
         """
-        known = _of_function(node) if node.function else _of_target(node)
+        known = _of_function(node, self._memory) if node.function else _of_target(node, self._memory)
         return replace(known, equal=equal_sizes(node), cut=frozenset(cut_axes(node)))
 
 
-def _of_function(node: Node) -> Inferred:
+def _of_function(node: Node, memory: Memory) -> Inferred:
     assert node.function is not None
     _require_no_variables(node)
     # What a file cannot hold is refused now, where the pass is at fault.
     encode((node.args, node.kwargs), lambda value: 0)
     kwargs = inference.without_draw(node.function, node.kwargs)
     with internals.fresh_names(), internals.no_call_context():
-        return Inferred(inference.infer_call(functions.resolve(node.function), node.args, kwargs))
+        return Inferred(memory.of_call(functions.resolve(node.function), node.args, kwargs))
 
 
 def _require_no_variables(node: Node) -> None:
@@ -64,10 +72,12 @@ def _require_no_variables(node: Node) -> None:
             )
 
 
-def _of_target(node: Node) -> Inferred:
+def _of_target(node: Node, memory: Memory) -> Inferred:
     if node.spec or node.layer:
         with _leaving_no_trace():
-            return _of_new_layer(node, node.spec) if node.spec else _of_layer(node, node.layer)
+            if node.spec:
+                return _of_new_layer(node, node.spec, memory)
+            return _of_layer(node, node.layer, memory)
     if isinstance(node.target, SeedDraw):
         state = node.target.generator.state
         return Inferred([Spec(tuple(state.shape), str(state.dtype))])
@@ -81,7 +91,7 @@ def _leaving_no_trace() -> Iterator[None]:
         yield
 
 
-def _of_new_layer(node: Node, spec: LayerSpec) -> Inferred:
+def _of_new_layer(node: Node, spec: LayerSpec, memory: Memory) -> Inferred:
     _require_no_variables(node)
     layer = class_named(spec.class_name)(**spec.config)
     layer.add_weight = partial(_with_zeros, layer.add_weight)
@@ -89,7 +99,7 @@ def _of_new_layer(node: Node, spec: LayerSpec) -> Inferred:
     masks = _masks(node, layer)
     weights = weights_by_name(layer)
     slots = {n: Slot(tuple(v.shape), str(v.dtype), bool(v.trainable)) for n, v in weights.items()}
-    return Inferred(inference.infer_layer(layer, node.args, node.kwargs), masks, slots, _config_of(layer))
+    return Inferred(memory.of_layer(layer, node.args, node.kwargs), masks, slots, _config_of(layer))
 
 
 def _config_of(layer: keras.layers.Layer) -> dict[str, Any]:
@@ -106,12 +116,12 @@ def _with_zeros(add_weight: Callable[..., keras.Variable], *args: object, **kwar
     return add_weight(*args, **{**kwargs, "initializer": "zeros"} if len(args) < 2 else kwargs)
 
 
-def _of_layer(node: Node, layer: keras.layers.Layer) -> Inferred:
+def _of_layer(node: Node, layer: keras.layers.Layer, memory: Memory) -> Inferred:
     # Another object with the same state: a symbolic call writes itself down in the layer.
     alias = internals.alias_of(layer, type(layer), layer.name)
     with internals.calls_forgotten(lambda: internals.all_layers(layer)):
         masks = _masks(node, alias)
-        return Inferred(inference.infer_layer(alias, node.args, node.kwargs), masks)
+        return Inferred(memory.of_layer(alias, node.args, node.kwargs), masks)
 
 
 def _masks(node: Node, layer: keras.layers.Layer) -> tuple[Value | MadeMask | None, ...]:

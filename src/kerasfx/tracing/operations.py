@@ -87,7 +87,7 @@ def _infer(trace: Trace, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
     call = functions.resolve(name), args, inference.without_draw(name, kwargs)
     try:
         with trace.pause():
-            return inference.infer_call(*call)
+            return trace.memory.of_call(*call)
     # It says by itself what is wrong, and where.
     except TraceError:
         raise

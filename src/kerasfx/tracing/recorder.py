@@ -7,7 +7,7 @@ that there is, `Session`, imports them and not the other way round.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -150,6 +150,10 @@ class Dialect:
 
     # The whole trace
 
+    def around(self) -> Hashable:
+        """What shapes and dtypes of results depend on besides the arguments of a call."""
+        return ()
+
     def context(self, session: Recorder) -> AbstractContextManager[None]:
         """What is open while a model is traced."""
         return nullcontext()
@@ -280,6 +284,18 @@ class Recorder(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What calls give, inferred once for calls that are alike."""
+
+    def of_call(self, function: Function, args: Args, kwargs: Kwargs, /) -> list[Any]:
+        """The results of a public function, a structure of `Spec` for each set of example sizes."""
+        ...
+
+    def of_layer(self, layer: keras.Layer, args: Args, kwargs: Kwargs, /) -> list[Any]:
+        """The results of a layer, in the same form."""
+        ...
+
+
 class Trace(Recorder, Protocol):
     """A trace as its own jobs see it: what it knows of the model and of sizes besides.
 
@@ -289,6 +305,7 @@ class Trace(Recorder, Protocol):
         of_metrics: The variables of metrics, by their ids.
         sizes_held: The tensors that hold sizes, and these.
         clashes: Notes the ops that are refused for the example sizes.
+        memory: What calls gave that are like others.
     """
 
     root: keras.Layer
@@ -296,6 +313,7 @@ class Trace(Recorder, Protocol):
     of_metrics: set[int]
     sizes_held: Held
     clashes: Clashes
+    memory: Memory
 
 
 Replacement = Callable[[Any, Function, Args, Kwargs], Any]

@@ -43,6 +43,7 @@ from kerasfx.tracing.layers.policy import (
 from kerasfx.tracing.layers.reading import Read
 from kerasfx.tracing.native import calls
 from kerasfx.tracing.recorder import Arguments, Keywords, Structure
+from kerasfx.tracing.remembered import Memory
 from kerasfx.tracing.sizes.examples import Clashes, Refusal, Seeming
 from kerasfx.tracing.sizes.guards import (
     guards_for,
@@ -79,7 +80,8 @@ class Session:
         clashes: Clashes | None = None,
         mode: str = BOTH,
     ):
-        self.graph = Graph(root.name, KerasInference())
+        self.memory: recorder.Memory = Memory()
+        self.graph = Graph(root.name, KerasInference(self.memory))
         self.graph.mode = mode
         both = TrainingFlag(self, from_context=True)
         self.decisions = Decisions(both if mode == BOTH else mode == TRAINING)

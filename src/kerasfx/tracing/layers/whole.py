@@ -63,7 +63,7 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         all_kwargs = {**masks, **_without_flag(kwargs)}
         _require_tensors(session, layer, args, all_kwargs)
         try:
-            specs = inference.infer_layer(layer, args, all_kwargs)
+            specs = session.memory.of_layer(layer, args, all_kwargs)
         except Exception:
             infer = partial(inference.specs_of_layer, layer, args, all_kwargs)
             # Whatever a layer says to sizes that do not fit: the next attempt needs to know the call.

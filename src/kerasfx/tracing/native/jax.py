@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -512,6 +512,13 @@ class Jax(Dialect):
             if isinstance(tensor, TracedTensor):
                 # With the Value, whose id is its own as long as it lives.
                 session.may_be_weak[id(tensor.value)] = tensor.value
+
+    def around(self) -> Hashable:
+        """What shapes and dtypes of results depend on besides the arguments of a call."""
+        import jax
+
+        config: Any = jax.config
+        return config.jax_enable_x64, config.jax_numpy_dtype_promotion, config.jax_numpy_rank_promotion
 
     def patches(self) -> Iterator[Patch]:
         """What is replaced while tracing besides the functions of the namespaces."""

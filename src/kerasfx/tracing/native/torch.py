@@ -8,7 +8,7 @@ import importlib
 import math
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -721,6 +721,12 @@ class Torch(Dialect):
             stack.enter_context(torch.enable_grad())
             stack.enter_context(_Mode(session))
             yield
+
+    def around(self) -> Hashable:
+        """What shapes and dtypes of results depend on besides the arguments of a call."""
+        kind = internals.torch_device().type
+        is_cast = torch.is_autocast_enabled(kind)
+        return torch.get_default_dtype(), torch.get_autocast_dtype(kind) if is_cast else None
 
     def patches(self) -> Iterator[Patch]:
         """What is replaced while tracing besides the functions of the namespaces."""
