@@ -438,6 +438,15 @@ def test_a_frozen_weight_is_not_regularized():
     assert len(prepared.losses) == len(model.losses) == 2
 
 
+def test_a_weight_that_is_frozen_in_a_layer_that_is_trained():
+    model = Around(layers.Dense(4))
+    model(X)
+    model.inner.bias.trainable = False
+    prepared = kerasfx.prepare_model(model, X)
+    assert [v.name for v in prepared.trainable_variables] == ["kernel"]
+    assert kerasfx.compare(model, prepared)
+
+
 class Learned(keras.regularizers.Regularizer):
     """Its strength is a variable, which no file would have."""
 

@@ -257,7 +257,7 @@ FAULTS = (
         "a frozen weight of a layer is trained in its copy",
         "        target.trainable = source.trainable\n        hand_over(target, source)",
         "        hand_over(target, source)",
-        ("tests/test_copying.py", CASES, "-k", "frozen"),
+        ("tests/test_copying.py", "-k", "frozen"),
     ),
     Fault(
         "state_in_attributes_lost",
