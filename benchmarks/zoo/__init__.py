@@ -105,7 +105,12 @@ class Only:
     reason: str
 
 
-ONLY: dict[str, Only] = {}
+_STRINGS = Only(("tensorflow",), "only TensorFlow has tensors of strings")
+
+ONLY: dict[str, Only] = {
+    **dict.fromkeys(keras_io.TAKE_STRINGS, _STRINGS),
+    "kio_mpnn_molecules": Only(("tensorflow",), "written with `tf.dynamic_partition`"),
+}
 """The originals that do not work on every backend, by the name of the entry."""
 
 

@@ -60,7 +60,8 @@ class Tensor:
     def symbolic(self) -> keras.KerasTensor:
         """A `keras.Input` in which every `Axis` is free."""
         shape = tuple(None if isinstance(d, Axis) else d for d in self.shape)
-        return keras.Input(batch_shape=shape, dtype=str(self.array({}).dtype))
+        dtype = self.array({}).dtype
+        return keras.Input(batch_shape=shape, dtype="string" if dtype.kind == "U" else str(dtype))
 
 
 @dataclass(frozen=True)

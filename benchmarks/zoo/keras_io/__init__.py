@@ -36,5 +36,97 @@ ENTRIES = {
         "kio_attention_mil",
         "kio_token_learner",
     ),
+    "flows": (
+        "kio_real_nvp",
+        "kio_mixture_density",
+        "kio_wgan_graphs",
+    ),
+    "text_generation": (
+        "kio_miniature_gpt",
+        "kio_text_generation_fnet",
+        "kio_translation_transformer",
+        "kio_lstm_seq2seq",
+        "kio_lora_gpt",
+    ),
+    "text_classification": (
+        "kio_text_transformer",
+        "kio_switch_transformer",
+        "kio_named_entities",
+        "kio_span_extraction",
+        "kio_bidirectional_lstm",
+        "kio_text_end_to_end",
+        "kio_multi_label",
+    ),
+    "encoders": (
+        "kio_masked_language_model",
+        "kio_siamese_sentences",
+        "kio_similarity_bert",
+    ),
+    "audio": (
+        "kio_speech_transformer",
+        "kio_deep_speech",
+        "kio_speaker_recognition",
+        "kio_stft_spectrogram",
+        "kio_accent_recognition",
+    ),
+    "waves": (
+        "kio_melgan",
+        "kio_vocal_separation",
+    ),
+    "structured": (
+        "kio_wide_deep",
+        "kio_deep_cross",
+        "kio_lookup_and_normalization",
+        "kio_feature_space",
+        "kio_grn_vsn",
+        "kio_tab_transformer",
+        "kio_decision_forest",
+    ),
+    "recommendation": (
+        "kio_collaborative_filtering",
+        "kio_behaviour_sequence_transformer",
+        "kio_two_towers",
+        "kio_sas_rec",
+        "kio_dlrm",
+    ),
+    "graphs": (
+        "kio_gnn_citations",
+        "kio_gnn_citations_gru",
+        "kio_gat_node_classification",
+        "kio_mpnn_molecules",
+        "kio_mpnn_segments",
+    ),
+    "time_series": (
+        "kio_traffic_forecasting",
+        "kio_timeseries_transformer",
+        "kio_anomaly_detection",
+        "kio_ssvepformer",
+        "kio_eeg_classification",
+        "kio_weather_lstm",
+    ),
+    "reinforcement": (
+        "kio_actor_critic",
+        "kio_proximal_policy",
+        "kio_ddpg",
+        "kio_deep_q_network",
+    ),
+    "recipes": (
+        "kio_endpoint_layer",
+        "kio_antirectifier",
+        "kio_bayesian",
+        "kio_memory_efficient_embeddings",
+        "kio_trainer_pattern",
+        "kio_custom_train_step",
+    ),
 }
 """The functions of each module."""
+
+TAKE_STRINGS = (
+    "kio_wide_deep",
+    "kio_deep_cross",
+    "kio_lookup_and_normalization",
+    "kio_feature_space",
+    "kio_text_end_to_end",
+    "kio_multi_label",
+)
+"""Those that look words up."""
