@@ -103,6 +103,18 @@ def drops(self, x, training=None):
     return self.drop(x, training=training)
 
 
+def scaled_kernel():
+    """A model that puts a tensor in the place of the kernel of its layer."""
+
+    def call(self, x):
+        self.d._kernel = self.kernel * 2
+        return self.d(x)
+
+    model = net(call, d=built_dense)
+    model.kernel = model.d._kernel
+    return model
+
+
 def built_dense():
     layer = layers.Dense(2, bias_initializer="ones")
     layer.build((None, 4))
@@ -296,6 +308,11 @@ ADVICE = {
             leaves=[Made],
             weights="share",
         ),
+    ),
+    "a layer without its weight that is to stay whole": Advice(
+        "leave it out of leaves=, or keep the layer around it whole",
+        refused(scaled_kernel, leaves=["d"]),
+        fixed(scaled_kernel),
     ),
     "steps of the class": Advice(
         "kerasfx.prepare_model(model, keep_class=True)",

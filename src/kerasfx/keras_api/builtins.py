@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerasfx.keras_api import foreign
-from kerasfx.keras_api.internals import all_layers, module_of
+from kerasfx.keras_api.internals import all_layers, module_of, replaced_weights
 
 _HARMLESS = {
     "__init__",
@@ -120,12 +120,23 @@ def how_to_save(layer: keras.Layer) -> str:
     return ""
 
 
+def computes_with_others(layer: keras.Layer) -> list[Any]:
+    """The weights of `layer`, or of a layer in it, in whose place the user's code has put something else.
+
+    `layer.kernel = scale * direction / length`, in `call` or before: what Keras makes of the config of such a
+    layer computes with the weight.
+    """
+    return [v for x in all_layers(layer) for v in replaced_weights(x)]
+
+
 def is_whole_by_itself(layer: keras.Layer) -> bool:
     """Whether `layer` stays whole unless someone asks otherwise: Keras alone can load it, and it is no model.
 
     A layer stays whole as well if just its activation, which it applies last, is of other code.
     """
     if is_container(layer) or builtin_class(type(layer)) is None or custom_parts(layer):
+        return False
+    if computes_with_others(layer):
         return False
     return applies_activation_last(layer) or not foreign.activation_of(layer)
 

@@ -462,6 +462,25 @@ def own_state(layer: keras.Layer) -> list[Any]:
     return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds(layer)]
 
 
+def replaced_weights(layer: keras.Layer) -> list[Any]:
+    """The variables of `layer` itself to which no attribute refers: something else is in their place."""
+    state = [*layer._trainable_variables, *layer._non_trainable_variables]
+    if not state:
+        return []
+    # Lists of all there is to train or to store, by Keras, TensorFlow and PyTorch.
+    lists = ("_trainable_variables", "_non_trainable_variables", "_tracker", "_self_", "_torch_params")
+    held = {id(x) for k, v in vars(layer).items() if not k.startswith(lists) for x in _flat(v, depth=3)}
+    return [v for v in state if id(v) not in held]
+
+
+def _flat(value: Any, depth: int) -> Iterator[Any]:
+    if depth and isinstance(value, (list, tuple, dict)):
+        for x in value.values() if isinstance(value, dict) else value:
+            yield from _flat(x, depth - 1)
+    else:
+        yield value
+
+
 def seeds(layer: keras.Layer) -> list[Any]:
     """The states of the seed generators that belong to `layer` itself."""
     return [g.state for g in getattr(layer, "_seed_generators", [])]

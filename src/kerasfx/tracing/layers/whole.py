@@ -10,6 +10,7 @@ import keras
 from kerasfx.errors import (
     InputMismatchError,
     OutputNotTensorError,
+    UnsupportedOperationError,
     describe,
 )
 from kerasfx.ir import (
@@ -28,6 +29,7 @@ from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.builtins import (
     applies_activation_last,
     builtin_class,
+    computes_with_others,
     custom_parts,
     how_to_save,
     takes_numbers_alone,
@@ -53,6 +55,7 @@ STRINGS = (
 def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> Any:
     """Record the call of the layer of `frame`; `populated` is what Keras passes it by keyword."""
     layer = frame.layer
+    _require_own_weights(session, layer)
     user_args, user_kwargs = _arguments_given(session, frame, populated)
     args, kwargs = map_leaves(partial(layer_argument, session), (user_args, user_kwargs))
     _require_numbers(session, layer, (args, kwargs))
@@ -88,6 +91,20 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         outputs = followed(activation)(outputs)
     # Keras adds up the losses of tracked layers, and no others.
     return regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
+
+
+def _require_own_weights(session: Session, layer: keras.Layer) -> None:
+    """Refuse a built-in layer that computes with something else than the weights of a copy of it."""
+    others = computes_with_others(layer) if builtin_class(type(layer)) is not None else []
+    if others:
+        raise UnsupportedOperationError(
+            describe(
+                f"{type(layer).__name__} computes with something else than its weight {others[0].name}.",
+                where=session.locate(source_line()),
+                why="it is to stay whole, and what Keras makes of its config computes with the weight",
+                hint="leave it out of leaves=, or keep the layer around it whole",
+            )
+        )
 
 
 def _refusal(layer: keras.Layer, args: Args, kwargs: Kwargs, infer: Function) -> Refusal:
