@@ -77,12 +77,11 @@ class SpeechDecoder(layers.Layer):
     def causal_attention_mask(self, batch_size, n_dest, n_src, dtype):
         i, j = ops.arange(n_dest)[:, None], ops.arange(n_src)
         mask = ops.reshape(ops.cast(i >= j - n_src + n_dest, dtype), [1, n_dest, n_src])
-        mult = ops.concatenate([batch_size[..., None], ops.convert_to_tensor([1, 1], "int32")], 0)
-        return ops.tile(mask, mult)
+        return ops.tile(mask, [batch_size, 1, 1])
 
     def call(self, enc_out, target):
         batch_size, seq_len = ops.shape(target)[0], ops.shape(target)[1]
-        mask = self.causal_attention_mask(ops.cast(batch_size, "int32"), seq_len, seq_len, "bool")
+        mask = self.causal_attention_mask(batch_size, seq_len, seq_len, "bool")
         attended = self.self_att(target, target, attention_mask=mask)
         target_norm = self.layernorm1(target + self.self_dropout(attended))
         enc_out = self.enc_att(target_norm, enc_out)

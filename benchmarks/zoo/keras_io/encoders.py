@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -78,7 +80,8 @@ def kio_masked_language_model() -> Example:
         weights = np.float32(integers(2, 4)((2, 8)))
         return model.train_on_batch(words, integers(VOCABULARY, 5)((2, 8)), weights, return_dict=True)
 
-    return of_functional(model, own_step=own_step if ON_TENSORFLOW else None)
+    example = of_functional(model, own_step=own_step if ON_TENSORFLOW else None)
+    return replace(example, has_own_step=True)
 
 
 # nlp/semantic_similarity_with_bert and nlp/sentence_embeddings_with_sbert

@@ -132,7 +132,8 @@ class Preprocessed(keras.Model):
     def __init__(self):
         super().__init__()
         self.buckets = layers.Discretization(bin_boundaries=[-1.0, 0.0, 1.0], output_mode="one_hot")
-        self.rescaling = layers.Normalization(mean=0.5, variance=2.0)
+        self.rescaling = layers.Normalization()
+        self.rescaling.adapt(normal(5)((20, 1)))
         self.lookups = {
             name: layers.StringLookup(vocabulary=list(v), output_mode="int") for name, v in WORDS.items()
         }
@@ -146,7 +147,8 @@ class Preprocessed(keras.Model):
         self.classifier = layers.Dense(1, activation="sigmoid")
 
     def call(self, row, training=False):
-        parts = [self.buckets(row["age"]), self.rescaling(ops.expand_dims(row["hours"], -1))]
+        row = {name: ops.expand_dims(column, -1) for name, column in row.items()}
+        parts = [self.buckets(row["age"]), self.rescaling(row["hours"])]
         for name, lookup in self.lookups.items():
             parts.append(self.encodings[name](lookup(row[name])))
         parts.append(self.hashing(row["education"]))

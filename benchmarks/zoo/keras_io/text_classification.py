@@ -258,5 +258,5 @@ def kio_multi_label() -> Example:
     vectorizer = layers.TextVectorization(max_tokens=14, ngrams=2, output_mode="tf_idf")
     vectorizer.adapt(np.array(["the cat sat on the mat", "the dog barked at a cat"]))
     mlp = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(8, "relu"), layers.Dense(5, "sigmoid")])
-    model = keras.Sequential([keras.Input((1,), dtype="string"), vectorizer, mlp])
-    return Example(model, (Tensor((BATCH, 1), sentences),), knows_inputs=True)
+    model = keras.Sequential([keras.Input((), dtype="string"), vectorizer, mlp])
+    return Example(model, (Tensor((BATCH,), sentences),), knows_inputs=True)

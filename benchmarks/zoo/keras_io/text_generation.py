@@ -20,8 +20,7 @@ PAIR = {
 def causal_attention_mask(batch_size, n_dest, n_src, dtype):
     i, j = ops.arange(n_dest)[:, None], ops.arange(n_src)
     mask = ops.reshape(ops.cast(i >= j - n_src + n_dest, dtype), [1, n_dest, n_src])
-    mult = ops.concatenate([ops.expand_dims(batch_size, -1), ops.convert_to_tensor([1, 1])], 0)
-    return ops.tile(mask, mult)
+    return ops.tile(mask, [batch_size, 1, 1])
 
 
 class CausalBlock(layers.Layer):
@@ -151,8 +150,7 @@ class CrossDecoder(layers.Layer):
         batch_size, length = shape[0], shape[1]
         mask = ops.cast(ops.arange(length)[:, None] >= ops.arange(length), dtype="int32")
         mask = ops.reshape(mask, (1, length, length))
-        mult = ops.concatenate([ops.expand_dims(batch_size, -1), ops.convert_to_tensor([1, 1])], axis=0)
-        return ops.tile(mask, mult)
+        return ops.tile(mask, [batch_size, 1, 1])
 
 
 def _encoder_decoder(encode) -> keras.Model:
