@@ -16,6 +16,7 @@ from kerasfx.handover.recorded import Shape
 from kerasfx.ir import LayerCall, LayerSpec, Node, Value, leaves_of, map_values
 from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.builtins import builtin_class, how_to_save, is_whole_by_itself
+from kerasfx.keras_api.initial_values import begin_as
 from kerasfx.reporting import Finding
 from kerasfx.runtime.layers import class_named
 
@@ -113,11 +114,12 @@ class LayerMaker:
         config = {} if builtin_class(type(original)) else _serialized(target.config)
         for how, make in copying.ways_to_make(original, self.making.name(node.name), source, config):
             try:
-                copy = make()
-                if not is_whole_by_itself(original):
-                    copying.build_alike(original, copy)
-                outputs = self._call(copy, node, args, kwargs)
-                pairs = copying.hand_over_state(original, copy)
+                with begin_as(copying.begun_as(original)) as begun:
+                    copy = make()
+                    if not is_whole_by_itself(original):
+                        copying.build_alike(original, copy)
+                    outputs = self._call(copy, node, args, kwargs)
+                pairs = copying.hand_over_state(original, copy, begun)
             except Exception as error:  # constructors, configs, `build` and `call` are code of the user's
                 reasons.append(copying.reason(how, error))
                 continue

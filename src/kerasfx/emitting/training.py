@@ -8,7 +8,7 @@ import keras
 
 from kerasfx.handover import training_in_fit as fit
 from kerasfx.ir import FOLLOWS, Graph, LayerCall, Node, Training
-from kerasfx.keras_api import internals
+from kerasfx.keras_api import internals, symbolic_calls
 from kerasfx.runtime import modes
 
 
@@ -52,7 +52,7 @@ class TrainingRules:
             rule = Training(rule.fixed, bare=rule.bare)
         if self.trains_when_bare and fixed is None and internals.takes_training(layer):
             kwargs = {**kwargs, "training": rule.bare if rule.fixed is None else rule.fixed}
-        outputs = layer(*args, **kwargs)
+        outputs = symbolic_calls.called(layer, args, kwargs)
         if self.needed and (rule != FOLLOWS or self.trains_when_bare or self._hides(node)):
             modes.set_rule(outputs, rule)
         return outputs

@@ -31,7 +31,7 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.ir.dims import hint
-from kerasfx.keras_api import internals
+from kerasfx.keras_api import internals, symbolic_calls
 from kerasfx.progress import begins, logs, step
 from kerasfx.runtime import codec, functional, layers, modes
 from kerasfx.runtime.function_layers import layer_for
@@ -147,7 +147,7 @@ class Walk:
         layer = layer_for(str(node.target), arguments, output, weights, self.making.name(node.name))
         self._give(layer, held)
         tensors = [self._tensor(v) for v in values if v not in said] or [self._anchor]
-        return layer(tensors[0] if len(tensors) == 1 else tensors)
+        return symbolic_calls.called(layer, (tensors[0] if len(tensors) == 1 else tensors,), {})
 
     def _is_held(self, value: Value) -> bool:
         """Whether a weight or constant lives in the layer of the one node that takes it."""

@@ -22,6 +22,7 @@ from kerasfx.keras_api.builtins import (
     builtin_class,
     is_builtin,
 )
+from kerasfx.keras_api.initial_values import Begun
 from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.reporting import Finding
 
@@ -81,12 +82,7 @@ def _from_config(layer: keras.layers.Layer, name: str, config: dict[str, Any]) -
 
 def _classes_given_to(layer: keras.layers.Layer) -> dict[str, Any]:
     """The classes that the config names and that may be in no module where Keras looks."""
-    given = [
-        x
-        for inside in internals.all_layers(layer)
-        for kind in foreign.KINDS
-        for x in foreign.given_to(inside, kind).values()
-    ]
+    given = foreign.given_to(layer)
     return {x.__name__ if inspect.isroutine(x) else type(x).__name__: _named_by_file(x) for x in given}
 
 
@@ -191,8 +187,22 @@ def build_alike(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         build_alike(x, y)
 
 
-def hand_over_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> list[tuple[Any, Any]]:
+def begun_as(original: keras.layers.Layer) -> Begun:
+    """How the variables of a copy begin: as those of `original`, where no code of the user's is in it."""
+    parts = internals.all_layers(original)
+    is_ours = all(builtin_class(type(x)) for x in parts)
+    return Begun(kind_of, (v for x in parts for v in internals.own_state(x)) if is_ours else ())
+
+
+def hand_over_state(
+    original: keras.layers.Layer, copy: keras.layers.Layer, begun: Begun | None = None
+) -> list[tuple[Any, Any]]:
     """Give a built copy all that `original` holds.
+
+    Args:
+        original: The original.
+        copy: Its copy.
+        begun: Which variables of the copy have their values already.
 
     Returns:
         The pairs of their variables.
@@ -207,7 +217,8 @@ def hand_over_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> l
             y.trainable = x.trainable
     for source, target in pairs:
         target.trainable = source.trainable
-        hand_over(target, source)
+        if begun is None or not begun.has_value_of(target, source):
+            hand_over(target, source)
     for x, y in _side_by_side(original, copy):
         _hand_over_attributes(x, y)
     return pairs
@@ -312,7 +323,7 @@ def loadable(
         The layer or alias, and for each thing that stays code of other modules what to say and what to do.
     """
     cls = builtin_class(type(layer))
-    if cls is None or not (changes or foreign.is_given_any(layer)):
+    if cls is None or not (changes or foreign.given_to(layer)):
         return layer, []
     made, remarks = dict(changes), []
     for name, value in internals.attributes(layer).items():

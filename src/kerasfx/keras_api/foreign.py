@@ -17,14 +17,15 @@ KINDS = ("activation", "initializer", "regularizer", "constraint")
 """How the arguments of Keras's layers end that take a function, which `keras.activations` and so on read."""
 
 
-def given_to(layer: keras.Layer, kind: str) -> dict[str, Any]:
-    """The attributes of `layer` itself that hold code of other modules of that kind."""
-    return {k: x for k, x in vars(layer).items() if k.endswith(kind) and not is_of_keras(x, kind)}
+def given_to(layer: keras.Layer) -> list[Any]:
+    """What `layer` and the layers inside it were given that is code of other modules."""
+    named = ((k, x) for each in internals.all_layers(layer) for k, x in vars(each).items())
+    return [x for k, x in named if k.endswith(KINDS) and not is_of_keras(x, kind_of(k))]
 
 
-def is_given_any(layer: keras.Layer) -> bool:
-    """Whether `layer` or a layer inside it was given code of other modules."""
-    return any(given_to(x, kind) for x in internals.all_layers(layer) for kind in KINDS)
+def kind_of(attribute: str) -> str:
+    """Which of `KINDS` an attribute holds, one of which its name ends with."""
+    return next(kind for kind in KINDS if attribute.endswith(kind))
 
 
 def functions_of(layer: keras.Layer) -> list[Any]:

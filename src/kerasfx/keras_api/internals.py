@@ -232,6 +232,11 @@ def autocast_dtype() -> str | None:
     return None if scope is None else scope.dtype
 
 
+def uncast() -> AbstractContextManager[object]:
+    """Let variables be read in the block as they are stored."""
+    return backend.AutocastScope(None)
+
+
 def weights_cast_for(layer: keras.Layer) -> AbstractContextManager[object]:
     """Let `call` of a layer read its weights in the block as `Layer.__call__` lets it, by the policy."""
     is_cast = layer.autocast and backend.is_float_dtype(layer.compute_dtype)

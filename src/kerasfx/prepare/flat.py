@@ -29,7 +29,7 @@ def comes_back(original: keras.layers.Layer, wanted: Wanted) -> bool:
 def is_flat(model: keras.layers.Layer) -> bool:
     """Whether `model` is a Functional model of layers that Keras and kerasfx alone can load."""
     return is_functional(model) and all(
-        is_builtin(type(op)) and is_whole_by_itself(op) and not foreign.is_given_any(op)
+        is_builtin(type(op)) and is_whole_by_itself(op) and not foreign.given_to(op)
         for op in internals.operations_but_masks(model)
     )
 

@@ -1,0 +1,180 @@
+"""Calls of layers without what Keras does in vain leave exactly what calls of Keras leave."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from test_every_layer import CASES, made
+
+from kerasfx.handover.copying import kind_of
+from kerasfx.keras_api import internals, symbolic_calls
+from kerasfx.keras_api.initial_values import Begun, begin_as, followed
+
+# How a graph looks is the same everywhere; so is where a variable gets its first value.
+pytestmark = [pytest.mark.any_backend]
+
+STEPS = np.ones((2, 6, 4), "float32")
+MORE = [
+    (keras.layers.Dropout, {"rate": 0.5}, STEPS),
+    (keras.layers.Reshape, {"target_shape": (-1,)}, STEPS),
+    (keras.layers.Dense, {"units": 3, "dtype": "mixed_float16"}, STEPS),
+]
+SINGLE = [case for case in (*MORE, *CASES) if not isinstance(case[2], tuple)]
+PLAIN = (bool, int, float, str, tuple, list, type(None))
+
+
+def by_keras(layer, args, kwargs):
+    return layer(*args, **kwargs)
+
+
+def left_behind(case, call, mask=False):
+    """All that a call leaves: in its results, in Keras's node, in the layer and in its variables."""
+    cls, given, x = case
+    inputs = keras.tree.map_structure(lambda a: keras.Input(a.shape[1:], dtype=str(a.dtype), name="x"), x)
+    if mask:
+        internals.set_mask(inputs, keras.Input(inputs.shape[1:2], dtype="bool", name="mask"))
+    with internals.fresh_names():
+        # Some layers keep seeds of chance in attributes.
+        random.seed(0)
+        layer = made(cls, given, name="it")
+        try:
+            outputs = keras.tree.flatten(call(layer, (inputs,), {}))
+        except Exception as error:
+            return type(error)
+        masks = [internals.mask_of(y) is not None for y in outputs]
+    (node,) = layer._inbound_nodes
+    parts = internals.all_layers(layer)
+    return {
+        "outputs": [(tuple(y.shape), y.dtype, y.sparse, y._keras_history[1:]) for y in outputs],
+        "masks": masks,
+        "node": (
+            len(node.arguments.args),
+            repr(node.arguments.kwargs),
+            len(node.input_tensors),
+            node.is_input,
+        ),
+        "before": [len(t._keras_history.operation._outbound_nodes) for t in node.input_tensors],
+        "names": [sorted(vars(part)) for part in parts],
+        "values": [{k: repr(v) for k, v in vars(part).items() if is_plain(v)} for part in parts],
+        "built": [part.get_build_config() for part in parts],
+        "specs": [repr(part.input_spec) for part in parts],
+        "variables": [(v.path, tuple(v.shape), v.dtype, v.trainable) for v in layer.variables],
+    }
+
+
+def is_plain(value):
+    """Whether a value looks the same in two layers that are the same."""
+    items = keras.tree.flatten(value) if isinstance(value, (list, tuple)) else [value]
+    return isinstance(value, PLAIN) and all(isinstance(x, PLAIN) and "0x" not in repr(x) for x in items)
+
+
+@pytest.fixture(name="short")
+def fixture_short(monkeypatch):
+    """The classes of the layers that Keras does not call."""
+    short, node = set(), symbolic_calls.Node
+
+    def stand_in(operation, **given):
+        short.add(type(operation))
+        node(operation, **given)
+
+    monkeypatch.setattr(symbolic_calls, "Node", stand_in)
+    return short
+
+
+def test_a_first_call(short):
+    for case in SINGLE:
+        if case[0].__call__ is not keras.Layer.__call__:
+            continue
+        found = left_behind(case, symbolic_calls.called)
+        if case[0] in short:
+            assert found == left_behind(case, by_keras), case[0].__name__
+    L = keras.layers
+    assert {L.Dense, L.Conv2D, L.LayerNormalization, L.BatchNormalization, L.Dropout, L.Reshape} <= short
+
+
+def test_a_tensor_with_a_mask(short):
+    assert left_behind(MORE[0], symbolic_calls.called, mask=True)["masks"] == [True]
+    assert not short
+    assert left_behind(MORE[0], symbolic_calls.called)["masks"] == [False]
+    assert short == {keras.layers.Dropout}
+
+
+def test_a_call_of_several_tensors():
+    """Merging layers take a list, and say what becomes of masks."""
+    for cls in (keras.layers.Add, keras.layers.Concatenate):
+        case = cls, {}, [np.ones((2, 4), "float32"), np.ones((2, 4), "float32")]
+        assert left_behind(case, symbolic_calls.called) == left_behind(case, by_keras), cls
+
+
+class Doubled(keras.layers.Dense):
+    """A class of the user's, whose `__call__` does something."""
+
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs) * 2
+
+
+@pytest.mark.parametrize(
+    ("layer", "kwargs"),
+    [
+        (lambda: Doubled(3), {}),
+        (lambda: keras.layers.Dense(3, dtype="mixed_float16"), {}),
+        (lambda: keras.layers.Dropout(0.5), {"training": True}),
+    ],
+)
+def test_a_call_in_which_something_is_special_is_one_of_keras(layer, kwargs, monkeypatch):
+    monkeypatch.setattr(symbolic_calls, "Node", None)
+    x = keras.Input((4,))
+    outputs = symbolic_calls.called(layer(), (x,), kwargs)
+    assert keras.Model(x, outputs)(np.ones((1, 4))).shape[0] == 1
+
+
+def test_an_input_that_does_not_fit_is_refused():
+    layer = keras.layers.Dense(3)
+    layer.build((None, 4))
+    with pytest.raises(ValueError, match="incompatible with the layer"):
+        symbolic_calls.called(layer, (keras.Input((5,)),), {})
+
+
+# The values that variables begin with
+
+
+def test_a_copy_begins_as_the_original():
+    original, copy = keras.layers.Dense(3), keras.layers.Dense(3, kernel_initializer=refused)
+    original.build((None, 4))
+    with followed(), begin_as(Begun(kind_of, original.variables)) as begun:
+        copy.build((None, 4))
+    for ours, theirs in zip(original.variables, copy.variables, strict=True):
+        assert begun.has_value_of(theirs, ours)
+        np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
+    # An array of its own.
+    original.kernel.assign(original.kernel + 1)
+    assert not np.array_equal(ops.convert_to_numpy(original.kernel), ops.convert_to_numpy(copy.kernel))
+    assert copy.kernel_initializer is refused
+
+
+def refused(shape, dtype=None):
+    raise AssertionError("nobody needs this value")
+
+
+def test_what_is_assigned_or_taken_for_another_is_no_copy():
+    """Two weights of one name and shape may be made in another order, and a `build` may assign one."""
+    variables = [keras.Variable(np.full(3, n, "float32"), name="w") for n in range(2)]
+    with followed(), begin_as(Begun(kind_of, variables)) as begun:
+        first, second, third = (keras.Variable("zeros", shape=(3,), name="w") for _ in range(3))
+        second.assign(np.full(3, 7, "float32"))
+    assert begun.has_value_of(first, variables[0])
+    assert not begun.has_value_of(first, variables[1])
+    assert not begun.has_value_of(second, variables[1])
+    assert not ops.convert_to_numpy(third).any()
+
+
+def test_nothing_stays_replaced():
+    before = vars(keras.Variable).get("assign"), keras.Variable._initialize_with_initializer
+    with followed():
+        assert keras.Variable._initialize_with_initializer is not before[1]
+    assert (vars(keras.Variable).get("assign"), keras.Variable._initialize_with_initializer) == before
+    # Outside of the block nothing begins as something else.
+    with begin_as(Begun(kind_of, [keras.Variable(np.ones(3, "float32"), name="w")])):
+        assert not ops.convert_to_numpy(keras.Variable("zeros", shape=(3,), name="w")).any()
