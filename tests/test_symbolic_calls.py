@@ -1,6 +1,7 @@
-"""Calls of layers without what Keras does in vain leave exactly what calls of Keras leave."""
+"""Layers that are made and called without what Keras does in vain are exactly those that Keras makes."""
 
 import random
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from test_every_layer import CASES, made
 from kerasfx.handover.copying import kind_of
 from kerasfx.keras_api import internals, symbolic_calls
 from kerasfx.keras_api.initial_values import Begun, begin_as, followed
+from kerasfx.keras_api.making_layers import quickly
 
 # How a graph looks is the same everywhere; so is where a variable gets its first value.
 pytestmark = [pytest.mark.any_backend]
@@ -35,7 +37,9 @@ def left_behind(case, call, mask=False):
     inputs = keras.tree.map_structure(lambda a: keras.Input(a.shape[1:], dtype=str(a.dtype), name="x"), x)
     if mask:
         internals.set_mask(inputs, keras.Input(inputs.shape[1:2], dtype="bool", name="mask"))
-    with internals.fresh_names():
+    # Ours are made as fast as can be, too.
+    making = nullcontext() if call is by_keras else quickly()
+    with internals.fresh_names(), making:
         # Some layers keep seeds of chance in attributes.
         random.seed(0)
         layer = made(cls, given, name="it")
@@ -137,6 +141,69 @@ def test_an_input_that_does_not_fit_is_refused():
         symbolic_calls.called(layer, (keras.Input((5,)),), {})
 
 
+# How layers are made
+
+
+class Switched(keras.layers.Layer):
+    """Attributes that change between what is tracked and what is not, one with a setter, one of the class."""
+
+    kind = "plain"
+
+    def __init__(self):
+        super().__init__()
+        self.part = None
+        self.part = keras.layers.Dense(2)
+        self.gone = keras.layers.Dense(3)
+        self.gone = None
+        self.items = [keras.layers.Dense(4)]
+        self.size = 5
+        self.kind = "special"
+        self.count = 1
+        self.count = True
+
+    @property
+    def size(self):
+        return self._size
+
+    @size.setter
+    def size(self, size):
+        self._size = 2 * size
+
+    def call(self, x):
+        return self.part(x)
+
+
+def test_a_layer_made_fast_tracks_the_same():
+    with internals.fresh_names():
+        slow = Switched()
+    with internals.fresh_names(), quickly():
+        fast = Switched()
+    for layer in (slow, fast):
+        layer(np.ones((1, 2), "float32"))
+    assert sorted(vars(fast)) == sorted(vars(slow))
+    assert [x.name for x in fast._flatten_layers()] == [x.name for x in slow._flatten_layers()]
+    assert (fast.size, fast.kind, fast.count, fast.gone) == (10, "special", True, None)
+    assert [v.path for v in fast.weights] == [v.path for v in slow.weights]
+
+
+class Wide(keras.layers.Dense):
+    """Has the constructor and the `build` of Keras, and a `call` that takes something more."""
+
+    def call(self, inputs, scale=2.0, training=None):
+        return super().call(inputs, training=training) * scale
+
+
+def test_signatures_are_those_of_the_class():
+    with quickly():
+        layers = [keras.layers.Dense(2), Wide(2), keras.layers.LayerNormalization(), Wide(2)]
+    names = [list(layer._call_signature.parameters) for layer in layers]
+    assert names == [["inputs", "training"], ["inputs", "scale", "training"], ["inputs"], names[1]]
+    with quickly():
+        outputs = [layer(keras.Input((3,))) for layer in layers]
+    assert [y.shape for y in outputs] == [(None, 2), (None, 2), (None, 3), (None, 2)]
+    assert [layer.get_build_config() for layer in layers] == [{"input_shape": (None, 3)}] * 4
+
+
 # The values that variables begin with
 
 
@@ -175,6 +242,10 @@ def test_nothing_stays_replaced():
     with followed():
         assert keras.Variable._initialize_with_initializer is not before[1]
     assert (vars(keras.Variable).get("assign"), keras.Variable._initialize_with_initializer) == before
+    set_ = keras.Layer.__setattr__
+    with quickly():
+        assert keras.Layer.__setattr__ is not set_
+    assert keras.Layer.__setattr__ is set_
     # Outside of the block nothing begins as something else.
     with begin_as(Begun(kind_of, [keras.Variable(np.ones(3, "float32"), name="w")])):
         assert not ops.convert_to_numpy(keras.Variable("zeros", shape=(3,), name="w")).any()

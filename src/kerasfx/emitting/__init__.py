@@ -19,6 +19,7 @@ from kerasfx.inputs import public, require_one_of
 from kerasfx.ir import Graph, shown
 from kerasfx.keras_api import foreign, internals
 from kerasfx.keras_api.initial_values import followed
+from kerasfx.keras_api.making_layers import quickly
 from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.runtime import modes
 from kerasfx.tracing.patches import installed
@@ -101,6 +102,7 @@ def make_model(
         random_state_kept(),
         made_for(_variables_of(graph)),
         followed(),
+        quickly(),
         installed() if _will_record(graph) else nullcontext(),
     ):
         walk = (PortableWalk if portable else Walk)(graph, weights == "share", training_in_fit)
