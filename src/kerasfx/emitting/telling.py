@@ -51,17 +51,19 @@ SHOWN = 4
 
 def told(model: keras.Model, making: Making) -> list[ResultLayer]:
     """What the report says of each layer and each operation of `model`, in the order in which they run."""
-    takes = _taken(model)
+    shown = _shown(model)
+    takes = _taken(model, shown)
     origin = making.graph.meta.get(Origin)
     kept = {f.path for f in origin.findings if f.kind == "kept"} if origin else set()
-    return [_told(x, making.stands_for.get(x.name, []), takes, kept) for x in _shown(model)]
+    return [_told(x, making.stands_for.get(x.name, []), takes, kept) for x in shown]
 
 
 def flat_already(model: keras.Model) -> Report:
     """The report of a flat model that comes back as it was."""
-    before, takes = as_it_was(model), _taken(model)
+    before, shown = as_it_was(model), _shown(model)
+    takes = _taken(model, shown)
     paths = {name: x.path for x in before for name in x.layers if x.parent == ""}
-    found = [_told(x, [], takes, set()) for x in _shown(model)]
+    found = [_told(x, [], takes, set()) for x in shown]
     layers = {x.name: replace(x, path=paths.get(x.name, ""), why=AS_IT_WAS) for x in found}
     return Report(model.name, layers=layers, unchanged=True, before=before, result=model.name)
 
@@ -72,13 +74,13 @@ def _shown(model: keras.Model) -> list[keras.Operation]:
     return [x for x in model.operations if id(x) in needed or isinstance(x, keras.layers.Layer)]
 
 
-def _taken(model: keras.Model) -> dict[str, list[str]]:
-    """The names of the layers whose results each layer takes."""
+def _taken(model: keras.Model, shown: Iterable[keras.Operation]) -> dict[str, list[str]]:
+    """The names of the layers among `shown` whose results each layer takes."""
     takes: dict[str, list[str]] = {}
-    shown = {x.name for x in _shown(model)}
+    names = {x.name for x in shown}
     for node in internals.nodes_of(model):
         givers = (internals.operation_behind(x).name for x in node.input_tensors)
-        takes.setdefault(node.operation.name, []).extend(name for name in givers if name in shown)
+        takes.setdefault(node.operation.name, []).extend(name for name in givers if name in names)
     return takes
 
 

@@ -37,7 +37,9 @@ def config_of(node: Node, cls: type, making: Making) -> dict[str, Any]:
     Raises:
         GraphError: The config cannot say it, or the pass has said something else.
     """
-    if node.weights and issubclass(cls, keras.layers.Normalization):
+    if not node.weights:
+        return {}
+    if issubclass(cls, keras.layers.Normalization):
         why = "it computes with numbers that it makes of its weights when it is adapted or loaded"
         raise _refusal(node, "they are not what the layer computes with", why, "leave it to functions")
     said = {**dict(_kept(node, cls, making)), **_trainable(node)}

@@ -85,7 +85,7 @@ def _argument_names_of(function: Any) -> inspect.FullArgSpec:
 def _setting(original: Callable[[Layer, str, Any], None]) -> Callable[[Layer, str, Any], None]:
     def set_(layer: Layer, name: str, value: Any) -> None:
         if type(value) in UNTRACKED and _is_plain(layer, name):
-            vars(layer)[name] = value
+            layer.__dict__[name] = value
         else:
             original(layer, name, value)
 
