@@ -878,3 +878,23 @@ def test_random_states_of_chance_are_excused_in_models_that_were_loaded_alone(tm
     (state,) = [v for v in prepared.variables if "seed" in v.path]
     state.assign(state + 1)
     assert not compare(model, prepared, gradients=False)
+
+
+class OfIntegers(layers.Layer):
+    """JAX keeps the integers that an initializer returns, whatever the dtype of the variable."""
+
+    def build(self, shape):
+        signs = np.array([1, -1, 1], "int32")
+        self.signs = self.add_weight(shape=(3,), initializer=lambda shape, dtype: signs, name="signs")
+
+    def call(self, x):
+        return x * self.signs
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_integers_in_a_variable_of_floats_are_compared_as_numbers(wrong):
+    original = keras.Sequential([keras.Input((3,)), OfIntegers()])
+    prepared = prepare_model(original, verify=False)
+    if wrong:
+        prepared.weights[0].assign([1.0, -1.0, 2.0])
+    assert verify(original, prepared).equivalent is not wrong

@@ -300,8 +300,13 @@ def _pair_faults(ours: keras.Variable, theirs: keras.Variable, trained: tuple[bo
 
 
 def _equal(ours: keras.Variable, theirs: keras.Variable) -> bool:
-    """Whether two variables have the same values, to the bit, so that NaN equals itself."""
-    return ours is theirs or same_bits(to_numpy(ours), to_numpy(theirs))
+    """Whether two variables have the same values, to the bit, so that NaN equals itself.
+
+    On JAX a variable holds what its initializer returned, be it integers in a variable of floats: these
+    are equal as numbers.
+    """
+    a, b = to_numpy(ours), to_numpy(theirs)
+    return ours is theirs or (same_bits(a, b) if a.dtype == b.dtype else np.array_equal(a, b))
 
 
 def _computed_faults(
