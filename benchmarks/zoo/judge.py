@@ -61,7 +61,7 @@ def judge(name: str, example: Example, directory: Path, prepare: Prepare = keras
     _compare(verdict, example, prepared)
     verdict.batch_free = _equal_at(example, prepared, "batch")
     verdict.length_free = _equal_at_lengths(example, prepared)
-    verdict.relative_time = relative_time(example, prepared)
+    _measure_time(verdict, example, prepared)
     verdict.loads = save(example, prepared, directory)
     verdict.own_step = _equal_after_own_step(example, prepare)  # last: it trains the original
     return verdict
@@ -139,13 +139,20 @@ def _exact_uncompiled(example: Example, prepared: keras.Model) -> bool:
         return kerasfx.compare(example.model, prepared, inputs=inputs, gradients=False).exact
 
 
+def _measure_time(verdict: Verdict, example: Example, prepared: keras.Model) -> None:
+    try:
+        verdict.relative_time = relative_time(example, prepared)
+    except Exception as error:
+        verdict.compiles = _shown(error)
+
+
 def _difference(expected: Any, received: Any) -> Difference:
     return structure_difference(expected, received, Tolerance())
 
 
 def _equal_at(example: Example, prepared: keras.Model, axis: str) -> str:
     """Whether both models agree at each other size of an axis that the original accepts."""
-    accepted = list(_accepted(example, next(a for a in example.axes() if a.name == axis)))
+    accepted = [found for a in example.axes() if a.name == axis for found in _accepted(example, a)]
     for sizes, expected in accepted:
         try:
             found = _difference(expected, prepared(example.prepared_inputs(sizes)))

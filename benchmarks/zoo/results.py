@@ -57,7 +57,8 @@ tiny and with random weights, each judged in a process of its own:
   original built;
 - *time*: processor time of a compiled call (`tf.function`, `jax.jit`; eager on PyTorch) of the prepared
   model by that of the original, the median of calls in turn: below 1 is faster. These models are tiny, so
-  it is the number of operations and arguments that shows. Empty where the original does not compile.
+  it is the number of operations and arguments that shows. Empty where the original does not compile,
+  *NO* where it does and the prepared model does not.
 """
 
 

@@ -57,6 +57,7 @@ class Verdict:
         length_free: The same for every other free size at which the original works, or `NOT_APPLICABLE`.
         loads: `YES`, or what happens in a process without the package; empty when nobody asked yet.
         own_step: `YES`, or how training by a `train_step` of the example's own differs, or `NOT_APPLICABLE`.
+        compiles: `YES`, or how a compiled call of the prepared model fails where the original compiles.
         versions: The versions of all that the verdict depends on, that of the entry's package last.
     """
 
@@ -80,6 +81,7 @@ class Verdict:
     length_free: str = ""
     loads: str = ""
     own_step: str = NOT_APPLICABLE
+    compiles: str = YES
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -92,12 +94,14 @@ class Verdict:
             *(f"differs: {x}" for x in self.different),
             *(f"lost: {x}" for x in self.lost),
         ]
-        if self.batch_free != YES:
+        if self.batch_free not in (YES, NOT_APPLICABLE):
             found.append(f"batch: {self.batch_free}")
         if self.length_free not in (YES, NOT_APPLICABLE):
             found.append(f"length: {self.length_free}")
         if self.loads != YES:
             found.append(f"loads: {self.loads}")
+        if self.compiles != YES:
+            found.append(f"compiled: {self.compiles}")
         if self.own_step not in (YES, NOT_APPLICABLE):
             found.append(f"own step: {self.own_step}")
         return found
@@ -154,8 +158,13 @@ class Verdict:
             _short(self.own_step),
             f"{self.seconds:.1f}",
             f"{self.mebibytes:.0f}",
-            "" if self.relative_time is None else f"{self.relative_time:.2f}",
+            self._time(),
         )
+
+    def _time(self) -> str:
+        if self.compiles != YES:
+            return "NO"
+        return "" if self.relative_time is None else f"{self.relative_time:.2f}"
 
     def _package(self) -> str:
         """The package of the original with its version, where it is not an example of the benchmarks' own."""
