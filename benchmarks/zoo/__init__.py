@@ -56,6 +56,69 @@ ENTRIES = {
         "bf_unet",
         "bf_fusion_network",
     ),
+    "keras_bio": (
+        "bio_esm2",
+        "bio_hyena",
+        "bio_esm_fold",
+    ),
+    "keras_climate": (
+        "climate_climax",
+        "climate_fourier",
+        "climate_earthformer",
+        "climate_metnet",
+        "climate_fusion_transformer",
+        "climate_autoformer",
+        "climate_nbeats",
+    ),
+    "keras_sciml": (
+        "sciml_fourier_operator",
+        "sciml_deep_o_net",
+        "sciml_pinn",
+    ),
+    "k3_node": (
+        "k3n_gat",
+        "k3n_hypergraph",
+        "k3n_light_gcn",
+        "k3n_schnet",
+    ),
+    "keras_geometric": (
+        "geometric_attention",
+        "geometric_isomorphism",
+    ),
+    "kgcnn": (
+        "kgcnn_schnet",
+        "kgcnn_painn",
+    ),
+    "k3im": (
+        "k3im_cait",
+        "k3im_video",
+        "k3im_external_attention",
+        "k3im_swin",
+    ),
+    "kyolo": ("kyolo_26",),
+    "ncps": (
+        "ncps_closed_form",
+        "ncps_liquid",
+    ),
+    "keras_lmu": (
+        "lmu_recurrent",
+        "lmu_by_fft",
+    ),
+    "mingru_keras": ("mingru_stack",),
+    "tcn": ("tcn_sequence",),
+    "keras_proba": (
+        "proba_gaussian_process",
+        "proba_variational",
+        "proba_spectral",
+        "proba_mixture",
+    ),
+    "keras_mdn_layer": ("mdn_mixture",),
+    "keras_efficient_kan": ("kan_splines",),
+    "mononet": ("mononet_dense",),
+    "predicateneuron": ("predicate_pairs",),
+    "keras_hexagdly": ("hexagdly_network",),
+    "kimm": ("kimm_mobile_vit",),
+    "medicai": ("medicai_swin",),
     "keras_io": tuple(name for names in keras_io.ENTRIES.values() for name in names),
 }
 """The functions of `from_<package>.py`, by package; those of `keras_io` lie in modules of that folder."""
@@ -106,9 +169,12 @@ class Only:
 
 
 _STRINGS = Only(("tensorflow",), "only TensorFlow has tensors of strings")
+_KERAS_LMU = Only(("tensorflow",), "keras-lmu calls functions of TensorFlow")
 
 ONLY: dict[str, Only] = {
     **dict.fromkeys(keras_io.TAKE_STRINGS, _STRINGS),
+    "lmu_recurrent": _KERAS_LMU,
+    "lmu_by_fft": _KERAS_LMU,
     "kio_mpnn_molecules": Only(("tensorflow",), "written with `tf.dynamic_partition`"),
 }
 """The originals that do not work on every backend, by the name of the entry."""
