@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx.comparing.result import Check
 from kerasfx.comparing.run import Call, call_directly
