@@ -319,6 +319,11 @@ ADVICE = {
         reported(lambda: OwnStep()),
         fixed(lambda: OwnStep(), keep_class=True),
     ),
+    "a model that only trains what it holds": Advice(
+        "hand over what it holds, one after the other: kerasfx.prepare_model(model.generator, ...)",
+        lambda: prepare(net(keras.Model.call, generator=built_dense)),
+        fixed(lambda: net(lambda self, x: self.d(x) * 2, d=built_dense)),
+    ),
     "compile like one with steps of its own": Advice(
         "pass keep_class=True as well",
         lambda: prepare(compiled(OwnStep()), compile="like_original"),

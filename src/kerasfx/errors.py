@@ -133,6 +133,7 @@ class UnsupportedModelError(KerasFxError, TypeError):
 
     With `keep_class=True` also what is no model, or one whose `call` takes several arguments.
     A function is no model: it does not say which weights it uses. Put it into the `call` of a layer.
+    A model without a `call`, which only trains the models that it holds, computes nothing: hand over these.
 
     >>> import keras, kerasfx
     >>> kerasfx.prepare_model(keras.layers.Dense)

@@ -11,7 +11,10 @@ import keras
 
 from kerasfx.errors import UnsupportedModelError, describe
 from kerasfx.ir import shown
-from kerasfx.keras_api.internals import Layer
+from kerasfx.keras_api.internals import Layer, attributes
+
+CALLING = ("prepare_model", "trace", "explain")
+"""The functions that look at what the model computes."""
 
 EXCHANGED = "{function}(model, x)"
 MADE_FROM = "{function}(model, ...) with the Keras model that it was made from"
@@ -43,10 +46,12 @@ def require_model(model: object, function: str, other: object = None) -> None:
         other: The argument behind it, which is the model where the two were exchanged.
 
     Raises:
-        UnsupportedModelError: It is none, or its `__init__` did not call that of Keras.
+        UnsupportedModelError: It is none, or its `__init__` did not call that of Keras, or it is to be called
+            and has no `call`.
     """
     if isinstance(model, Layer):
-        return _require_initialized(model)
+        _require_initialized(model)
+        return _require_call(model, function) if function in CALLING else None
     what = f"{function} takes a Keras model or layer, not {shown(model)} of type {type(model).__name__}."
     raise UnsupportedModelError(no_model(what, model, function, other))
 
@@ -70,6 +75,23 @@ def _require_initialized(model: Layer) -> None:
                 hint=f"super().__init__() as the first line of `{name}.__init__`",
             )
         )
+
+
+def _require_call(model: Layer, function: str) -> None:
+    """Refuse what only trains the models that it holds, as many a GAN does."""
+    if getattr(model.call, "__func__", None) not in (keras.Model.call, Layer.call):
+        return
+    name = type(model).__name__
+    held = [name for name, x in attributes(model).items() if isinstance(x, Layer)]
+    part = f"model.{held[0]}" if held else "model.part"
+    raise UnsupportedModelError(
+        describe(
+            f"{name} has no `call`.",
+            why="what is prepared is what `call` computes; a `train_step` of its own is no part of that",
+            hint=f"hand over what it holds, one after the other: kerasfx.{function}({part}, ...); "
+            f"then make {name} of what comes back",
+        )
+    )
 
 
 def _about_class(model: object) -> Advice | None:
