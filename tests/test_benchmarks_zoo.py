@@ -190,6 +190,12 @@ class TestWrong:
         assert ask(scaled, prepare).causes == ["ValueError: no way"]
 
 
+def test_of_a_flat_model_which_comes_back_as_it_is_nothing_is_lost(ask):
+    x = keras.Input((4,))
+    verdict = ask(example.of_functional(keras.Model(x, keras.layers.Dense(2)(x))))
+    assert (verdict.lost, verdict.causes) == ([], ["loads: "])
+
+
 def test_a_length_that_the_original_refuses_is_not_asked_for(ask):
     x = keras.Input((None, 4))
     model = keras.Model(x, keras.layers.Reshape((8, 4))(x))

@@ -82,7 +82,8 @@ def _judge_variables(verdict: Verdict, example: Example, prepared: keras.Model) 
     if prepared is example.model:  # it is flat already, and comes back as it is
         return
     record = provenance_of(prepared)
-    kept = {id(v) for v, _ in record.variables} if record else set()
+    # What is flat already comes back as it is.
+    kept = {id(v) for v, _ in record.variables} if record else {id(v) for v in prepared.variables}
     dropped = [v for v in example.model.variables if id(v) not in kept]
     named = {finding.path.rpartition(".")[2] for finding in kerasfx.report(prepared).of_kind("unused")}
     unnamed = [v for v in dropped if v.name not in named]

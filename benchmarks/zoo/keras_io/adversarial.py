@@ -256,7 +256,7 @@ class ReflectionPadding2D(layers.Layer):
 
     def call(self, x, mask=None):
         width, height = self.padding
-        return ops.pad(x, [[0, 0], [height, height], [width, width], [0, 0]], mode="REFLECT")
+        return ops.pad(x, [[0, 0], [height, height], [width, width], [0, 0]], mode="reflect")
 
 
 class ResidualBlock(layers.Layer):
