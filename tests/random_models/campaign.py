@@ -62,6 +62,8 @@ class Campaign:
 
     def run(self, first: int, models: int, shrink: bool = True) -> None:
         """Judge the models from the first that was not judged yet up to a number."""
+        # Between two chunks it is looked for garbage, and not all the while.
+        gc.set_threshold(100_000, 50, 100)
         self.folder.mkdir(parents=True, exist_ok=True)
         for start in range(max(first, self._continued()), models, CHUNK):
             numbers = range(start, min(start + CHUNK, models))

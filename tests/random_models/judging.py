@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 import kerasfx
+from kerasfx.comparing import Options, compare_models, pairing_of
 from kerasfx.errors import GraphError, KerasFxError, NotEquivalentError, first_line
 from kerasfx.tracing.patches import patched
 from tests.predicting import predicting
@@ -62,22 +63,33 @@ class Asked:
     Attributes:
         verify: Whether `prepare_model` itself compares, too.
         saved: Whether the result is saved and loaded.
-        trained: Whether both are trained for a step.
+        trained: Whether both are trained for a step of `fit`.
         sizes: Whether another batch size is compared.
+        gradients: Whether a step of gradient descent is compared.
+        as_keras_calls: Whether calls as those of `fit` and `predict`, and bare ones, are compared.
     """
 
     verify: bool = False
     saved: bool = False
     trained: bool = False
     sizes: bool = False
+    gradients: bool = False
+    as_keras_calls: bool = False
 
 
-EVERYTHING = Asked(True, True, True, True)
+EVERYTHING = Asked(True, True, True, True, True, True)
 
 
 def asked_of(number: int) -> Asked:
-    """What costs most is asked of some models, by their number."""
-    return Asked(number % 8 == 1, number % 8 == 3, number % 16 == 5, number % 8 == 7)
+    """What costs most is asked of some models, by their number; outputs, training and masks of all."""
+    return Asked(
+        verify=number % 8 == 1,
+        saved=number % 8 == 3,
+        trained=number % 16 == 5,
+        sizes=number % 8 == 7,
+        gradients=number % 2 == 0,
+        as_keras_calls=number % 3 == 0,
+    )
 
 
 def judge(plan: Plan, asked: Asked = EVERYTHING) -> Verdict:
@@ -86,28 +98,42 @@ def judge(plan: Plan, asked: Asked = EVERYTHING) -> Verdict:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            original = _original(plan)
-        # A plan that is no model: the generator is to blame, or the backend.
-        except Exception as error:
-            return Verdict(ORIGINAL_REFUSED, _general(first_line(error)), _told(error))
-        try:
-            return _judged(original, asked)
+            verdict = _judged(plan, asked)
         except _FaultError as fault:
-            return fault.verdict
+            verdict = fault.verdict
+        # What the oracle found to be right does run. Of all else it is asked first.
+        return verdict if verdict.kind == CONVERTED else _refused_by_itself(plan) or verdict
+
+
+def _refused_by_itself(plan: Plan) -> Verdict | None:
+    """The verdict on a plan that is no model: the generator is to blame, or the backend."""
+    try:
+        original = made(plan)
+        with predicting():
+            original.called(training=False)
+            original.called(training=True)
+            original.called()
+    # The code of a user, or what the backend has to say to it.
+    except Exception as error:
+        return Verdict(ORIGINAL_REFUSED, _general(first_line(error)), _told(error))
+    return None
 
 
 def _original(plan: Plan) -> Made:
-    """The model, which was called in both modes; built or not, as the plan says."""
+    """The model, built or not, as the plan says."""
     original = made(plan)
-    with predicting():
-        original.called(training=False)
-        original.called(training=True)
-        original.called()
-    return original if plan.is_built else made(plan)
+    if plan.is_built:
+        try:
+            with predicting():
+                original.called(training=False)
+        except Exception as error:
+            raise _FaultError("the original raises", _told(error)) from error
+    return original
 
 
-def _judged(original: Made, asked: Asked) -> Verdict:
-    plan, model = original.plan, original.model
+def _judged(plan: Plan, asked: Asked) -> Verdict:
+    original = _original(plan)
+    model = original.model
     options = {"lower": plan.lower, "weights": plan.weights, "verify": asked.verify}
     with _untouched(model, plan), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -182,10 +208,15 @@ def _require_equal(original: Made, prepared: keras.Model, asked: Asked) -> None:
     """The oracle finds no difference."""
     if prepared is original.model:
         return
+    options = Options(
+        batch_sizes=(3, 2) if asked.sizes else (3,),
+        samples=1,
+        fit=asked.as_keras_calls,
+        bare=asked.as_keras_calls,
+        gradients=asked.gradients,
+    )
     try:
-        comparison = kerasfx.compare(
-            original.model, prepared, batch_sizes=(3, 2) if asked.sizes else (3,), samples=1
-        )
+        comparison = compare_models(original.model, prepared, pairing_of(original.model, prepared), options)
     except Exception as error:
         raise _FaultError("compare raises: " + first_line(error), _told(error)) from error
     if not comparison:

@@ -94,7 +94,7 @@ def drawn(choose: Choose) -> Plan:
     """A plan, by whoever chooses: Hypothesis, or random numbers alone."""
     body = _drawn_block(choose, depth=0)
     inputs, top = INPUTS[choose(len(INPUTS))], TOPS[choose(len(TOPS))]
-    is_built, is_given_arrays = not choose(2), bool(choose(2))
+    is_built, is_given_arrays = not choose(2), choose(4) == 3
     lower, weights = (True, False, "fast")[choose(3)], ("copy", "share")[choose(2)]
     return Plan(body, inputs, top, is_built, is_given_arrays, lower, weights)
 

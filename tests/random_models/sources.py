@@ -172,8 +172,9 @@ def _begin(w: Writer, form: str, masks: bool, takes_mode: bool) -> None:
 def _returned(w: Writer, top: bool) -> tuple[tuple[object, Value], ...]:
     """Writes the last line of `call`; what is returned, by key."""
     last, middle = w.tensors[-1], w.tensors[len(w.tensors) // 2]
-    if last.dtype not in ("float32", "int32", "bool") or w.style in MIXED:
+    if last.dtype not in ("float32", "int32", "bool") or w.is_mixed:
         last = w.value(f"ops.cast({last}, 'float32')", replace(last, dtype="float32"))
+        middle = last
     middle = last if middle.dtype not in ("float32", "int32", "bool") or not middle.is_batched else middle
     kind = w.block.returns if w.knows_mask is False else 0
     if top and not last.is_batched:

@@ -67,6 +67,11 @@ class Writer:
         return STYLES[self.block.style]
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether it computes in 16 bits."""
+        return self.style in MIXED
+
+    @property
     def knows_training(self) -> bool:
         """Whether `call` has a variable `training`."""
         return "training" in self.style or self.style in ("kwargs", "inherited_training")

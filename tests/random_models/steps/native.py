@@ -1,4 +1,7 @@
-"""Functions of the backend itself, which code that is for one backend calls."""
+"""Functions of the backend itself, which code that is for one backend calls.
+
+They take dtypes as they are: under a mixed policy models of users fail here.
+"""
 
 from collections.abc import Callable
 
@@ -225,14 +228,16 @@ ON_SEQUENCES = {
 def _elementwise(backend: str) -> Callable[..., Value | None]:
     def elementwise(w: Writer, x: Value, number: int) -> Value | None:
         ways = ELEMENTWISE[backend]
-        return w.value(ways[(number + 5 * w.block.owns) % len(ways)].format(x=x), x) if x.is_float else None
+        if not x.is_float or w.is_mixed:
+            return None
+        return w.value(ways[(number + 5 * w.block.owns) % len(ways)].format(x=x), x)
 
     return elementwise
 
 
 def _along(backend: str) -> Callable[..., Value | None]:
     def along(w: Writer, x: Value, number: int) -> Value | None:
-        if not x.is_features or x.width < 2:
+        if not x.is_features or x.width < 2 or w.is_mixed:
             return None
         way = ALONG[backend][(number + 5 * w.block.owns) % len(ALONG[backend])]
         return w.value(way.format(x=x, n=x.width, order=[*range(1, x.width), 0]), x)
@@ -242,7 +247,7 @@ def _along(backend: str) -> Callable[..., Value | None]:
 
 def _with_weight(backend: str) -> Callable[..., Value | None]:
     def with_weight(w: Writer, x: Value, number: int) -> Value | None:
-        if not x.is_features:
+        if not x.is_features or w.is_mixed:
             return None
         ways = WITH_WEIGHT[backend]
         return w.value(ways[number % len(ways)].format(x=x, w=w.weight((x.width,))), x)
@@ -252,7 +257,7 @@ def _with_weight(backend: str) -> Callable[..., Value | None]:
 
 def _on_sequence(backend: str) -> Callable[..., Value | None]:
     def on_sequence(w: Writer, x: Value, number: int) -> Value | None:
-        if not x.is_sequence:
+        if not x.is_sequence or w.is_mixed:
             return None
         index = number % len(ON_SEQUENCES[backend])
         shapes = {
