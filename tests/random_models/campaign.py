@@ -4,6 +4,7 @@ import collections
 import contextlib
 import gc
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ CHUNK = 25
 
 SECONDS_A_MODEL = 180
 """Longer than this none should take, on a busy machine either."""
+
+MEGABYTES = 3000
+"""With more the process is to end; what JAX has compiled it never gives back whole."""
 
 TRIES = 60
 """How many smaller plans are judged of a fault."""
@@ -60,8 +64,12 @@ class Campaign:
         """The file of the faults, with their plans."""
         return self.folder / f"{keras.backend.backend()}-{self.seed}-faults.jsonl"
 
-    def run(self, first: int, models: int, shrink: bool = True) -> None:
-        """Judge the models from the first that was not judged yet up to a number."""
+    def run(self, first: int, models: int, shrink: bool = True) -> bool:
+        """Judge the models from the first that was not judged yet up to a number.
+
+        Returns:
+            Whether all were judged, and not the memory that this process may take used up.
+        """
         # Between two chunks it is looked for garbage, and not all the while.
         gc.set_threshold(100_000, 50, 100)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +78,11 @@ class Campaign:
             began = time.process_time()
             verdicts = [self._judged(number, shrink) for number in numbers]
             self._count(verdicts, time.process_time() - began, numbers.stop)
-            _free_memory(start // CHUNK)
+            gc.collect()
             print(self.line(numbers.stop), flush=True)
+            if _megabytes() > MEGABYTES:
+                return numbers.stop == models
+        return True
 
     def _continued(self) -> int:
         """Take over what the record says; the number that comes next."""
@@ -160,11 +171,6 @@ def _at_most(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-def _free_memory(chunk: int) -> None:
-    """So that a night's models need no more memory than an hour's."""
-    keras.backend.clear_session()
-    gc.collect()
-    if keras.backend.backend() == "jax" and chunk % 10 == 9:
-        import jax
-
-        jax.clear_caches()
+def _megabytes() -> int:
+    """The memory that the process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20

@@ -257,7 +257,12 @@ def _require_trained(original: Made, prepared: keras.Model) -> None:
     """A step of `fit` leaves equal weights, or both raise."""
     if original.keywords or original.plan.weights == "share":
         return
-    results = [_attempt(lambda m=m: _fitted(m, original.inputs)) for m in (original.model, prepared)]
+    with predicting():
+        targets = keras.tree.map_structure(
+            lambda x: np.zeros(x.shape, "float32"), original.called(training=False)
+        )
+    models = original.model, prepared
+    results = [_attempt(lambda m=m: _fitted(m, original.inputs, targets)) for m in models]
     raised = [isinstance(result, Exception) for result in results]
     if raised[0] != raised[1]:
         which = ("the original", "the result")[raised[1]]
@@ -267,13 +272,9 @@ def _require_trained(original: Made, prepared: keras.Model) -> None:
         raise _FaultError("the losses of fit differ", str(results))
 
 
-def _fitted(model: keras.Model, inputs: Any) -> float:
+def _fitted(model: keras.Model, inputs: Any, targets: Any) -> float:
     """The loss of the second epoch, which sees what the first one changed."""
     keras.utils.set_random_seed(3)
-    outputs = model.compute_output_spec(
-        keras.tree.map_structure(lambda a: keras.KerasTensor(a.shape, str(a.dtype)), inputs)
-    )
-    targets = keras.tree.map_structure(lambda t: np.zeros(t.shape, "float32"), outputs)
     losses = keras.tree.map_structure(lambda _: "mse", targets)
     model.compile(keras.optimizers.SGD(0.01), losses, run_eagerly=True)
     history = model.fit(inputs, targets, epochs=2, batch_size=2, shuffle=False, verbose=0)

@@ -214,11 +214,11 @@ def _class(w: Writer, name: str, base: str, form: str, takes_mode: bool) -> str:
     methods = [_method("__init__(self, **kwargs)", made)]
     if w.built:
         methods.append(_method("build(self, input_shape)", [*w.built, "self.built = True"]))
-    call = "forward" if style == "forward" else "call"
+    call = "transform" if style == "delegates" else "call"
     decorator = "@noted\n" if style == "decorated" else ""
     methods.append(decorator + _method(f"{call}({head})", w.lines))
-    if style == "forward":
-        methods.append(_method(f"call({head})", [f"return self.forward({_handed(form, mode)})"]))
+    if style == "delegates":
+        methods.append(_method(f"call({head})", [f"return self.transform({_handed(form, mode)})"]))
     if style == "computes_mask" and form == "plain":
         methods.append(_method("compute_mask(self, inputs, mask=None)", ["return None"]))
     if not style.startswith("inherited"):

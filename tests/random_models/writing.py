@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STYLES = (
     *("plain", "training", "training_false", "masked", "masked_training", "inherited", "decorated", "kwargs"),
-    *("float16", "bfloat16", "frozen", "computes_mask", "named", "model", "forward", "stars"),
+    *("float16", "bfloat16", "frozen", "computes_mask", "named", "model", "delegates", "stars"),
     *(
         "training",
         "training",
@@ -120,7 +120,7 @@ class Writer:
             case 4:
                 self.made.append(f"self.nested['first'].append({code})")
                 return f"self.nested['first'][{self._count('self.nested')}]"
-        (self.built if self.block.owns == LAZY and self.builds else self.made).append(f"self.{name} = {code}")
+        self._lines_of(code, self.block.owns == LAZY).append(f"self.{name} = {code}")
         return f"getattr(self, {name!r})" if self.block.owns == BY_NAME else f"self.{name}"
 
     def _count(self, start: str) -> int:
@@ -134,8 +134,13 @@ class Writer:
         initializer = initializer or "keras.initializers.RandomNormal(0.3, 0.5)"
         more = f", {options}" if options else ""
         code = f"self.{name} = self.add_weight(shape={shape}, initializer={initializer}, name={name!r}{more})"
-        (self.built if self.builds else self.made).append(code)
+        self._lines_of(code, lazily=True).append(code)
         return f"self.{name}"
+
+    def _lines_of(self, code: str, lazily: bool) -> list[str]:
+        """The lines of `build` or of `__init__`."""
+        # A regularizer that is made while Keras builds symbolically holds a number of that trace, or none.
+        return self.built if lazily and self.builds and "regularizer" not in code else self.made
 
     def take(self, step: Step, write: Callable[..., Value | None]) -> None:
         """Writes a step with the first tensors that it fits, if there are any."""
