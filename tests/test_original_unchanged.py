@@ -48,6 +48,20 @@ class Net(keras.Model):
         return self.head(x)
 
 
+class Counted(keras.Model):
+    """A model that counts its calls in an attribute, and keeps a number of the last."""
+
+    def __init__(self):
+        super().__init__(name="counted")
+        self.dense = keras.layers.Dense(2)
+        self.calls, self.rank = 0, -1.0
+
+    def call(self, x):
+        self.calls += 1
+        self.rank = float(len(x.shape) + self.calls)
+        return self.dense(x)
+
+
 class Failing(keras.Model):
     """A model whose second block raises, after the first was traced."""
 
@@ -102,6 +116,15 @@ def test_built_model_is_untouched(how, net, x):
     assert differences(before, full_snapshot(net)) == []
     assert patched() == ()
     del kept
+
+
+@pytest.mark.parametrize("how", ["prepare", "verify off", "share", "explain", "trace"])
+def test_calls_that_a_model_counts_are_those_of_the_user(how, x):
+    model = Counted()
+    model(x)
+    before = model.calls, model.rank
+    PREPARATIONS[how](model, x)
+    assert (model.calls, model.rank) == before
 
 
 def test_losses_of_an_earlier_call_stay(net, x):

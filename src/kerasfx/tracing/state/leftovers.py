@@ -15,18 +15,33 @@ from kerasfx.tracing.tensor import TracedTensor
 Attributes = dict[int, tuple[Any, dict[str, Any]]]
 """The attributes of layers, by the ids of the layers, which are kept alive."""
 
+_NUMBERS = (int, float)
+
 
 @contextmanager
 def tensors_forgotten(model: keras.Layer) -> Iterator[Attributes]:
     """Give attributes that the block makes refer to tensors of a trace back what they were before.
+
+    Numbers as well, in layers that were built before: a call that counts itself was no call of the user's.
 
     Yields:
         What they were.
     """
     before = {id(x): (x, dict(vars(x))) for x in internals.all_layers(model)}
     # All layers of then: `call` may have made some.
-    with undone(lambda: forget(internals.all_layers(model), before)):
+    with (
+        undone(lambda: forget(internals.all_layers(model), before)),
+        undone(lambda: _put_back_numbers(before)),
+    ):
         yield before
+
+
+def _put_back_numbers(before: Attributes) -> None:
+    for layer, attributes in before.values():
+        now = vars(layer) if attributes.get("built") else {}
+        for name, value in attributes.items():
+            if type(value) in _NUMBERS and type(now.get(name)) in _NUMBERS and now[name] != value:
+                now[name] = value
 
 
 def forget(layers: Iterable[Any], before: Attributes, made_by: Container[Any] | None = None) -> None:
