@@ -131,4 +131,31 @@ def tried(w: Writer, x: Value, number: int) -> Value | None:
     return h
 
 
-STEPS = (helper, bundled, tree, method, number_of_the_layer, in_place, tried)
+def decided_by_value(w: Writer, x: Value, number: int) -> Value | None:
+    """Python asks for the value of a tensor, or NumPy draws: what no graph can say."""
+    if not x.is_features:
+        return None
+    h = w.value(f"{x}", x)
+    ways = (
+        f"if ops.sum({h}) > -1e6:\n    {h} = {h} + 0.5",
+        f"{h} = {h} * (1.0 if float(ops.convert_to_numpy(ops.sum(ops.stop_gradient({h})))) < 1e6 else 0.5)",
+        f"{h} = {h} + np.random.uniform()",
+    )
+    w.line(ways[number % 3])
+    return h
+
+
+def counted_in_python(w: Writer, x: Value, number: int) -> Value | None:
+    """An attribute that `call` sets, which no result depends on, or one does."""
+    if not x.is_features:
+        return None
+    name = w.name("calls")
+    w.made.append(f"self.{name} = 0")
+    w.line(f"self.{name} = self.{name} + 1")
+    return w.value(f"{x} * 0.5" if number % 2 else f"{x} * (1.0 if self.{name} > 0 else 0.5)", x)
+
+
+STEPS = (
+    *(helper, bundled, tree, method, number_of_the_layer, in_place, tried),
+    *(decided_by_value, counted_in_python),
+)
