@@ -107,6 +107,7 @@ demo: $(newest)/ready
 bench: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.speed
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.memory
+	@$(newest)/bin/python benchmarks/importing.py
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/graph.py
 	@$(newest)/bin/python benchmarks/house.py
 

@@ -1,19 +1,24 @@
 """The registered layers: config and weights go round, sizes stay free, nothing else may be called."""
 
 import re
+import threading
+import time
 
 import keras
 import numpy as np
 import pytest
 from fitting import JIT_COMPILE
 from keras import ops
+from keras.src.saving import object_registration
 from predicting import predicted
 
 import kerasfx.runtime.layers as fx
 from kerasfx.errors import TrainingRefusedError, UnknownFunctionError
 from kerasfx.ir import Input, Value
 from kerasfx.ir.dims import Dim
-from kerasfx.runtime.function_layers import BY_FUNCTION, BY_NAME, TAKEN, layer_for
+from kerasfx.keras_api import registration
+from kerasfx.runtime import function_layers
+from kerasfx.runtime.function_layers import BY_NAME, TAKEN, class_for, layer_for
 from kerasfx.runtime.held_weights import SMALL_CONSTANT, HeldWeight
 from kerasfx.tracing.encoding import encode
 
@@ -86,6 +91,56 @@ def test_every_layer_is_registered_and_has_an_example():
         assert keras.saving.get_registered_object(f"kerasfx>{name}") is getattr(fx, name)
 
 
+class TestMadeWhenAskedFor:
+    """Keras finds the classes in what is registered, where they appear when someone asks."""
+
+    def test_by_a_name(self):
+        registered = keras.saving.get_custom_objects()
+        assert "kerasfx>Tanh" in registered
+        assert registered["kerasfx>Tanh"] is registered.get("kerasfx>Tanh") is fx.Tanh
+        assert keras.saving.get_registered_name(fx.Tanh) == "kerasfx>Tanh"
+
+    @pytest.mark.parametrize("name", ["kerasfx>Nothing", "another>Tanh", "Tanh", "kerasfx>", ">Tanh", ""])
+    def test_no_other_names(self, name):
+        registered = keras.saving.get_custom_objects()
+        assert name not in registered
+        assert registered.get(name, 1) == 1
+        assert keras.saving.get_registered_object(name) is None
+        with pytest.raises(KeyError):
+            registered[name]
+
+    def test_once_for_all_threads(self, monkeypatch):
+        made, found = [], []
+        classes = function_layers._Classes()
+        start = threading.Barrier(8)
+
+        def make(function, name):
+            time.sleep(0.01)
+            made.append(name)
+            return object()
+
+        def ask():
+            start.wait()
+            found.append(classes["Tanh"])
+
+        monkeypatch.setattr(function_layers, "_named", make)
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert made == ["Tanh"]
+        assert len(found) == 8
+        assert len(set(found)) == 1
+
+    def test_what_others_have_registered_stays(self, monkeypatch):
+        registered = {"other>Thing": object}
+        monkeypatch.setattr(object_registration, "GLOBAL_CUSTOM_OBJECTS", registered)
+        registration.made_when_asked_for("kerasfx", BY_NAME)
+        assert keras.saving.get_registered_object("other>Thing") is object
+        assert keras.saving.get_registered_object("kerasfx>Tanh") is fx.Tanh
+
+
 def test_no_layer_of_a_function_is_called_like_another():
     """Tools know layers by their names, and would take one of ours for the layer of Keras."""
     assert [name for name in BY_NAME if hasattr(keras.layers, name) or name in fx.__all__] == []
@@ -105,12 +160,13 @@ def test_no_layer_of_a_function_is_called_like_another():
     ],
 )
 def test_the_layer_of_a_function_is_named_after_it(function, name):
-    assert BY_FUNCTION[function] is getattr(fx, name)
+    assert class_for(function) is getattr(fx, name)
 
 
 def test_what_has_the_name_of_another_is_an_op():
     given = (encode([(), {}], lambda _: 0), None, [], "op")
-    assert ("torch.tensor_split" in BY_FUNCTION) != ("torch.Tensor.split" in BY_FUNCTION)
+    split, method = class_for("torch.tensor_split"), class_for("torch.Tensor.split")
+    assert (split is None) != (method is None)
     assert type(layer_for("keras.ops.numpy.sum", *given)) is fx.Op
     assert type(layer_for("keras.ops.sum", *given)).__name__ == "Sum"
 

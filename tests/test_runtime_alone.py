@@ -129,3 +129,28 @@ def test_a_file_that_was_saved_before_the_modules_moved(tmp_path):
     loaded = keras.models.load_model(tmp_path / "old.keras")
     x = np.ones((2, 5, 4), "float32")
     np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(m(x)) for m in (loaded, prepared)))
+
+
+BESIDES_KERAS = """
+import sys
+import keras
+before = set(sys.modules)
+import kerasfx
+from kerasfx.runtime import function_layers
+packages = [name.partition(".")[0] for name in set(sys.modules) - before]
+print(packages.count("kerasfx"))
+print(sorted(set(packages) - {"kerasfx", "keras"} - sys.stdlib_module_names))
+print(len(function_layers.Named.__subclasses__()))
+"""
+
+
+@pytest.mark.once
+def test_importing_makes_little():
+    """Not timed, counted: what an import reads and makes beyond Keras, which the whole process waits for."""
+    found = subprocess.run(
+        [sys.executable, "-c", BESIDES_KERAS], capture_output=True, text=True, check=True, env=os.environ
+    )
+    modules, others, classes = found.stdout.splitlines()
+    assert int(modules) < 50
+    assert others == "[]"
+    assert classes == "0"

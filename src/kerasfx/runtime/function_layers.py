@@ -1,27 +1,32 @@
 """A layer for each public function: `Matmul`, `Where`, `Split`, so that a summary says what a layer computes.
 
-The classes are made from the lists of functions that a file may name. Their names are those of the functions:
-`keras.ops.expand_dims` gives `ExpandDims`, `keras.random.normal` `RandomNormal`, `tf.math.cumsum`
-`TfMathCumsum`. Where Keras has a layer of that name, which tools know by it and would take for that, "Op" is
-put behind: `AddOp`, `ReshapeOp`.
+The classes are made from the lists of functions that a file may name, each when it is asked for. Their names
+are those of the functions: `keras.ops.expand_dims` gives `ExpandDims`, `keras.random.normal` `RandomNormal`,
+`tf.math.cumsum` `TfMathCumsum`. Where Keras has a layer of that name, which tools know by it and would take
+for that, "Op" is put behind: `AddOp`, `ReshapeOp`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
+from kerasfx.keras_api import registration
 from kerasfx.runtime import calling, codec, safety
 from kerasfx.runtime.functions import names, resolve
 from kerasfx.runtime.functions.torch_names import words
 from kerasfx.runtime.held_weights import HeldWeight
 from kerasfx.runtime.plain import Plain, data_of
 
+PACKAGE = "kerasfx"
 
-@keras.saving.register_keras_serializable("kerasfx")
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class Op(Plain):
     """A call of a public function, such as `keras.ops.reshape`, as a layer.
 
@@ -188,28 +193,59 @@ def _named(function: str, name: str) -> type[Named]:
         "__doc__": f"A call of `{function}` as a layer; see `kerasfx.layers.Op`.",
     }
     cls = type(name, (Named,), about)
-    return keras.saving.register_keras_serializable("kerasfx")(cls)
+    return keras.saving.register_keras_serializable(PACKAGE)(cls)
 
 
-def _one_of_each_name() -> Iterator[tuple[str, str]]:
-    """The functions that have a class: of two with one name, as `torch.Tensor.split` would be, the first."""
+@functools.cache
+def function_of() -> Mapping[str, str]:
+    """The functions by the names of their classes: of two of one name, as `torch.Tensor.split`, the first."""
     first: dict[str, str] = {}
     for function in names():
         first.setdefault(_class_name(function), function)
-    yield from ((function, name) for name, function in first.items())
+    return first
 
 
-BY_FUNCTION: dict[str, type[Named]] = {
-    function: _named(function, name) for function, name in _one_of_each_name()
-}
-"""The class of each function, by the name that a trace writes down."""
+class _Classes(Mapping[str, type[Named]]):
+    """The classes by their names. Each is made when it is asked for: to make thousands takes time."""
 
-BY_NAME = {cls.__name__: cls for cls in BY_FUNCTION.values()}
+    def __init__(self):
+        self._made: dict[str, type[Named]] = {}
+        # Two threads must not make two classes of one name.
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> type[Named]:
+        if name not in self._made:
+            function = function_of()[name]
+            with self._lock:
+                if name not in self._made:
+                    self._made[name] = _named(function, name)
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in function_of()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(function_of())
+
+    def __len__(self) -> int:
+        return len(function_of())
+
+
+BY_NAME = _Classes()
+"""The class of each function, by its own name."""
+
+registration.made_when_asked_for(PACKAGE, BY_NAME)
+
+
+def class_for(function: str) -> type[Named] | None:
+    """The class of a function, by the name that a trace writes down; None where it has none of its own."""
+    name = _class_name(function)
+    return BY_NAME[name] if function_of().get(name) == function else None
 
 
 def layer_for(function: str, arguments: object, output: object, weights: Sequence[Any], name: str) -> Op:
     """The layer that calls a function: that of its class, or an `Op` where it has none."""
-    cls = BY_FUNCTION.get(function)
+    cls = class_for(function)
     if cls is None:
         return Op(function, arguments, output, weights, name=name)
     return cls(arguments, output, weights, name=name)
