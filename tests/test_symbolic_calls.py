@@ -2,6 +2,7 @@
 
 import random
 from contextlib import nullcontext
+from functools import partialmethod
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from keras import ops
 from test_every_layer import CASES, made
 
+import kerasfx
 from kerasfx.handover.copying import kind_of
 from kerasfx.keras_api import internals, symbolic_calls
 from kerasfx.keras_api.initial_values import Begun, begin_as, followed
@@ -207,10 +209,14 @@ def test_signatures_are_those_of_the_class():
 # The values that variables begin with
 
 
+def by_kind(variables):
+    return [(kind_of(v), v) for v in variables]
+
+
 def test_a_copy_begins_as_the_original():
     original, copy = keras.layers.Dense(3), keras.layers.Dense(3, kernel_initializer=refused)
     original.build((None, 4))
-    with followed(), begin_as(Begun(kind_of, original.variables)) as begun:
+    with followed(), begin_as(Begun(kind_of, by_kind(original.variables))) as begun:
         copy.build((None, 4))
     for ours, theirs in zip(original.variables, copy.variables, strict=True):
         assert begun.has_value_of(theirs, ours)
@@ -228,7 +234,7 @@ def refused(shape, dtype=None):
 def test_what_is_assigned_or_taken_for_another_is_no_copy():
     """Two weights of one name and shape may be made in another order, and a `build` may assign one."""
     variables = [keras.Variable(np.full(3, n, "float32"), name="w") for n in range(2)]
-    with followed(), begin_as(Begun(kind_of, variables)) as begun:
+    with followed(), begin_as(Begun(kind_of, by_kind(variables))) as begun:
         first, second, third = (keras.Variable("zeros", shape=(3,), name="w") for _ in range(3))
         second.assign(np.full(3, 7, "float32"))
     assert begun.has_value_of(first, variables[0])
@@ -247,5 +253,32 @@ def test_nothing_stays_replaced():
         assert keras.Layer.__setattr__ is not set_
     assert keras.Layer.__setattr__ is set_
     # Outside of the block nothing begins as something else.
-    with begin_as(Begun(kind_of, [keras.Variable(np.ones(3, "float32"), name="w")])):
+    with begin_as(Begun(kind_of, by_kind([keras.Variable(np.ones(3, "float32"), name="w")]))):
         assert not ops.convert_to_numpy(keras.Variable("zeros", shape=(3,), name="w")).any()
+
+
+class Projection(keras.Model):
+    """A weight of its own that lowering makes the kernel of a Dense."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = self.add_weight(shape=(4, 3), name="w_7")
+
+    def call(self, x):
+        return ops.matmul(x, self.w)
+
+
+@pytest.mark.parametrize("weights", ["copy", "share"])
+def test_a_layer_of_a_pass_begins_with_the_weight_that_it_is_given(weights, monkeypatch):
+    monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", refused)
+    monkeypatch.setattr(Projection, "add_weight", partialmethod(keras.Model.add_weight, initializer="ones"))
+    model = Projection()
+    x = np.ones((2, 4), "float32")
+    expected = ops.convert_to_numpy(model(x))
+    prepared = kerasfx.prepare_model(model, x, weights=weights, verify=False)
+    dense = next(layer for layer in prepared.layers if isinstance(layer, keras.layers.Dense))
+    np.testing.assert_array_equal(ops.convert_to_numpy(prepared(x)), expected)
+    # What is written to the one is in the other if they share it, and else nowhere.
+    prepared.weights[0].assign(np.zeros((4, 3), "float32"))
+    assert (dense.kernel is model.w) == (weights == "share")
+    assert ops.convert_to_numpy(model.w).any() == (weights == "copy")

@@ -38,12 +38,13 @@ class LayerMaker:
         assert isinstance(node.target, LayerSpec)
         made = self.making.made
         key = id(node.stands_for)
-        layer = made.get(key) or self._made_of_spec(node.target, node)
-        outputs = self.rules.call(layer, node, args, kwargs)
+        with begin_as(weights.begun_for(node, self.making)) as begun:
+            layer = made.get(key) or self._made_of_spec(node.target, node)
+            outputs = self.rules.call(layer, node, args, kwargs)
         # Behind its first call, which builds it.
         if key not in made:
             made[key] = layer
-            weights.give(layer, node, self.making)
+            weights.give(layer, node, self.making, begun)
             self._note_seeds(layer, node.target.generator)
         return _new_tensors(node, layer, outputs, (args, kwargs))
 

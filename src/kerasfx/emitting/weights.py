@@ -18,7 +18,7 @@ from kerasfx.emitting.making import Making
 from kerasfx.errors import GraphError, describe
 from kerasfx.handover import recorded
 from kerasfx.handover.computed import ComputedWeight, array_of
-from kerasfx.handover.copying import reachable
+from kerasfx.handover.copying import kind_called, kind_of, reachable
 from kerasfx.handover.placement import assign_array, hand_over
 from kerasfx.ir import Node, Value
 from kerasfx.ir.targets import weights_by_name
@@ -26,6 +26,7 @@ from kerasfx.ir.weights import Computed, is_trained
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.keras_api.builtins import ELEMENTWISE, WEIGHT_KINDS, arguments_for
+from kerasfx.keras_api.initial_values import Begun
 from kerasfx.reporting import Finding
 
 # What a weight brings along
@@ -156,8 +157,22 @@ def _what(node: Node, name: str) -> str:
 # What it is
 
 
-def give(layer: keras.layers.Layer, node: Node, making: Making) -> None:
+def begun_for(node: Node, making: Making) -> Begun:
+    """How the variables of the layer for `node` begin: as the variables of the original that it is given."""
+    given = [(name, value.variable) for name, value in node.weights.items()]
+    sources = [(kind_called(name, v), v) for name, v in given if v is not None]
+    # Shared, they are put in the place of those that the layer makes.
+    return Begun(kind_of, sources, kept=not making.share)
+
+
+def give(layer: keras.layers.Layer, node: Node, making: Making, begun: Begun) -> None:
     """Give a layer that was built for `node` its weights, and note where they come from.
+
+    Args:
+        layer: The layer.
+        node: The node.
+        making: The model in the making.
+        begun: Which weights have their values already.
 
     Raises:
         GraphError: It has others than the node says, as one whose `slots` were written by hand may.
@@ -173,7 +188,7 @@ def give(layer: keras.layers.Layer, node: Node, making: Making) -> None:
         what = f"the layer has '{slots[held[0]].path}' of the original as its '{held[0]}'"
         raise _refusal(node, what, "writing to it would change the original", "")
     for name, value in node.weights.items():
-        _give(layer, slots[name], value, making)
+        _give(layer, slots[name], value, making, begun)
         if making.share and _is_held(slots[name], layer):
             hint = 'weights="copy", or leave the weight to functions'
             raise _refusal(node, f"'{name}' cannot be put in the place of the layer's own", "", hint)
@@ -191,7 +206,7 @@ def _is_held(own: keras.Variable, layer: keras.layers.Layer) -> bool:
     return any(x is own for value in held for x in reachable(value))
 
 
-def _give(layer: keras.layers.Layer, own: keras.Variable, value: Value, making: Making) -> None:
+def _give(layer: keras.layers.Layer, own: keras.Variable, value: Value, making: Making, begun: Begun) -> None:
     variable = value.variable
     if variable is None:
         compute(own, value, making)
@@ -201,7 +216,8 @@ def _give(layer: keras.layers.Layer, own: keras.Variable, value: Value, making: 
     else:
         # The flag of the variable itself: the config said that of the layer.
         own.trainable = variable.trainable
-        hand_over(own, variable)
+        if not begun.has_value_of(own, variable):
+            hand_over(own, variable)
         making.record.variables.append((variable, own))
 
 

@@ -191,7 +191,7 @@ def begun_as(original: keras.layers.Layer) -> Begun:
     """How the variables of a copy begin: as those of `original`, where no code of the user's is in it."""
     parts = internals.all_layers(original)
     is_ours = all(builtin_class(type(x)) for x in parts)
-    return Begun(kind_of, (v for x in parts for v in internals.own_state(x)) if is_ours else ())
+    return Begun(kind_of, ((kind_of(v), v) for x in parts for v in internals.own_state(x)) if is_ours else ())
 
 
 def hand_over_state(
@@ -299,7 +299,12 @@ def corresponding(a: keras.layers.Layer, b: keras.layers.Layer) -> Iterator[tupl
 
 def kind_of(variable: keras.Variable) -> tuple[str, tuple[int, ...], str]:
     """What a variable has in common with its copy: the name it was given, shape and dtype."""
-    stem = variable.name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
+    return kind_called(variable.name, variable)
+
+
+def kind_called(name: str, variable: keras.Variable) -> tuple[str, tuple[int, ...], str]:
+    """The kind of a variable like `variable` by the name of `name`."""
+    stem = name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
     return stem, tuple(variable.shape), variable.dtype
 
 

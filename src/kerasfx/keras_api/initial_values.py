@@ -26,15 +26,23 @@ class Begun:
     """The variables that began as copies in a block, as long as nobody has assigned them.
 
     Args:
-        kind_of: What a variable has in common with its copy.
-        sources: The variables that are copied, in the order in which the copies are made.
+        kind_of: What tells which variable is for which source.
+        sources: The variables that are copied, by their kinds, in the order in which the copies are made.
+        kept: Whether the copies stay; else they need no memory of their own.
     """
 
-    def __init__(self, kind_of: Callable[[Any], Hashable], sources: Iterable[Any] = ()):
+    def __init__(
+        self,
+        kind_of: Callable[[Any], Hashable],
+        sources: Iterable[tuple[Hashable, Any]] = (),
+        kept: bool = True,
+    ):
         self._kind_of = kind_of
+        # PyTorch assigns in place, whatever else holds the memory.
+        self._is_own = kept or keras.backend.backend() == "torch"
         self._waiting: dict[Hashable, list[Any]] = {}
-        for source in sources:
-            self._waiting.setdefault(kind_of(source), []).append(source)
+        for kind, source in sources:
+            self._waiting.setdefault(kind, []).append(source)
         # With the variable itself, so that no other has its `id`.
         self._sources: dict[int, tuple[Any, Any]] = {}
 
@@ -51,7 +59,7 @@ class Begun:
         source = waiting.pop(0)
         # As it is stored, whatever the layer around computes in.
         with uncast():
-            make(lambda *_, **__: keras.ops.copy(source.value))
+            make(lambda *_, **__: keras.ops.copy(source.value) if self._is_own else source.value)
         self._sources[id(variable)] = variable, source
 
     def forget(self, variable: object) -> None:
