@@ -85,7 +85,7 @@ help:
 	@echo "make faults  plants faults in a copy of the package and asks whether the tests notice"
 	@echo "make lint    ruff check, ruff format --check, pyright"
 	@echo "make docs    builds the documentation site into build/docs; make docs-links asks the network about its links"
-	@echo "make bench   measures the time and memory of prepare_model, the graph, and the source itself"
+	@echo "make bench   measures the time and memory of prepare_model, how its models run, the graph, and the source itself"
 	@echo "make zoo     prepares a hundred models of other packages and of keras.io and judges the results"
 	@echo "make tools   runs quantizers, exporters and other tools on five models and on the same prepared"
 	@echo "make aimet   takes a subclassed model to the 8 bits of AIMET: prepared, exported, simulated"
@@ -108,6 +108,7 @@ bench: $(newest)/ready
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.speed
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.memory
 	@$(newest)/bin/python benchmarks/importing.py
+	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python -m benchmarks.running
 	@KERAS_BACKEND=$(KERAS_BACKEND) $(newest)/bin/python benchmarks/graph.py
 	@$(newest)/bin/python benchmarks/house.py
 
