@@ -24,6 +24,18 @@ TOPS = ("model", "layer", "functional")
 """What is prepared: a subclassed model, a layer alone, or a Functional model around one."""
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "names": {"names": "original"},
+    "unshare": {"unshare": True},
+    "inference": {"mode": "inference"},
+    "training": {"mode": "training"},
+    "class": {"keep_class": True},
+    "portable": {"portable": True},
+}
+"""The arguments of `prepare_model` beside those of every model, by a word."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a layer.
@@ -63,6 +75,7 @@ class Plan:
     is_given_arrays: bool = False
     lower: bool | str = True
     weights: str = "copy"
+    option: str = ""
 
     def to_json(self) -> str:
         """The plan in one line."""
@@ -96,7 +109,13 @@ def drawn(choose: Choose) -> Plan:
     inputs, top = INPUTS[choose(len(INPUTS))], TOPS[choose(len(TOPS))]
     is_built, is_given_arrays = not choose(2), choose(4) == 3
     lower, weights = (True, False, "fast")[choose(3)], ("copy", "share")[choose(2)]
-    return Plan(body, inputs, top, is_built, is_given_arrays, lower, weights)
+    # One in two is prepared without any.
+    names = [*OPTIONS, *[""] * len(OPTIONS)]
+    option = names[choose(len(names))]
+    # It is for models of one argument.
+    if option == "class" and (top == "layer" or inputs == "keyword"):
+        option = ""
+    return Plan(body, inputs, top, is_built, is_given_arrays, lower, weights, option)
 
 
 def _drawn_block(choose: Choose, depth: int) -> Block:

@@ -25,7 +25,14 @@ def _smaller_plans(plan: Plan) -> Iterator[Plan]:
     """Plans with one thing less, those with most less first."""
     for body in _smaller_blocks(plan.body):
         yield replace(plan, body=body)
-    simplest = {"top": "model", "is_built": True, "is_given_arrays": False, "weights": "copy", "lower": True}
+    simplest = {
+        "top": "model",
+        "is_built": True,
+        "is_given_arrays": False,
+        "weights": "copy",
+        "lower": True,
+        "option": "",
+    }
     for name, value in simplest.items():
         if getattr(plan, name) != value:
             yield replace(plan, **{name: value})
