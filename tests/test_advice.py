@@ -261,6 +261,11 @@ ADVICE = {
             keep_class=True,
         ),
     ),
+    "layer kept with its class": Advice(
+        "leave keep_class out: a layer has no ",
+        lambda: prepare(net(lambda self, x: x + 1, layers.Layer), keep_class=True),
+        fixed(lambda: net(lambda self, x: x + 1, layers.Layer)),
+    ),
     "opened layer of a kept class": Advice(
         'if it is a layer, kerasfx.prepare_model(..., leaves=["inner"]) keeps it whole',
         lambda: prepare(part(lambda self, x: self.d(x) * 2, d=built_dense), keep_class=True).inner,

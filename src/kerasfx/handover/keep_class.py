@@ -50,7 +50,12 @@ def require_one_argument(original: keras.Model, spec: CallSpec) -> None:
         UnsupportedModelError: It is no model, or its `call` takes several arguments.
     """
     if not isinstance(original, keras.Model):
-        raise UnsupportedModelError(f"keep_class=True is for models; {type(original).__name__} is a layer.")
+        raise UnsupportedModelError(
+            describe(
+                f"keep_class=True is for models; {type(original).__name__} is a layer.",
+                hint="leave keep_class out: a layer has no train_step or compile to keep",
+            )
+        )
     if len(spec.args) != 1 or spec.kwargs or spec.args[0] is not spec.struct:
         raise UnsupportedModelError(
             describe(
