@@ -149,8 +149,13 @@ class Writer:
             for others in [(y,) for y in self._from(step.b)] if takes_two else [()]:
                 found = write(self, x, *others, step.number)
                 if found is not None:
-                    self.tensors.append(found)
+                    self.tensors.append(self._in_own_dtype(found))
                     return
+
+    def _in_own_dtype(self, x: Value) -> Value:
+        """Under a mixed policy, layers of another policy give other dtypes, which backends do not mix."""
+        is_cast = self.is_mixed and x.is_float
+        return self.value(f"ops.cast({x}, self.compute_dtype)", x) if is_cast else x
 
     def _from(self, back: int) -> list[Value]:
         """The tensors, the newest first, beginning some further back."""

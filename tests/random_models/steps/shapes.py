@@ -16,6 +16,9 @@ def size(x: Value, axis: int, number: int = 0) -> str:
     dim = x.shape[axis]
     if isinstance(dim, int) and number % 2 == 0:
         return str(dim)
+    # TensorFlow's shapes hold None while Keras builds a Functional model.
+    if not isinstance(dim, int) and keras.backend.backend() == "tensorflow":
+        return f"ops.shape({x})[{axis}]"
     return f"ops.shape({x})[{axis}]" if number % 3 else f"{x}.shape[{axis}]"
 
 
