@@ -29,6 +29,8 @@ FORMS = {
         x * ops.ones((ops.cast(b, "int32") + ops.cast(t, "int32"), 1, 1))[: ops.cast(b, "int32")]
     ),
     "cut": lambda x, b, t: x[:, : ops.cast(t, "int32") - 1] * x[:, 1:],
+    "cut at the most": lambda x, b, t: x[:, : ops.minimum(t, 8)] * ops.ones((1, ops.minimum(t, 8), 1)),
+    "filled up": lambda x, b, t: ops.pad(x, [[0, 0], [0, ops.maximum(t, 8) - t], [0, 0]]),
     "arange": lambda x, b, t: x * ops.cast(ops.arange(ops.cast(t, "int32")), "float32")[:, None],
     "reshape": lambda x, b, t: ops.reshape(x, (ops.cast(b, "int32") * ops.cast(t, "int32"), 4)),
     "in a number": lambda x, b, t: x * ops.cast(ops.cast(t, "int32") // 2, "float32"),

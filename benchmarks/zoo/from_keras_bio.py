@@ -20,7 +20,7 @@ def bio_esm2() -> Example:
 
 def bio_hyena() -> Example:
     """Long convolutions by Fourier transforms, with filters that are networks."""
-    config = dna.HyenaDNAConfig(d_model=8, n_layer=2, d_inner=16, max_seq_len=16, filter_order=8)
+    config = dna.HyenaDNAConfig(d_model=8, n_layer=2, d_inner=16, max_seq_len=256, filter_order=6)
     return Example(dna.HyenaDNAForCausalLM(config), (Tensor((BATCH, TIME), integers(8)),))
 
 

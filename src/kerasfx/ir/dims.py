@@ -427,6 +427,16 @@ def _rebuilt(terms: normal_form.Terms) -> Any:
     return total
 
 
+def lesser(a: Size, b: Size) -> Size:
+    """The lesser of two sizes, whichever it is for others; `min` of Python asks which it is."""
+    return _apply("min", a, b) if isinstance(a, Dim) or isinstance(b, Dim) else min(a, b)
+
+
+def greater(a: Size, b: Size) -> Size:
+    """The greater of two sizes, whichever it is for others."""
+    return _apply("max", a, b) if isinstance(a, Dim) or isinstance(b, Dim) else max(a, b)
+
+
 def is_same_size(a: Size, b: Size) -> bool:
     """Whether two sizes are one: two numbers that are equal, or two free sizes that always are."""
     # `==` of two sizes would be a question that a trace writes down.

@@ -19,6 +19,7 @@ from kerasfx.ir import (
     leaves_of,
     map_leaves,
 )
+from kerasfx.ir.dims import greater, lesser
 from kerasfx.runtime import functions
 from kerasfx.tracing.native.sizes import are_sizes
 from kerasfx.tracing.recorder import Args, Function, Held, Kwargs
@@ -145,6 +146,8 @@ RULES: Mapping[str, Function] = {
     "keras.ops.multiply": _elementwise(operator.mul),
     "keras.ops.floor_divide": _elementwise(operator.floordiv),
     "keras.ops.mod": _elementwise(operator.mod),
+    "keras.ops.minimum": _elementwise(lesser),
+    "keras.ops.maximum": _elementwise(greater),
     "keras.ops.reshape": _reshape,
     "keras.ops.get_item": _get_item,
     "keras.ops.expand_dims": _expand_dims,
