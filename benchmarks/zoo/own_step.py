@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from benchmarks.zoo.example import Example
 from kerasfx.comparing.measure import (
@@ -39,4 +40,5 @@ def trained_alike(example: Example, prepare: Callable[..., keras.Model]) -> Diff
 
 def _logs(example: Example, model: keras.Model) -> Any:
     keras.utils.set_random_seed(0)
-    return example.own_step(model)
+    # Keras tells them as numbers of Python, which would have to be equal to the bit.
+    return keras.tree.map_structure(np.float32, example.own_step(model))
