@@ -1,5 +1,6 @@
 """Layers that are made and called without what Keras does in vain are exactly those that Keras makes."""
 
+import inspect
 import random
 from contextlib import nullcontext
 from functools import partialmethod
@@ -12,7 +13,7 @@ from test_every_layer import CASES, made
 
 import kerasfx
 from kerasfx.handover.copying import kind_of
-from kerasfx.keras_api import internals, symbolic_calls
+from kerasfx.keras_api import internals, making_layers, symbolic_calls
 from kerasfx.keras_api.initial_values import Begun, begin_as, followed
 from kerasfx.keras_api.making_layers import quickly
 
@@ -195,7 +196,28 @@ class Wide(keras.layers.Dense):
         return super().call(inputs, training=training) * scale
 
 
+class Answering(keras.layers.Layer):
+    """A class of the user's that has an answer for some attributes."""
+
+    def __getattr__(self, name):
+        raise KeyError(name) if name == "fresh" else AttributeError(name)
+
+
+def test_a_class_of_the_user_is_not_asked_for_attributes():
+    assert making_layers._is_plain(keras.layers.Dense(1), "fresh")
+    with pytest.raises(KeyError):
+        hasattr(Answering(), "fresh")
+    assert not making_layers._is_plain(Answering(), "fresh")
+
+
 def test_signatures_are_those_of_the_class():
+    def said(x, y):
+        """A wrapper of a method of Keras that says its signature itself."""
+
+    said.__wrapped__ = keras.layers.Dense.call
+    said.__signature__ = inspect.signature(lambda z: z)
+    with quickly():
+        assert list(making_layers.layer_module.inspect.signature(said).parameters) == ["z"]
     with quickly():
         layers = [keras.layers.Dense(2), Wide(2), keras.layers.LayerNormalization(), Wide(2)]
     names = [list(layer._call_signature.parameters) for layer in layers]

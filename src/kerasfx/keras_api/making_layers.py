@@ -50,7 +50,10 @@ def _replace() -> None:
 
 
 def _signature(function: Callable[..., Any], **options: Any) -> inspect.Signature:
-    method = vars(function).get("__wrapped__", function) if type(function) is FunctionType else function
+    method = function
+    # What Keras puts in the place of `build`; a wrapper may say its signature itself.
+    if type(function) is FunctionType and "__signature__" not in vars(function):
+        method = vars(function).get("__wrapped__", function)
     is_bound = type(method) is MethodType
     plain = method.__func__ if is_bound else method
     if options or not _is_of_keras(plain):
@@ -94,8 +97,13 @@ def _setting(original: Callable[[Layer, str, Any], None]) -> Callable[[Layer, st
 
 def _is_plain(layer: keras.Layer, name: str) -> bool:
     """Whether an attribute of `layer` is an entry of its dict alone, and nothing is tracked by its name."""
-    own = vars(layer)
-    if "_tracker" not in own or hasattr(type(layer), name):
+    own, cls = vars(layer), type(layer)
+    # What classes of the user's do when an attribute is looked for, nobody knows.
+    if (
+        not module_of(cls).startswith(("keras.src.", "kerasfx."))
+        or "_tracker" not in own
+        or hasattr(cls, name)
+    ):
         return False
     # PyTorch keeps parameters and modules beside the dict.
     return type(own[name]) in UNTRACKED if name in own else not hasattr(layer, name)
