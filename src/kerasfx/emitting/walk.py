@@ -63,6 +63,7 @@ class Walk:
         self.max_ties = max(TRIES // max(len(graph.nodes), 1), 1)
         self._anchor: Any = None
         self.masked: dict[tuple[Value, Value | None], Any] = {}
+        self.masked_for: dict[tuple[Value, Node], Any] = {}
 
     def run(self, name: str) -> keras.Model:
         """The model, which knows where it comes from."""
@@ -200,8 +201,7 @@ class Walk:
         x, *args = node.args
         values = list(values_in((args, node.kwargs)))
         arguments = encode([args, node.kwargs], values.index)
-        masks = node.implicit_masks
-        tensors = [self._with_mask(v, masks.get(v, v.mask)) for v in values]
+        tensors = [self._with_mask(v, _mask_at(node, v)) for v in values]
         kwargs = {"arguments": arguments, "when": target.when}
         given = ([self._with_mask(x, x.mask), *tensors],)
         return self.rules.call(making.made[id(metric)], node, given, kwargs)
@@ -212,11 +212,13 @@ class Walk:
 
     def call_layer(self, node: Node) -> Tensors:
         """Call what stands for a layer of the original."""
-        return self.layers.of_original(node, *self._arguments(node))
+        if not internals.takes_masks_away(node.layer):
+            return self.layers.of_original(node, *self._arguments(node))
+        args, kwargs = map_values(lambda v: self._to_be_unmasked(v, node), (node.args, node.kwargs))
+        return self.layers.of_original(node, args, kwargs)
 
     def _arguments(self, node: Node) -> tuple[Any, Any]:
-        masks = node.implicit_masks
-        return map_values(lambda v: self._with_mask(v, masks.get(v, v.mask)), (node.args, node.kwargs))
+        return map_values(lambda v: self._with_mask(v, _mask_at(node, v)), (node.args, node.kwargs))
 
     # Values
 
@@ -267,11 +269,30 @@ class Walk:
             if expected is None:
                 layer = layers.DropMask(name=self.making.name(f"{value.name}_unmasked"))
                 self.masked[key] = layer(tensor)
+                self.making.note(value, self.masked[key])
             else:
-                layer = layers.AttachMask(name=self.making.name(f"{value.name}_masked"))
-                self.masked[key] = layer([tensor, self._tensor(expected)])
-            self.making.note(value, self.masked[key])
+                self.masked[key] = self._masked(value, expected)
         return self.masked[key]
+
+    def _masked(self, value: Value, mask: Value) -> Any:
+        """A tensor of its own with the elements of `value` and this mask."""
+        layer = layers.AttachMask(name=self.making.name(f"{value.name}_masked"))
+        tensor = layer([self._tensor(value), self._tensor(mask)])
+        self.making.note(value, tensor)
+        return tensor
+
+    def _to_be_unmasked(self, value: Value, node: Node) -> Any:
+        """The tensor of `value` for the layer of `node`, which takes its mask away for all who run later.
+
+        A Functional model runs by depth, so that those may be run later who come first in the original.
+        """
+        mask = _mask_at(node, value)
+        others = [user for user in value.users if user is not node and user.layer is not None]
+        if mask is None or all(_mask_at(user, value) is None for user in others):
+            return self._with_mask(value, mask)
+        if (value, node) not in self.masked_for:
+            self.masked_for[value, node] = self._masked(value, mask)
+        return self.masked_for[value, node]
 
 
 @dataclass
@@ -333,3 +354,8 @@ def _paired(values: object, tensors: Any) -> Iterator[tuple[Value, Any]]:
             yield from _paired(inner, tensor)
     elif values is not None:
         yield cast(Value, values), tensors
+
+
+def _mask_at(node: Node, value: Value) -> Value | None:
+    """The mask that `value` carries where `node` takes it."""
+    return node.implicit_masks.get(value, value.mask)

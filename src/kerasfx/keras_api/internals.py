@@ -552,6 +552,19 @@ def call_that_made(tensor: Any) -> SymbolicCall:
     return SymbolicCall(operation, node, result, inputs)
 
 
+def takes_masks_away(layer: keras.Layer | None) -> bool:
+    """Whether `call` of `layer` takes the masks from the tensors that it is given: Keras's attention does."""
+    return getattr(type(layer), "call", None) is keras.layers.MultiHeadAttention.call
+
+
+def take_masks_away(layer: keras.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Do with the masks of the arguments of a call what `call` of `layer` would."""
+    if takes_masks_away(layer):
+        for tensor in (*args[:3], *(kwargs.get(name) for name in ("query", "value", "key"))):
+            if tensor is not None:
+                set_mask(tensor, None)
+
+
 def is_made_alike(a: Any, b: Any) -> bool:
     """Whether two symbolic tensors are one, or results of the same operations, none a layer, on the same."""
     if a is b:

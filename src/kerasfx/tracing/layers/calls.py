@@ -172,7 +172,9 @@ def run_call(session: Session, layer: keras.Layer, args: Args, kwargs: Kwargs) -
         # Called without `Layer.__call__` in front, it is part of the layer around it.
         return layer.call(*args, **kwargs)
     if frame.is_whole:
-        return record_whole(session, frame, kwargs)
+        outputs = record_whole(session, frame, kwargs)
+        internals.take_masks_away(layer, args, kwargs)
+        return outputs
     if len(session.frames) == 1:
         args = tuple(map(_as_argument_of_model, args))
         kwargs = {k: _as_argument_of_model(v) for k, v in kwargs.items()}
