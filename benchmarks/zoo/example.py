@@ -74,6 +74,7 @@ class Example:
         kwargs: Its keyword arguments.
         knows_inputs: Whether the model itself says what it takes (it is Functional).
         own_step: Trains what stands for `model`; None where the example leaves that to Keras.
+        options: What `prepare_model` has to be told besides.
         has_own_step: Whether that step is of the class of `model`, and not of a model around it.
     """
 
@@ -82,6 +83,7 @@ class Example:
     kwargs: dict[str, Any] = field(default_factory=dict)
     knows_inputs: bool = False
     own_step: OwnStep | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     has_own_step: bool = False
 
     def call(self, sizes: Sizes, **options: Any) -> Any:

@@ -50,7 +50,7 @@ def judge(name: str, example: Example, directory: Path, prepare: Prepare = keras
     start = time.process_time()
     try:
         prepared, verdict.mebibytes = peak_above_present(
-            lambda: prepare(example.model, example.input_layer())
+            lambda: prepare(example.model, example.input_layer(), **example.options)
         )
     except Exception as error:
         verdict.error = _shown(error)

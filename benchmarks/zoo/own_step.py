@@ -28,7 +28,7 @@ def trained_alike(example: Example, prepare: Callable[..., keras.Model]) -> Diff
 
     A model that is flat already comes back as it is, and learns what it learns.
     """
-    options = {"keep_class": True} if example.has_own_step else {}
+    options = {**example.options, **({"keep_class": True} if example.has_own_step else {})}
     prepared = prepare(example.model, example.input_layer(), **options)
     if prepared is example.model:
         return EQUAL

@@ -142,7 +142,7 @@ def kio_speech_transformer() -> Example:
     def own_step(model):
         model.compile(keras.optimizers.SGD(0.01), keras.losses.CategoricalCrossentropy(from_logits=True))
         batch = {"source": normal(3)((2, 24, 5)), "target": integers(12, 3)((2, 7))}
-        return model.train_on_batch(batch, return_dict=True)
+        return model.fit(batch, batch_size=2, verbose=0).history
 
     inputs = [
         Tensor((BATCH, Axis("frames", 24), 5), normal()),

@@ -45,11 +45,11 @@ class RealNVP(keras.Model):
             kept = x * self.masks[i]
             reversed_mask = 1 - self.masks[i]
             s, t = self.couplings[i](kept)
-            s *= reversed_mask
-            t *= reversed_mask
+            s = s * reversed_mask
+            t = t * reversed_mask
             gate = (direction - 1) / 2
             moved = x * ops.exp(direction * s) + direction * t * ops.exp(gate * s)
-            x = reversed_mask * moved + kept
+            x = moved * reversed_mask + kept
             log_det += gate * ops.sum(s, axis=1)
         return x, log_det
 

@@ -344,9 +344,7 @@ class SegmentReadout(layers.Layer):
     def call(self, inputs):
         atoms, molecule = inputs
         ones = ops.ones_like(atoms[:, :1])
-        total, count = (
-            ops.segment_sum(x, molecule, num_segments=self.batch_size, sorted=True) for x in (atoms, ones)
-        )
+        total, count = (ops.segment_sum(x, molecule, num_segments=self.batch_size) for x in (atoms, ones))
         return total / ops.maximum(count, 1.0)
 
 

@@ -213,10 +213,6 @@ class MyTrainer(keras.Model):
         self.accuracy_metric.update_state(y, y_pred)
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def call(self, x):
-        """Is `self.model`, with equal outputs."""
-        return self.model(x)
-
     @property
     def metrics(self):
         return [self.loss_tracker, self.accuracy_metric]
@@ -224,23 +220,18 @@ class MyTrainer(keras.Model):
 
 def kio_trainer_pattern() -> Example:
     """keras_recipes/trainer_pattern."""
-    inner = keras.Sequential(
-        [layers.Flatten(), layers.Dense(8, "relu"), layers.Dropout(0.2), layers.Dense(3, "softmax")]
-    )
+    parts = [layers.Flatten(), Antirectifier(), layers.Dense(8, "relu"), layers.Dropout(0.2)]
+    model = keras.Sequential([keras.Input((6, 6)), *parts, layers.Dense(3, "softmax")])
 
     def own_step(model):
-        model.compile(keras.optimizers.SGD(0.05))
+        trainer = MyTrainer(model)
+        trainer.compile(keras.optimizers.SGD(0.05))
         labels = keras.utils.to_categorical([0, 2, 1, 0], 3)
         data = (normal(3)((4, 6, 6)), labels)
-        return model.fit(*data, batch_size=2, epochs=2, shuffle=False, verbose=0).history
+        return trainer.fit(*data, batch_size=2, epochs=2, shuffle=False, verbose=0).history
 
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    return Example(
-        MyTrainer(inner),
-        (Tensor((BATCH, 6, 6), normal()),),
-        own_step=own_step if on_tensorflow else None,
-        has_own_step=True,
-    )
+    own_step = own_step if keras.backend.backend() == "tensorflow" else None
+    return Example(model, (Tensor((BATCH, 6, 6), normal()),), knows_inputs=True, own_step=own_step)
 
 
 # The guides custom_train_step_in_tensorflow, _in_jax, _in_torch

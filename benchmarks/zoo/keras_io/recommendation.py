@@ -180,7 +180,8 @@ def kio_sas_rec() -> Example:
         "item_ids": Tensor((BATCH, TIME), integers(ITEMS + 1)),
         "padding_mask": Tensor((BATCH, TIME), lambda shape: integers(2)(shape).astype(bool)),
     }
-    return Example(SequentialRecommender(), (inputs,))
+    # In training it returns no items: a model for each of the modes.
+    return Example(SequentialRecommender(), (inputs,), options={"mode": "inference"})
 
 
 # keras_rs: dlrm

@@ -68,10 +68,10 @@ class Router(layers.Layer):
     """Sends each token to one expert, as long as that has room."""
 
     def __init__(self, num_experts, expert_capacity):
+        super().__init__()
         self.num_experts = num_experts
         self.route = layers.Dense(units=num_experts)
         self.expert_capacity = expert_capacity
-        super().__init__()
 
     def call(self, inputs, training=False):
         router_logits = self.route(inputs)
@@ -102,6 +102,7 @@ class Switch(layers.Layer):
     """Each expert transforms the tokens that it got; the number of tokens is known from the start."""
 
     def __init__(self, num_experts, embed_dim, ff_dim, num_tokens_per_batch, capacity_factor=1):
+        super().__init__()
         self.num_experts, self.embed_dim = num_experts, embed_dim
         self.experts = [
             keras.Sequential([layers.Dense(ff_dim, activation="relu"), layers.Dense(embed_dim)])
@@ -109,7 +110,6 @@ class Switch(layers.Layer):
         ]
         self.expert_capacity = num_tokens_per_batch // self.num_experts
         self.router = Router(self.num_experts, self.expert_capacity)
-        super().__init__()
 
     def call(self, inputs):
         shape = ops.shape(inputs)

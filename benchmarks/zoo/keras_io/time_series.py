@@ -97,7 +97,7 @@ def kio_traffic_forecasting() -> Example:
     """timeseries/timeseries_traffic_forecasting."""
     adjacency = np.random.RandomState(0).uniform(size=(ROADS, ROADS)) > 0.5
     nodes, neighbours = np.where(adjacency)
-    graph = GraphInfo(edges=(nodes.tolist(), neighbours.tolist()), num_nodes=ROADS)
+    graph = GraphInfo(edges=(nodes, neighbours), num_nodes=ROADS)
     st_gcn = LSTMGC(1, 4, 6, HISTORY, HORIZON, graph)
     inputs = layers.Input((HISTORY, ROADS, 1))
     model = keras.models.Model(inputs, st_gcn(inputs))
