@@ -40,6 +40,7 @@ ENTRIES = {
         "kio_retinanet",
         "kio_super_resolution",
     ),
+    "detection": ("kio_detection_transformer",),
     "reading": (
         "kio_video_vision_transformer",
         "kio_video_transformer",
