@@ -415,14 +415,18 @@ def map_values(function: Callable[[Value], Any], structure: object) -> Any:
 
 
 def values_in(structure: object) -> Iterable[Value]:
-    """Yield every Value of a structure, those inside dimensions and bodies included."""
+    """Every Value of a structure, those inside dimensions and bodies included."""
+    if isinstance(structure, Value):
+        return (structure,)
+    found: list[Value] = []
     for leaf in leaves_of(structure):
         if isinstance(leaf, Value):
-            yield leaf
+            found.append(leaf)
         elif isinstance(leaf, Dim):
-            yield from leaf.values()
+            found.extend(leaf.values())
         elif isinstance(leaf, Captures):
-            yield from leaf.captured
+            found.extend(leaf.captured)
+    return found
 
 
 def _is_of_variables(value: Value) -> bool:

@@ -37,15 +37,30 @@ def _tuple_like(given: tuple[object, ...], items: list[object]) -> tuple[object,
 
 def leaves_of(structure: object) -> Iterator[Any]:
     """Yield what `map_leaves` visits, in its order."""
-    if isinstance(structure, dict):
-        structure = tuple(structure.values())
-    if isinstance(structure, slice):
-        structure = (structure.start, structure.stop, structure.step)
+    found: list[Any] = []
+    _collect(structure, found)
+    return iter(found)
+
+
+# Into a list and not from a generator in a generator: every look at a node asks for its leaves.
+def _collect(structure: Any, found: list[Any]) -> None:
     if isinstance(structure, (tuple, list)):
-        for item in structure:
-            yield from leaves_of(item)
+        items = structure
+    elif isinstance(structure, dict):
+        items = structure.values()
+    elif isinstance(structure, slice):
+        items = (structure.start, structure.stop, structure.step)
     else:
-        yield structure
+        found.append(structure)
+        return
+    for item in items:
+        if isinstance(item, _STRUCTURES):
+            _collect(item, found)
+        else:
+            found.append(item)
+
+
+_STRUCTURES = (tuple, list, dict, slice)
 
 
 def shown(x: object, special: Callable[[object], str | None] = lambda _: None) -> str:

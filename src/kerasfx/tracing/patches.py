@@ -294,11 +294,18 @@ def _convert_to_tensor(session: Session, original: Function, args: Args, kwargs:
     return _as_tensor(session, x, kwargs.get("dtype", given[1] if len(given) > 1 else None))
 
 
+PLAIN = frozenset((type(None), bool, int, float, str))
+"""Classes of what is no tensor on any backend."""
+
+
 @_core
 def _is_tensor(session: Session, original: Function, args: Args, kwargs: Kwargs) -> bool:
     if isinstance(args[0], TracedTensor):
         # What the code would see at run time; Keras's own code expects a symbolic tensor here.
         return session.in_user_code
+    # TensorFlow takes long to find out; Keras asks it of each argument of each layer.
+    if type(args[0]) in PLAIN or is_flag(args[0]):
+        return False
     return original(*args, **kwargs)
 
 

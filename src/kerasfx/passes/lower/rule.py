@@ -141,7 +141,7 @@ class _Application:
 
     def _tried(self, found: Match) -> Node | Value | Replacement | None:
         """What would be put there; the graph is left as it was."""
-        before = list(self.graph.nodes)
+        before = self.graph.nodes[:]
         with self.graph.nothing_added():
             new = self._built(found)
             self._forget(before)
@@ -179,7 +179,7 @@ class _Application:
         return [n for n in self.graph.nodes if n not in there]
 
     def _apply(self, found: Match) -> bool:
-        graph, before = self.graph, list(self.graph.nodes)
+        graph, before = self.graph, self.graph.nodes[:]
         new = self._built(found)
         if new is None or not self._is_noted(found, new, before):
             self._forget(before)
