@@ -471,6 +471,15 @@ def test_a_file_holds_the_graph_and_none_of_the_class(tmp_path, elsewhere):
     assert [bits(v) for v in other.variables] == [bits(v) for v in prepared.variables]
 
 
+@pytest.mark.parametrize("weights", ["copy", "share"])
+def test_functional_model_keeps_the_graph_that_was_prepared(weights):
+    """Its own graph is in attributes, and no attribute of its class."""
+    x = keras.Input((4,))
+    model = keras.Model(x, Block()(x))
+    prepared = kerasfx.prepare_model(model, keep_class=True, weights=weights, verify=False)
+    assert kerasfx.compare(model, prepared)
+
+
 def test_what_has_no_class_to_keep():
     with pytest.raises(UnsupportedModelError, match="is for models; Block is a layer"):
         kerasfx.prepare_model(Block(), keras.Input((4,)), keep_class=True)

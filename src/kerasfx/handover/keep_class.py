@@ -79,8 +79,10 @@ def keep_class(
     kinds = cast("tuple[Hashable, Hashable]", (type(prepared), type(original)))
     prepared.__class__ = _joined(*kinds)
     internals.look_at_methods_again(prepared)
+    # A Functional model has its graph in attributes, and so has the original if it is one.
+    of_graph = {*GRAPH, *vars(prepared)}
     for name, value in internals.own_attributes(original).items():
-        if name not in GRAPH:
+        if name not in of_graph:
             attributes.hand_over(name, value)
     internals.track_besides_graph(prepared, attributes.kept)
     object.__setattr__(prepared, "_kerasfx_refused", attributes.refused)
