@@ -15,7 +15,7 @@ import numpy as np
 
 import kerasfx
 from kerasfx.comparing import Options, compare_models, pairing_of
-from kerasfx.errors import GraphError, KerasFxError, NotEquivalentError, first_line
+from kerasfx.errors import GraphError, KerasFxError, NotEquivalentError, NotPortableError, first_line
 from kerasfx.tracing.patches import patched
 from tests.predicting import predicting
 from tests.random_models.making import Made, made
@@ -146,6 +146,11 @@ def _judged(plan: Plan, asked: Asked) -> Verdict:
             ) from error
         except KerasFxError as error:
             return _refusal(error)
+        except ValueError as error:
+            # As documented: of options that do not go together.
+            if 'weights="share" is not possible' not in str(error):
+                raise _FaultError("foreign exception: " + first_line(error), _told(error)) from error
+            return Verdict(REFUSED, _general(first_line(error)), str(error))
         except Exception as error:
             raise _FaultError("foreign exception: " + first_line(error), _told(error)) from error
     _require_no_warning(told)
@@ -195,7 +200,8 @@ def _refusal(error: KerasFxError) -> Verdict:
     text = str(error)
     if isinstance(error, GraphError):
         raise _FaultError("a broken graph: " + first_line(error), _told(error)) from error
-    if "do:" not in text:
+    # That one lists what prevents it.
+    if "do:" not in text and not isinstance(error, NotPortableError):
         raise _FaultError(f"an error without advice: {first_line(error)}", _told(error)) from error
     return Verdict(REFUSED, _general(first_line(error)), text)
 
