@@ -25,7 +25,7 @@ from benchmarks.zoo import (
 from benchmarks.zoo import not_applicable as why_not_applicable
 from benchmarks.zoo.cost import peak_above_present, relative_time
 from benchmarks.zoo.example import BATCH, TIME, Example, Tensor
-from benchmarks.zoo.loader import Loader
+from benchmarks.zoo.loader import Helper, Loader
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
 from kerasfx.handover import provenance
 
@@ -330,6 +330,18 @@ def test_a_run_renews_its_own_rows_alone(tmp_path):
 
 def test_the_page_is_that_of_the_verdicts_kept():
     assert results.PAGE.read_text() == results.as_markdown(results.read())
+
+
+def test_a_process_that_ends_is_told_and_another_takes_its_place():
+    doubles = (
+        "import sys\nfor line in sys.stdin: print(2 * int(line), flush=True) if int(line) else sys.exit(3)"
+    )
+    helper = Helper(["-c", doubles], os.environ)
+    assert [helper.ask(2), helper.ask(3)] == [4, 6]
+    with pytest.raises(ChildProcessError, match="the process ended with 3"):
+        helper.ask(0)
+    assert helper.ask(5) == 10
+    helper.close()
 
 
 def test_memory_is_what_is_held_at_most():

@@ -1,4 +1,4 @@
-"""Judges every entry on every backend, each in a process of its own, and writes `benchmarks/results.md`.
+"""Judges every entry on every backend, in processes beside this one, and writes `benchmarks/results.md`.
 
 python -m benchmarks.zoo --entries hub_t5 bf_unet --backends tensorflow jax --jobs 2
 """
@@ -6,9 +6,7 @@ python -m benchmarks.zoo --entries hub_t5 bf_unet --backends tensorflow jax --jo
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -17,60 +15,60 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.zoo import PACKAGE_OF, blocked_for, not_applicable, results
-from benchmarks.zoo.loader import Loader
+from benchmarks.zoo.loader import Helper, Loader
 from benchmarks.zoo.verdict import Verdict
+
+AT_MOST = 10
+"""How many entries one process judges: what it imported and compiled serves them all."""
 
 
 class Judges:
     """Judges entries on one backend, several at a time.
 
-    Each thread has a `Loader` of its own for as long as the backend is judged.
+    Each thread has processes of its own for as long as the backend is judged: one that judges, and one that
+    loads what it saved.
     """
 
     def __init__(self, backend: str, seconds: float):
         self._backend = backend
         self._seconds = seconds
         self._environment = {**os.environ, "KERAS_BACKEND": backend}
-        self._loaders: list[Loader] = []
         self._of_thread = threading.local()
+        self._pairs: list[tuple[Helper, Loader]] = []
 
     def verdict(self, entry: str) -> Verdict:
-        """The verdict on one entry, from a process of its own."""
+        """The verdict on one entry."""
         reason = not_applicable(entry, self._backend)
         if reason:
             return Verdict(entry, self._backend, not_applicable=reason)
-        with tempfile.TemporaryDirectory() as name:
-            verdict = self._judged(entry, name)
+        judge, loader = self._pair()
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                verdict = Verdict.from_json(judge.ask([entry, directory]))
+            except ChildProcessError as error:
+                return Verdict(
+                    entry, self._backend, error=f"no verdict within {self._seconds:.0f} s: {error}"
+                )
             if not verdict.error and not verdict.loads:
-                verdict.loads = self._loader().ask(Path(name), [blocked_for(entry)])
+                verdict.loads = loader.ask(Path(directory), [blocked_for(entry)])
         return verdict
 
     def close(self) -> None:
-        """Ends the loaders."""
-        for loader in self._loaders:
+        """Ends the processes."""
+        for judge, loader in self._pairs:
+            judge.close()
             loader.close()
 
-    def _judged(self, entry: str, directory: str) -> Verdict:
-        command = [sys.executable, "-m", "benchmarks.zoo.judge", entry, directory]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=self._seconds, env=self._environment
-            )
-        except subprocess.TimeoutExpired:
-            return self._failed(entry, f"no verdict after {self._seconds:.0f} s")
-        if done.returncode:
-            last_words = (done.stderr.strip().splitlines() or [""])[-1]
-            return self._failed(entry, f"the process ended with {done.returncode}: {last_words[:300]}")
-        return Verdict.from_json(json.loads(done.stdout.splitlines()[-1]))
-
-    def _failed(self, entry: str, error: str) -> Verdict:
-        return Verdict(entry, self._backend, error=error)
-
-    def _loader(self) -> Loader:
-        if not hasattr(self._of_thread, "loader"):
-            self._of_thread.loader = Loader(self._environment)
-            self._loaders.append(self._of_thread.loader)
-        return self._of_thread.loader
+    def _pair(self) -> tuple[Helper, Loader]:
+        mine = self._of_thread
+        if not hasattr(mine, "pair"):
+            judge = Helper(["-m", "benchmarks.zoo.judge"], self._environment, self._seconds)
+            mine.pair, mine.judged = (judge, Loader(self._environment)), 0
+            self._pairs.append(mine.pair)
+        mine.judged += 1
+        if mine.judged % AT_MOST == 0:
+            mine.pair[0].close()
+        return mine.pair
 
 
 def judge_all(backend: str, entries: Sequence[str], jobs: int, seconds: float) -> list[Verdict]:
@@ -95,7 +93,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--entries", nargs="*", choices=list(PACKAGE_OF), default=[], metavar="NAME")
     parser.add_argument("--backends", nargs="+", default=["tensorflow", "jax"])
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
-    parser.add_argument("--seconds", type=float, default=600, help="time limit of one process")
+    parser.add_argument("--seconds", type=float, default=600, help="time limit of one verdict")
     return parser.parse_args(given)
 
 

@@ -25,7 +25,7 @@ def bio_hyena() -> Example:
 
 
 def bio_esm_fold() -> Example:
-    """Folds a protein: triangular attention, then points in space that are moved as rigid bodies."""
+    """Folds eight amino acids: triangular attention, then points in space that are moved as rigid bodies."""
     module = StructureModuleConfig(
         sequence_dim=8, pairwise_dim=8, ipa_dim=4, num_heads_ipa=2, num_blocks=1, resnet_dim=8
     )
@@ -49,4 +49,4 @@ def bio_esm_fold() -> Example:
         distogram_bins=4,
         lddt_bins=5,
     )
-    return Example(structure.ESMFoldModel(config), (Tensor((BATCH, TIME), integers(20)),))
+    return Example(structure.ESMFoldModel(config), (Tensor((BATCH, 8), integers(20)),))

@@ -237,22 +237,35 @@ def versions(package: str) -> dict[str, str]:
 
 def judge_entry(name: str, directory: Path) -> Verdict:
     """Builds and judges one entry."""
+    keras.backend.clear_session()
     keras.utils.set_random_seed(0)
-    verdict = judge(name, built(name), directory)
+    try:
+        verdict = judge(name, built(name), directory)
+    except Exception as error:
+        verdict = Verdict(name, keras.backend.backend(), error=_shown(error))
     verdict.versions = versions(PACKAGE_OF[name])
     return verdict
 
 
-def main(name: str, directory: str = "") -> None:
-    """Judges one entry and prints the verdict as the last line.
+def judge_as_asked() -> None:
+    """Answer a line `[NAME, DIRECTORY]` with a verdict; what to load stays in the directory for who asks."""
+    # What libraries print must not come between the answers.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        name, directory = json.loads(line)
+        print(json.dumps(judge_entry(name, Path(directory)).as_json()), file=answers, flush=True)
 
-    Without a directory the loading is asked here; with one, what to load stays there for who called.
-    """
-    with tempfile.TemporaryDirectory() as temporary:
-        verdict = judge_entry(name, Path(directory or temporary))
-        if not directory and not verdict.error and not verdict.loads:
+
+def main(name: str = "") -> None:
+    """Judges one entry and prints the verdict as the last line; without one, those that it is asked for."""
+    if not name:
+        judge_as_asked()
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        verdict = judge_entry(name, Path(directory))
+        if not verdict.error and not verdict.loads:
             loader = Loader(os.environ)
-            verdict.loads = loader.ask(Path(temporary), [blocked_for(name)])
+            verdict.loads = loader.ask(Path(directory), [blocked_for(name)])
             loader.close()
     print(json.dumps(verdict.as_json()))
 

@@ -37,7 +37,7 @@ Verdicts = Mapping[str, Sequence[Verdict]]
 INTRODUCTION = """# What the zoo found
 
 Written by `make zoo`; a run with `ENTRIES=` or `BACKENDS=` renews its own rows alone. Third-party models,
-tiny and with random weights, each judged in a process of its own:
+tiny and with random weights, judged in processes of ten:
 
 - *of*: the package of the original; empty for the models of `zoo/keras_io/`, written anew after examples of
   keras.io;
