@@ -305,7 +305,7 @@ class CustomStep(keras.Model):
 
 
 def kio_custom_train_step() -> Example:
-    """The guides custom_train_step_in_tensorflow, _in_jax and _in_torch."""
+    """guides/custom_train_step_in_tensorflow, _in_jax and _in_torch."""
 
     def own_step(model):
         model.compile(keras.optimizers.Adam(0.01))
