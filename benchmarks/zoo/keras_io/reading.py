@@ -151,7 +151,7 @@ class CtcLayer(layers.Layer):
         self.loss_fn = ops.ctc_loss
 
     def call(self, y_true, y_pred):
-        batch_len = ops.cast(ops.shape(y_true)[0], dtype="int32")
+        batch_len = ops.shape(y_true)[0]
         input_length = ops.cast(ops.shape(y_pred)[1], dtype="int32")
         label_length = ops.cast(ops.shape(y_true)[1], dtype="int32")
         input_length = input_length * ops.ones(shape=(batch_len,), dtype="int32")
