@@ -8,7 +8,7 @@ what has the right dtype, scopes that are not open, a context of the call that n
 | private name | relied on for | since |
 |---|---|---|
 | `Layer._maybe_build(CallSpec)`, `_open_name_scope` | building as in a call | 3.0 |
-| `CallSpec(signature, call_context_args, args, kwargs)` | the same | 3.11 |
+| `CallSpec(signature, call_context_args, args, kwargs)`, `Layer._call_signature` | the same | 3.11 |
 | `Layer._call_context_args` | that `training` is all that a layer reads of what is around | 3.11 |
 | `Layer._assert_input_compatibility` | refusing what does not fit | 3.0 |
 | `Layer._set_mask_metadata` | the masks of what is returned | 3.0 |
