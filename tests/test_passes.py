@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from zoo import ALL
 
 import kerasfx
 from kerasfx import passes
@@ -207,6 +208,35 @@ def test_the_default_list_may_be_edited(net, monkeypatch):
     monkeypatch.setattr(passes, "DEFAULT", [])
     prepared = kerasfx.prepare_model(net, inputs())
     assert not any(isinstance(x, keras.layers.Activation) for x in prepared.layers)
+
+
+MANY_KINDS = """
+attention_with_implicit_masks class_token constant_arrays dropout_subclasses dtype_casts einops_attention
+cond_with_a_custom_layer_inside mask_changed_by_compute_mask moving_average_of_a_custom_layer ops_shape_arithmetic
+python_branch_on_training tied_embedding_projection weight_normalisation
+"""
+
+
+def honest(each):
+    """A pass that is found out where it edits a graph and says that it does not."""
+
+    def run(graph):
+        before = str(graph)
+        answer = each(graph)
+        assert answer or str(graph) == before
+        return answer
+
+    return run
+
+
+@pytest.mark.any_keras
+@pytest.mark.parametrize("name", MANY_KINDS.split())
+def test_the_default_ones_say_whether_they_changed_the_graph(name, monkeypatch):
+    """What says that it changed nothing is not checked."""
+    monkeypatch.setattr(passes, "DEFAULT", [honest(each) for each in passes.DEFAULT])
+    case = ALL[name]()
+    inputs = kerasfx.Inputs(case.inputs, **case.call_kwargs) if case.needs_input else None
+    kerasfx.prepare_model(case.model, inputs, verify=False)
 
 
 @pytest.mark.parametrize("verify", ["training", "inferense", None, 3])

@@ -58,7 +58,7 @@ def called(node: Node) -> str:
 
 
 class Watch:
-    """What a graph looks like before a pass runs.
+    """What a graph looked like before a pass ran, or when the last one was noted.
 
     Args:
         graph: The graph.
@@ -74,3 +74,4 @@ class Watch:
         for node in self._graph.nodes:
             if self._before.get(node) is not node.target:
                 node.meta[PutBy] = PutBy(name, is_ours)
+        self._before = {node: node.target for node in self._graph.nodes}
