@@ -1,6 +1,8 @@
 """Preparing a model leaves it, Keras and the process as they were, to the bit and to the node."""
 
+import gc
 import threading
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -356,3 +358,37 @@ def test_no_dropout_mask_of_the_trace_is_kept():
     model = Net()
     assert kerasfx.report(kerasfx.prepare_model(model, keras.Input((3, 4)), verify=False)).opaque
     assert getattr(model.rnn.cell, "_dropout_mask", None) is None
+
+
+class FrozenInCall(keras.Model):
+    """Asks how many objects the garbage collector leaves alone, and raises where it is to."""
+
+    def __init__(self, raises=False):
+        super().__init__()
+        self.dense, self.frozen, self.raises = keras.layers.Dense(2), [], raises
+
+    def call(self, x):
+        self.frozen.append(gc.get_freeze_count())
+        if self.raises:
+            raise ValueError("of the user's")
+        return self.dense(x)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_the_garbage_collector_is_as_before(raises):
+    model = FrozenInCall(raises)
+    with pytest.raises(ValueError, match="of the user's") if raises else nullcontext():
+        kerasfx.prepare_model(model, np.ones((2, 3), "float32"), verify=False)
+    assert model.frozen[0] > 0
+    assert gc.get_freeze_count() == 0
+    assert gc.isenabled()
+
+
+def test_what_the_user_froze_stays_frozen():
+    model = FrozenInCall()
+    gc.freeze()
+    try:
+        kerasfx.prepare_model(model, np.ones((2, 3), "float32"), verify=False)
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -212,8 +212,8 @@ def test_the_default_list_may_be_edited(net, monkeypatch):
 
 MANY_KINDS = """
 attention_with_implicit_masks class_token constant_arrays dropout_subclasses dtype_casts einops_attention
-cond_with_a_custom_layer_inside mask_changed_by_compute_mask moving_average_of_a_custom_layer ops_shape_arithmetic
-python_branch_on_training tied_embedding_projection weight_normalisation
+cond_with_a_custom_layer_inside mask_changed_by_compute_mask moving_average_of_a_custom_layer
+ops_shape_arithmetic python_branch_on_training tied_embedding_projection weight_normalisation
 """
 
 

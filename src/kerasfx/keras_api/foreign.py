@@ -30,7 +30,9 @@ def kind_of(attribute: str) -> str:
 
 def functions_of(layer: keras.Layer) -> list[Any]:
     """The functions of other modules that a built-in layer holds besides: how to split a text, for one."""
-    held = [x for k, x in vars(layer).items() if inspect.isroutine(x) and not k.endswith(KINDS)]
+    # `callable` says no to most, and fast.
+    routines = ((k, x) for k, x in vars(layer).items() if callable(x) and inspect.isroutine(x))
+    held = [x for k, x in routines if not k.endswith(KINDS)]
     # Keras puts a wrapper of `build`, which is a method of kerasfx in its layers, into each instance.
     return [x for x in held if not _module(x).startswith(("keras.", "kerasfx."))]
 

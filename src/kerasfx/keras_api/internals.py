@@ -470,7 +470,9 @@ def own_state(layer: keras.Layer) -> list[Any]:
 def replaced_weights(layer: keras.Layer) -> list[Any]:
     """The variables of `layer` itself to which no attribute refers: something else is in their place."""
     state = [*layer._trainable_variables, *layer._non_trainable_variables]
-    if not state:
+    # Most weights are an attribute: what lists hold is looked through for others alone.
+    plain = set(map(id, vars(layer).values()))
+    if all(id(v) in plain for v in state):
         return []
     # Lists of all there is to train or to store, by Keras, TensorFlow and PyTorch.
     lists = ("_trainable_variables", "_non_trainable_variables", "_tracker", "_self_", "_torch_params")

@@ -24,7 +24,7 @@ from kerasfx.handover.linking import about_fit, would_be_unused
 from kerasfx.inputs import call_spec, public, require_model, require_one_of
 from kerasfx.passes.options import Options
 from kerasfx.prepare.flat import comes_back, is_flat
-from kerasfx.prepare.pipeline import prepared_as
+from kerasfx.prepare.pipeline import old_objects_left_alone, prepared_as
 from kerasfx.prepare.wanted import Wanted
 from kerasfx.progress import CHOICES, shown
 from kerasfx.reporting import Clock, Finding, Report
@@ -157,7 +157,9 @@ def prepare_model(
     if comes_back(original_model, wanted):
         return original_model
     with shown(progress, original_model.name):
-        result = prepared_as(wanted, original_model, call_spec(original_model, input_layer), clock)
+        spec = call_spec(original_model, input_layer)
+        with old_objects_left_alone():
+            result = prepared_as(wanted, original_model, spec, clock)
     if result.unverified:
         # Behind this frame is that of what `public` makes of this function, and then its caller.
         warnings.warn(f"{original_model.name}: {result.unverified.told}", UnverifiedWarning, stacklevel=3)

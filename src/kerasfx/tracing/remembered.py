@@ -98,9 +98,11 @@ def said(x: object) -> Hashable:
 
 def _said_in_parts(x: Any) -> Hashable:
     kind = type(x)
-    if kind in (tuple, list):
+    # Keras makes lists and dicts of its own of those that a layer holds.
+    is_plain = kind in (tuple, list, dict) or internals.module_of(kind).startswith("keras.")
+    if is_plain and isinstance(x, (tuple, list)):
         return tuple(map(said, x))
-    if kind is dict:
+    if is_plain and isinstance(x, dict):
         return tuple((said(k), said(v)) for k, v in x.items())
     if kind is slice:
         return said(x.start), said(x.stop), said(x.step)

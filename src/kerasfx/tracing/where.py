@@ -238,10 +238,12 @@ def name_of(layer: keras.Layer) -> str:
 
 
 def _children(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
-    own = {k: v for k, v in attributes(layer).items() if not k.startswith(HOLD_LAYERS)}
+    # By the kind first: few attributes can hold a layer.
+    found = [(k, v) for k, v in attributes(layer).items() if isinstance(v, (Layer, list, tuple, dict))]
+    own = [(k, v) for k, v in found if not k.startswith(HOLD_LAYERS)]
     # Alike on all backends: a layer that is an attribute and in a list of layers goes by the attribute.
-    by_attribute = [(name, value) for name, value in own.items() if isinstance(value, Layer)]
-    for name, value in own.items():
+    by_attribute = [(name, value) for name, value in own if isinstance(value, Layer)]
+    for name, value in own:
         if not isinstance(value, Layer):
             by_attribute += _held(value, name, Layer)
     yield from by_attribute

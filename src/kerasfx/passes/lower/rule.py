@@ -95,8 +95,23 @@ def lower(graph: Graph, rules: Sequence[Rule]) -> bool:
     Returns:
         Whether any was applied.
     """
-    changed = [_Application(graph, rule).run() for rule in rules]
-    return any(changed)
+    changed = False
+    calls = _calls(graph)
+    for rule in rules:
+        found = dict(place for root in rule.roots for place in calls.get(root, ()))
+        if found and _Application(graph, rule).run([found[place] for place in sorted(found)]):
+            changed, calls = True, _calls(graph)
+    return changed
+
+
+def _calls(graph: Graph) -> dict[str, list[tuple[int, Node]]]:
+    """The nodes of a graph by the function, or the layer to be made, that they call, each with its place."""
+    found: dict[str, list[tuple[int, Node]]] = defaultdict(list)
+    for place, node in enumerate(graph.nodes):
+        name = node.spec.class_name if node.spec else node.function
+        if name is not None:
+            found[name].append((place, node))
+    return found
 
 
 class _Application:
@@ -107,9 +122,8 @@ class _Application:
         self.lowering = graph.meta.get(Lowering) or Lowering()
         self.weights: dict[tuple[object, ...], dict[str, Value]] = {}
 
-    def run(self) -> bool:
-        """Apply it wherever it may be applied."""
-        candidates = [n for n in self.graph.nodes if n.calls(*self.rule.roots)]
+    def run(self, candidates: Sequence[Node]) -> bool:
+        """Apply it wherever it may be applied: to some of the nodes that call one of its roots."""
         founds = [found for node in candidates if (found := self._found(node))]
         changed = False
         for root in [f.root for f in self._whole(with_all_users(founds))]:

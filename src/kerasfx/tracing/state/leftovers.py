@@ -16,6 +16,7 @@ Attributes = dict[int, tuple[Any, dict[str, Any]]]
 """The attributes of layers, by the ids of the layers, which are kept alive."""
 
 _NUMBERS = (int, float)
+_MAY_HOLD = (TracedTensor, dict, list, tuple)
 
 
 @contextmanager
@@ -48,7 +49,8 @@ def forget(layers: Iterable[Any], before: Attributes, made_by: Container[Any] | 
     """Do so for the tensors that certain nodes made, or for all."""
     for layer in layers:
         now, attributes = vars(layer), before.get(id(layer), (layer, {}))[1]
-        for name in [name for name, value in now.items() if _holds_traced(value, made_by)]:
+        found = [(name, value) for name, value in now.items() if isinstance(value, _MAY_HOLD)]
+        for name in [name for name, value in found if _holds_traced(value, made_by)]:
             if name in attributes:
                 now[name] = attributes[name]
             else:
