@@ -124,7 +124,7 @@ class Retrieval(keras.Model):
 
 
 def kio_two_towers() -> Example:
-    """keras_rs: basic_retrieval."""
+    """keras_rs/examples/basic_retrieval."""
 
     def own_step(model):
         model.compile(keras.optimizers.SGD(0.01))
@@ -175,7 +175,7 @@ class SequentialRecommender(keras.Model):
 
 
 def kio_sas_rec() -> Example:
-    """keras_rs: sas_rec."""
+    """keras_rs/examples/sas_rec."""
     inputs = {
         "item_ids": Tensor((BATCH, TIME), integers(ITEMS + 1)),
         "padding_mask": Tensor((BATCH, TIME), lambda shape: integers(2)(shape).astype(bool)),
@@ -216,7 +216,7 @@ class DLRM(keras.Model):
 
 
 def kio_dlrm() -> Example:
-    """keras_rs: dlrm."""
+    """keras_rs/examples/dlrm."""
     inputs = {
         "dense": Tensor((BATCH, 5), normal()),
         "user": Tensor((BATCH,), integers(USERS)),
