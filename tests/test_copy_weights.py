@@ -130,6 +130,7 @@ def test_shared_weights_stay(net):
     assert state(net) == before
 
 
+@pytest.mark.any_keras
 @pytest.mark.parametrize("how", ["loaded", "cloned"])
 @pytest.mark.parametrize("target", ["original", "rebuilt", "unbuilt", "prepared"])
 def test_without_a_record(how, target, net, prepared, tmp_path):
@@ -365,6 +366,7 @@ np.save({result!r}, predicted(net, data()[0]))
 """
 
 
+@pytest.mark.any_keras
 def test_home_in_another_process(prepared, tmp_path):
     """Where the original is built anew by its own code."""
     trained(prepared).save(tmp_path / "net.keras")

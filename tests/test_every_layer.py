@@ -308,6 +308,7 @@ def of_the_user(cls):
 FOREIGN = [(cls, {**given, **of_the_user(cls)}, x) for cls, given, x in CASES if of_the_user(cls)]
 
 
+@pytest.mark.any_keras
 @pytest.mark.parametrize("part", range(4))
 def test_a_layer_with_functions_of_the_user(part, tmp_path):
     """What the file holds names none of them; activations become nodes, the others are recorded."""
