@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from benchmarks.zoo.example import BATCH, Axis, Example, Tensor, integers, normal, of_functional
+from benchmarks.zoo.keras_io.text_classification import TransformerBlock
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 """Where the steps of most examples work: they are written with `tf.GradientTape`."""
@@ -37,25 +38,6 @@ class SpeechFeatureEmbedding(layers.Layer):
 
     def call(self, x):
         return self.conv3(self.conv2(self.conv1(x)))
-
-
-class SpeechEncoder(layers.Layer):
-    """Attention over all that is heard, and a feed-forward part."""
-
-    def __init__(self, embed_dim, num_heads, feed_forward_dim, rate=0.1):
-        super().__init__()
-        self.att = layers.MultiHeadAttention(num_heads=num_heads, key_dim=embed_dim)
-        self.ffn = keras.Sequential(
-            [layers.Dense(feed_forward_dim, activation="relu"), layers.Dense(embed_dim)]
-        )
-        self.layernorm1 = layers.LayerNormalization(epsilon=1e-6)
-        self.layernorm2 = layers.LayerNormalization(epsilon=1e-6)
-        self.dropout1, self.dropout2 = layers.Dropout(rate), layers.Dropout(rate)
-
-    def call(self, inputs, training=False):
-        attended = self.dropout1(self.att(inputs, inputs), training=training)
-        out = self.layernorm1(inputs + attended)
-        return self.layernorm2(out + self.dropout2(self.ffn(out), training=training))
 
 
 class SpeechDecoder(layers.Layer):
@@ -100,7 +82,8 @@ class SpeechTransformer(keras.Model):
         self.enc_input = SpeechFeatureEmbedding(num_hid)
         self.dec_input = TokenEmbedding(classes, 16, num_hid)
         self.encoder = keras.Sequential(
-            [self.enc_input] + [SpeechEncoder(num_hid, num_head, num_feed_forward) for _ in range(layers_enc)]
+            [self.enc_input]
+            + [TransformerBlock(num_hid, num_head, num_feed_forward) for _ in range(layers_enc)]
         )
         for i in range(layers_dec):
             setattr(self, f"dec_layer_{i}", SpeechDecoder(num_hid, num_head, num_feed_forward))

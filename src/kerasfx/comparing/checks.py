@@ -286,10 +286,9 @@ def _updates_difference(outcome: Outcome, tolerance: Tolerance, pairing: Pairing
 
 def _updated_alone(run: Run, pairing: Pairing) -> list[keras.Variable]:
     """What a call of the original assigned and nothing of the prepared model follows, such as a metric."""
-    followed = {id(v) for v, _ in pairing.variables}
-    followed |= {id(v) for weight in pairing.computed for v in weight.originals}
     known = run.state.variables if run.state else {}
-    return [v for key, v in known.items() if key in run.assigned and key not in followed]
+    lost = run.assigned - pairing.followed
+    return [v for key, v in known.items() if key in lost]
 
 
 def _are_alike(v: keras.Variable, w: keras.Variable) -> bool:

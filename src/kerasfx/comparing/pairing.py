@@ -62,6 +62,12 @@ class Pairing:
     notes: tuple[str, ...] = ()
 
     @property
+    def followed(self) -> set[int]:
+        """The `id`s of the variables of the original that have a partner, or have gone into one."""
+        into_others = {id(v) for weight in self.computed for v in weight.originals}
+        return {id(v) for v, _ in self.variables} | into_others
+
+    @property
     def joins_losses(self) -> bool:
         """Whether regularizers of several weights have become one, of the weight that these were put into."""
         alike = [weight for weight in self.computed if weight.trains_alike]
@@ -267,8 +273,7 @@ def _some(faults: list[str], limit: int = 3) -> str:
 
 
 def _unpaired(a: keras.Layer, b: keras.Layer, pairing: Pairing) -> list[str]:
-    ours = {id(v) for v, _ in pairing.variables} | {id(v) for v in pairing.unused}
-    ours |= {id(v) for weight in pairing.computed for v in weight.originals}
+    ours = pairing.followed | {id(v) for v in pairing.unused}
     partners = [*(w for _, w in pairing.variables), *(weight.variable for weight in pairing.computed)]
     theirs = {id(w) for w in (*partners, *pairing.constants, *pairing.seeds)}
     # Keras counts the variables of metrics apart.

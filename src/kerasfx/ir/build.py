@@ -253,5 +253,5 @@ def target_text(target: Target | str, path: str = "") -> str:
 
 def name_of(node: Node) -> str:
     """A name for a node that has none: `Conv2D` gives conv2d, `keras.ops.tanh` gives tanh."""
-    said = node.spec.class_name if node.spec else node.function or target_text(node.target, node.path)
+    said = node.callee or target_text(node.target, node.path)
     return identifier(said.rpartition(".")[2]).lower()

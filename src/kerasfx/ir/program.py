@@ -215,6 +215,11 @@ class Node(Producer):
         return self.target if isinstance(self.target, LayerSpec) else None
 
     @property
+    def callee(self) -> str | None:
+        """The dotted name of the function, or of the layer to be made, that it calls, or None."""
+        return self.spec.class_name if self.spec else self.function
+
+    @property
     def stands_for(self) -> Node:
         """One of the nodes that call the same layer to be made; itself, where it is alone.
 
@@ -235,7 +240,7 @@ class Node(Producer):
 
     def calls(self, *names: str) -> bool:
         """Whether it calls one of these functions, or layers to be made: `node.calls("keras.ops.add")`."""
-        return (self.spec.class_name if self.spec else self.function) in names
+        return self.callee in names
 
     def calls_layer(self, cls: type) -> bool:
         """Whether it calls a layer of exactly this class, one of the original or one to be made."""

@@ -66,12 +66,15 @@ class Watch:
 
     def __init__(self, graph: Graph):
         self._graph = graph
+        self._before = self._targets()
+
+    def _targets(self) -> dict[Node, object]:
         # The nodes themselves: the id of one that is gone may come to be another's.
-        self._before = {node: node.target for node in graph.nodes}
+        return {node: node.target for node in self._graph.nodes}
 
     def note(self, name: str, is_ours: bool) -> None:
         """Note on each node that is new, or has another target, that the pass of this name did it."""
         for node in self._graph.nodes:
             if self._before.get(node) is not node.target:
                 node.meta[PutBy] = PutBy(name, is_ours)
-        self._before = {node: node.target for node in self._graph.nodes}
+        self._before = self._targets()

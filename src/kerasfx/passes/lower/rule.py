@@ -108,9 +108,8 @@ def _calls(graph: Graph) -> dict[str, list[tuple[int, Node]]]:
     """The nodes of a graph by the function, or the layer to be made, that they call, each with its place."""
     found: dict[str, list[tuple[int, Node]]] = defaultdict(list)
     for place, node in enumerate(graph.nodes):
-        name = node.spec.class_name if node.spec else node.function
-        if name is not None:
-            found[name].append((place, node))
+        if node.callee is not None:
+            found[node.callee].append((place, node))
     return found
 
 
