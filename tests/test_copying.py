@@ -316,6 +316,26 @@ def test_a_copy_that_would_use_the_original_is_none():
     equal(model, kerasfx.prepare_model(model, X, weights="share"), X)
 
 
+def test_a_copy_whose_constructor_takes_a_layer_from_elsewhere_has_its_own():
+    """Made again by its constructor, it would compute with the layer of the original."""
+    elsewhere = {"norm": keras.layers.LayerNormalization()}
+
+    class Borrowing(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.norm = elsewhere["norm"]
+
+        def call(self, x):
+            return self.norm(x) * np.random.uniform(1, 1)
+
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Borrowing()(inputs))
+    axis = elsewhere["norm"].axis
+    prepared = kerasfx.prepare_model(model, leaves=[Borrowing])
+    assert not {id(v) for v in prepared.variables} & {id(v) for v in model.variables}
+    assert elsewhere["norm"].axis is axis
+
+
 def test_a_copy_is_quantized_alone():
     """Keras wraps `build` and `quantize` of each layer in a function that knows it."""
 

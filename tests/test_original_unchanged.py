@@ -97,6 +97,30 @@ def full_snapshot(model):
     return {**snapshot_of_model(model), **snapshot_of_process()}
 
 
+class Remembering(keras.Model):
+    """A model that remembers tables by length, the last shape, and what it has seen."""
+
+    def __init__(self, stays_whole=False):
+        super().__init__(name="remembering")
+        self.dense = keras.layers.Dense(4)
+        self.stays_whole = stays_whole
+        self.tables, self.seen, self.last, self.parts, self.calls = {}, [], (0, 0, 0), [], 0
+
+    # Else Keras itself would call it for shapes first, and leave what it gives in the tables.
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        length = x.shape[1]
+        if length not in self.tables:
+            self.tables[length] = ops.arange(length, dtype="float32")[:, None]
+        self.calls += 1
+        self.seen.append(length)
+        self.last, self.parts = tuple(x.shape), [slice(0, x.shape[0]), slice(1, length)]
+        scale = np.random.uniform(1, 1) if self.stays_whole else 1.0
+        return self.dense(x) * scale + self.tables[length]
+
+
 PREPARATIONS = {
     "prepare": lambda model, x: kerasfx.prepare_model(model, x),
     "verify off": lambda model, x: kerasfx.prepare_model(model, x, verify=False),
@@ -127,6 +151,29 @@ def test_calls_that_a_model_counts_are_those_of_the_user(how, x):
     before = model.calls, model.rank
     PREPARATIONS[how](model, x)
     assert (model.calls, model.rank) == before
+
+
+@pytest.mark.parametrize("stays_whole", [False, True])
+@pytest.mark.parametrize("how", ["prepare", "verify off", "share", "explain", "trace"])
+def test_what_a_model_remembers_is_of_the_calls_of_the_user(how, stays_whole):
+    """No tensor and no size of a trace stays in a table, a list or a tuple, nor a count of its calls."""
+    model, x = Remembering(stays_whole), keras.Input((None, 4))
+    model(np.ones((2, 3, 4), "float32"))
+    # Of what stays whole Keras is asked for the shape of what it gives.
+    wrapped = keras.Sequential([model]) if stays_whole else model
+    wrapped(np.ones((2, 3, 4), "float32"))
+
+    def remembered():
+        tables = {k: np.array(v) for k, v in model.tables.items()}
+        return str((tables, list(model.seen), model.last, list(model.parts), model.calls))
+
+    before = remembered()
+    kept = PREPARATIONS[how](wrapped, x)
+    assert remembered() == before
+    model(np.ones((2, 5, 4), "float32"))
+    assert model.last == (2, 5, 4)
+    assert set(model.tables) == {3, 5}
+    del kept
 
 
 def test_losses_of_an_earlier_call_stay(net, x):

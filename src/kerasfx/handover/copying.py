@@ -23,6 +23,7 @@ from kerasfx.keras_api.builtins import (
     is_builtin,
 )
 from kerasfx.keras_api.initial_values import Begun
+from kerasfx.keras_api.making_layers import UNTRACKED
 from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.reporting import Finding
 
@@ -208,8 +209,9 @@ def hand_over_state(
         The pairs of their variables.
 
     Raises:
-        NotCopyableError: They have other variables.
+        NotCopyableError: They have other variables, or a layer in common.
     """
+    _require_own_layers(original, copy)
     pairs = list(corresponding(original, copy))
     # Layers before variables: `layer.trainable = ...` sets that of all inside.
     for x, y in _side_by_side(original, copy):
@@ -222,6 +224,16 @@ def hand_over_state(
     for x, y in _side_by_side(original, copy):
         _hand_over_attributes(x, y)
     return pairs
+
+
+def _require_own_layers(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    """Refuse a copy whose constructor has taken a layer of the original: they would share it."""
+    ours = {id(x) for x in internals.all_layers(original)}
+    common = next((x for x in internals.all_layers(copy) if id(x) in ours), None)
+    if common is not None:
+        raise NotCopyableError(
+            f"its constructor takes '{common.name}' of the original, which it does not make"
+        )
 
 
 def _side_by_side(original: keras.layers.Layer, copy: keras.layers.Layer) -> Iterator[tuple[Any, Any]]:
@@ -237,6 +249,9 @@ def _hand_over_attributes(original: keras.layers.Layer, copy: keras.layers.Layer
     tracked = set(map(id, internals.own_state(original)))
     for name, value in internals.attributes_of_class(original).items():
         present = vars(copy).get(name)
+        if type(value) in UNTRACKED and type(present) in UNTRACKED:
+            copy.__dict__[name] = value
+            continue
         parts, theirs = list(_parts(value)), list(_parts(present))
         untracked = [x for x in parts if internals.is_variable(x) and id(x) not in tracked]
         if untracked and len(parts) == len(theirs) and all(map(internals.is_variable, theirs)):

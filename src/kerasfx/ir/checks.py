@@ -29,6 +29,7 @@ class _Check:
         self.graph = graph
         self.names: set[str] = set()
         self.known: set[Value] = set()
+        self.taken: dict[Node, tuple[Value, ...]] = {}
 
     def run(self) -> None:
         weights = (*self.graph.parameters, *self.graph.constants)
@@ -45,9 +46,8 @@ class _Check:
         for node in self.graph.nodes:
             self._claim(node.name, node_names, node)
             self._node(node)
-        present = set(self.graph.nodes)
         for value in self.known:
-            self._users(value, present)
+            self._users(value)
         for value in self.graph.needed_by_outputs():
             if value not in self.known:
                 self._fail(f"output '{value.name}' is not produced in the graph", None)
@@ -63,7 +63,8 @@ class _Check:
             self.known.add(value)
 
     def _node(self, node: Node) -> None:
-        for value in node.inputs:
+        taken = self.taken[node] = node.inputs
+        for value in taken:
             if value not in self.known:
                 self._fail(f"'{node.name}' takes '{value.name}' before it is produced", node)
             if node not in value.users:
@@ -191,9 +192,9 @@ class _Check:
             "graph.computed gives once is one weight), or leave the weight to functions",
         )
 
-    def _users(self, value: Value, present: set[Node]) -> None:
+    def _users(self, value: Value) -> None:
         for user in value.users:
-            if user not in present or value not in user.inputs:
+            if value not in self.taken.get(user, ()):
                 self._fail(f"'{value.name}' has '{user.name}' as a user, which does not take it", user)
 
     def _claim(self, name: str, names: set[str], node: Node | None) -> None:

@@ -5,6 +5,7 @@ A file names such code. A process without it cannot load the file, or the name m
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -53,12 +54,21 @@ def is_of_keras(x: object, kind: str) -> bool:
         return True
     if not _module(x).startswith(("keras.", "kerasfx.")):
         return False
-    return _comes_back(x, kind) if inspect.isroutine(x) else True
+    if not inspect.isroutine(x):
+        return True
+    # What a name means that was registered may be another thing now.
+    is_registered = keras.saving.get_registered_object(x.__name__) is not None
+    return (_comes_back if is_registered else _is_named_in_keras)(x, kind)
 
 
 def _module(x: object) -> str:
     is_named = inspect.isroutine(x) or isinstance(x, type)
     return internals.module_of(x if is_named else type(x))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_named_in_keras(function: Callable[..., Any], kind: str) -> bool:
+    return _comes_back(function, kind)
 
 
 def _comes_back(function: Callable[..., Any], kind: str) -> bool:

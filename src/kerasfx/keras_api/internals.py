@@ -733,12 +733,12 @@ def is_value(x: object) -> bool:
     """Whether `x` is a number, a word, an array or a tensor, or a table: nothing that holds on to others."""
     if x is None or isinstance(x, (bool, int, float, complex, str, bytes, np.ndarray, np.generic)):
         return True
-    if is_variable(x) or isinstance(x, keras.KerasTensor) or _is_left_over(x):
+    if is_variable(x) or isinstance(x, keras.KerasTensor) or is_left_over(x):
         return False
     return is_table(x) or (keras.ops.is_tensor(x) and not is_raw_variable(x))
 
 
-def _is_left_over(x: object) -> bool:
+def is_left_over(x: object) -> bool:
     """Whether `x` is a tensor of a graph of TensorFlow or a trace of JAX that is over."""
     # An eager tensor of TensorFlow raises AttributeError for `graph`.
     return hasattr(x, "graph") or hasattr(x, "_trace")

@@ -86,24 +86,33 @@ def _argument_names_of(function: Any) -> inspect.FullArgSpec:
 
 
 def _setting(original: Callable[[Layer, str, Any], None]) -> Callable[[Layer, str, Any], None]:
+    # For as long as the block lasts: what classes have is not asked again for each of their layers.
+    free: dict[tuple[type, str], bool] = {}
+
     def set_(layer: Layer, name: str, value: Any) -> None:
-        if type(value) in UNTRACKED and _is_plain(layer, name):
-            layer.__dict__[name] = value
-        else:
-            original(layer, name, value)
+        if type(value) in UNTRACKED:
+            key = type(layer), name
+            is_free = free.get(key)
+            if is_free is None:
+                is_free = free[key] = _is_free(*key)
+            if is_free and _is_plain(layer, name):
+                layer.__dict__[name] = value
+                return
+        original(layer, name, value)
 
     return set_
 
 
+def _is_free(cls: type, name: str) -> bool:
+    """Whether an attribute of layers of a class is what their dict says, and nothing of the class."""
+    # What classes of the user's do when an attribute is looked for, nobody knows.
+    return module_of(cls).startswith(("keras.src.", "kerasfx.")) and not hasattr(cls, name)
+
+
 def _is_plain(layer: keras.Layer, name: str) -> bool:
     """Whether an attribute of `layer` is an entry of its dict alone, and nothing is tracked by its name."""
-    own, cls = vars(layer), type(layer)
-    # What classes of the user's do when an attribute is looked for, nobody knows.
-    if (
-        not module_of(cls).startswith(("keras.src.", "kerasfx."))
-        or "_tracker" not in own
-        or hasattr(cls, name)
-    ):
-        return False
+    own = vars(layer)
+    if name in own:
+        return "_tracker" in own and type(own[name]) in UNTRACKED
     # PyTorch keeps parameters and modules beside the dict.
-    return type(own[name]) in UNTRACKED if name in own else not hasattr(layer, name)
+    return "_tracker" in own and not hasattr(layer, name)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -34,5 +35,14 @@ def made_up_of(named: Any) -> str:
     `Dense()` may be `dense_7`, and `dense_8` when the same code runs again. Whoever gives a layer such a name
     by hand cannot be told from Keras.
     """
-    stem = naming.to_snake_case(type(named).__name__)
-    return stem if re.fullmatch(rf"{re.escape(stem)}(_\d+)?", str(named.name)) else ""
+    stem = _stem(type(named).__name__)
+    rest = str(named.name).removeprefix(f"{stem}_")
+    return stem if rest == stem or (rest != named.name and _NUMBER.fullmatch(rest)) else ""
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+@functools.lru_cache(maxsize=2048)
+def _stem(class_name: str) -> str:
+    return naming.to_snake_case(class_name)

@@ -22,6 +22,7 @@ import keras
 from keras.src.backend.common import global_state
 
 from kerasfx.keras_api.internals import all_layers, forget_losses, module_of, raw_value, set_losses
+from kerasfx.keras_api.kept_items import items_of, put_items_back
 from kerasfx.keras_api.replacing import Replaced, replace, undone
 
 _GLOBAL_SEED = "global_seed_generator"
@@ -33,11 +34,15 @@ _thread = threading.local()
 def undisturbed(model: keras.Layer) -> Iterator[None]:
     """Puts back every attribute of every layer that a call sets: losses, paths, user's own."""
     layers = all_layers(model)
-    before = [(layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers]
+    before = [
+        (layer, dict(vars(layer)), items_of(layer), list(layer._losses), set(layer._loss_ids))
+        for layer in layers
+    ]
 
     def put_back() -> None:
-        for layer, attributes, losses, loss_ids in before:
+        for layer, attributes, items, losses, loss_ids in before:
             _restore(vars(layer), attributes)
+            put_items_back(layer, attributes, items)
             set_losses(layer, losses, loss_ids)
 
     with undone(put_back):

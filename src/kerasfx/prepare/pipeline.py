@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import keras
@@ -28,6 +28,7 @@ from kerasfx.prepare.wanted import Wanted
 from kerasfx.reporting import Clock, Finding, Report, was_prepared
 from kerasfx.runtime import modes
 from kerasfx.tracing import run_trace
+from kerasfx.tracing.state.leftovers import attributes_put_back
 from kerasfx.tracing.traced import Traced
 
 TRAINS_ALL_THE_SAME = "Keras's own Functional model, which is for inference, does not refuse to be trained"
@@ -94,8 +95,11 @@ def prepared_as(wanted: Wanted, original: keras.layers.Layer, spec: CallSpec, cl
             clock.ends("verify")
         edited.findings += wanted.options.replace(traced.graph)
     dropped = wanted.left_out_of(original)
-    # Only calls on a model that is returned stay with layers that it shares.
-    with internals.calls_undone_if_refused(internals.all_layers(original) if wanted.shares else []):
+    # Only calls on a model that is returned stay with layers that it shares, and nothing that the calls keep.
+    with (
+        internals.calls_undone_if_refused(internals.all_layers(original) if wanted.shares else []),
+        attributes_put_back(original) if wanted.shares else nullcontext(),
+    ):
         prepared, report = _made(wanted, traced, dropped)
         clock.ends("emit")
         if wanted.verify and not wanted.options.change_numbers:

@@ -26,7 +26,7 @@ from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Clashes, ExampleSizes, Hints
 from kerasfx.tracing.sizes.guards import check_early
 from kerasfx.tracing.sizes.known import seeming_size
-from kerasfx.tracing.state.leftovers import tensors_forgotten
+from kerasfx.tracing.state.leftovers import attributes_put_back
 from kerasfx.tracing.state.unused import tie_unused
 
 
@@ -111,7 +111,7 @@ def _trace_once(request: Request, policy: WholePolicy, sizes: ExampleSizes, clas
         installed(),
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
-        tensors_forgotten(model) as session.attributes_before,
+        attributes_put_back(model) as session.attributes_before,
         session.recording(),
         session.dialect.context(session),
         internals.call_context(session.decisions.training),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import keras
@@ -113,7 +114,7 @@ def _is_of_another_call(layer: keras.Layer, said: list[Spec], tensors: list[Any]
 
 
 def python_values_of(layer: keras.Layer, args: Args, kwargs: Kwargs) -> list[Any]:
-    """What `call` of a layer returns that is neither a tensor nor None, for the first example sizes.
+    """What `call` of a layer returns that is no tensor, for the first example sizes; not a None that is all.
 
     Keras itself does not say so: JAX makes a tensor of a number where it infers shapes.
     """
@@ -124,7 +125,8 @@ def python_values_of(layer: keras.Layer, args: Args, kwargs: Kwargs) -> list[Any
     def call(*flat: Any) -> list[Any]:
         call_args, call_kwargs = map_leaves(lambda x: _filled(x, flat), template)
         results = list(leaves_of(call_of(layer)(*call_args, **call_kwargs)))
-        found[:] = [x for x in results if isinstance(x, (bool, int, float, str))]
+        is_nothing = all(x is None for x in results)
+        found[:] = [x for x in results if not is_nothing and isinstance(x, (NoneType, bool, int, float, str))]
         return [x for x in results if keras.ops.is_tensor(x)]
 
     with suppress(Exception):  # what a layer says to these arguments is told where it is inferred

@@ -29,7 +29,7 @@ from kerasfx.tracing.session import Session
 from kerasfx.tracing.sizes.examples import Clashes, Hints, attempts, fixed, longer
 from kerasfx.tracing.sizes.fitting import fitting
 from kerasfx.tracing.sizes.known import only_seems_known
-from kerasfx.tracing.state.leftovers import tensors_forgotten
+from kerasfx.tracing.state.leftovers import attributes_put_back
 from kerasfx.tracing.traced import Origin, Traced
 from kerasfx.tracing.where import Paths
 
@@ -173,7 +173,7 @@ def _undisturbed(model: keras.Layer) -> Iterator[None]:
     with (
         internals.fresh_names(),
         internals.calls_forgotten(lambda: internals.all_layers(model)),
-        tensors_forgotten(model),
+        attributes_put_back(model),
     ):
         yield
 
