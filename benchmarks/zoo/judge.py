@@ -31,7 +31,7 @@ from benchmarks.zoo.own_step import trained_alike
 from benchmarks.zoo.verdict import NOT_APPLICABLE, YES, Verdict
 from kerasfx.comparing.measure import Difference, Tolerance, structure_difference
 from kerasfx.handover.provenance import provenance_of
-from kerasfx.keras_api.names import made_up_of
+from kerasfx.tracing.where import Paths
 
 Prepare = Callable[..., keras.Model]
 
@@ -86,9 +86,9 @@ def _judge_variables(verdict: Verdict, example: Example, prepared: keras.Model) 
     # What is flat already comes back as it is.
     kept = {id(v) for v, _ in record.variables} if record else {id(v) for v in prepared.variables}
     dropped = [v for v in example.model.variables if id(v) not in kept]
-    named = {finding.path.rpartition(".")[2] for finding in kerasfx.report(prepared).of_kind("unused")}
-    # The report does not number what Keras has named.
-    unnamed = [v for v in dropped if v.name not in named and made_up_of(v) not in named]
+    named = {finding.path for finding in kerasfx.report(prepared).of_kind("unused")}
+    paths = Paths(example.model)
+    unnamed = [v for v in dropped if paths.of_variable(v) not in named]
     is_proven = not dropped or _without_influence(example, dropped)
     verdict.lost = [v.path for v in (unnamed if is_proven else dropped)]
     verdict.unused = len(dropped) - len(verdict.lost)

@@ -15,11 +15,8 @@ from kerasfx.keras_api.replacing import undone
 
 
 def assign(target: keras.Variable, source: keras.Variable) -> None:
-    """Give `target` the value of `source`, in an array of its own that lies where that of `target` lay.
-
-    `fit` donates the arrays of JAX, and PyTorch trains them in place.
-    """
-    target.assign(placed_like(target.value, keras.ops.copy(source.value)))
+    """Give `target` the value of `source`, in an array of its own that lies where that of `target` lay."""
+    target.assign(placed_like(target.value, internals.array_of_its_own(source)))
 
 
 def assign_array(target: keras.Variable, array: np.ndarray) -> None:
@@ -36,7 +33,7 @@ def hand_over(target: keras.Variable, source: keras.Variable) -> None:
     layout = internals.layout_of(source)
     if layout is not None:
         internals.set_layout(target, layout)
-    target.assign(keras.ops.copy(source.value))
+    target.assign(internals.array_of_its_own(source))
 
 
 def placed_like(present: Any, array: Any) -> Any:

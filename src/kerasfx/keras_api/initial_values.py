@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from kerasfx.keras_api.internals import in_stateless_scope, layout_of, uncast
+from kerasfx.keras_api.internals import array_of_its_own, in_stateless_scope, layout_of, uncast
 from kerasfx.keras_api.replacing import Replaced, replace, undone
 
 _thread = threading.local()
@@ -59,7 +59,7 @@ class Begun:
         source = waiting.pop(0)
         # As it is stored, whatever the layer around computes in.
         with uncast():
-            make(lambda *_, **__: keras.ops.copy(source.value) if self._is_own else source.value)
+            make(lambda *_, **__: array_of_its_own(source) if self._is_own else source.value)
         self._sources[id(variable)] = variable, source
 
     def forget(self, variable: object) -> None:

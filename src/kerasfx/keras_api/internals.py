@@ -751,6 +751,20 @@ def value_of_its_own(x: Any) -> Any:
     return x.detach().clone() if hasattr(x, "detach") else x
 
 
+LARGE = 2**18
+"""Bytes from which on an array of JAX is carried, not copied: `copy` is compiled anew for each shape."""
+
+
+def array_of_its_own(variable: keras.Variable) -> Any:
+    """The value of a variable in an array of its own: `fit` donates those of JAX, PyTorch trains in place."""
+    value = variable.value
+    if keras.backend.backend() != "jax" or value.nbytes < LARGE:
+        return keras.ops.copy(value)
+    import jax
+
+    return jax.device_put(value, may_alias=False)
+
+
 def attributes_of_class(layer: keras.Layer) -> dict[str, Any]:
     """The attributes of a layer or model that its class sets, without those that every layer has."""
     if isinstance(layer, keras.Model):
