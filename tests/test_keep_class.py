@@ -1,5 +1,7 @@
 """The class of the original on top of the prepared graph: its steps, its methods, its attributes."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -520,3 +522,23 @@ def test_file_of_a_model_of_the_class_of_kerasfx_is_loaded(tmp_path):
     for plain in (loaded, keras.models.clone_model(prepared)):
         assert type(plain) is kerasfx.runtime.functional.Functional
         assert np.ptp(predicted(plain, np.ones((32, 4), "float32")), axis=0).all()
+
+
+def test_the_random_numbers_of_the_process_go_on():
+    """What is copied beside the graph is made with initializers that draw their seeds."""
+
+    class Spare(keras.Model):
+        def __init__(self):
+            super().__init__()
+            normal = keras.initializers.RandomNormal()
+            self.used = self.add_weight(shape=(4, 4), initializer=normal)
+            self.spare = self.add_weight(shape=(4, 4), initializer=normal)
+
+        def call(self, x):
+            return ops.matmul(x, self.used)
+
+    model = Spare()
+    model(np.ones((2, 4), "float32"))
+    before = random.getstate()
+    kerasfx.prepare_model(model, keras.Input((4,)), keep_class=True, verify=False)
+    assert random.getstate() == before

@@ -758,7 +758,7 @@ LARGE = 2**18
 def array_of_its_own(variable: keras.Variable) -> Any:
     """The value of a variable in an array of its own: `fit` donates those of JAX, PyTorch trains in place."""
     value = variable.value
-    if keras.backend.backend() != "jax" or value.nbytes < LARGE:
+    if keras.backend.backend() != "jax" or value.nbytes < LARGE or layout_of(variable) is not None:
         return keras.ops.copy(value)
     import jax
 
@@ -767,8 +767,11 @@ def array_of_its_own(variable: keras.Variable) -> Any:
 
 def attributes_of_class(layer: keras.Layer) -> dict[str, Any]:
     """The attributes of a layer or model that its class sets, without those that every layer has."""
-    if isinstance(layer, keras.Model):
-        return own_attributes(layer)
+    return own_attributes(layer) if isinstance(layer, keras.Model) else unlike_other_layers(layer)
+
+
+def unlike_other_layers(layer: keras.Layer) -> dict[str, Any]:
+    """The attributes of a layer without those that every layer has; of a model with those of every model."""
     of_all = _attributes_of_all_layers()
     # TensorFlow keeps its own record of what an object tracks in attributes that begin like this.
     return {k: v for k, v in vars(layer).items() if k not in of_all and not k.startswith("_self_")}

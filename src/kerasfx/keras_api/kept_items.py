@@ -19,8 +19,8 @@ def items_of(layer: keras.Layer) -> Items:
     """What is in the lists and dicts that the class of `layer` keeps, where that is no class of Keras's."""
     if internals.module_of(type(layer)).startswith("keras.src."):
         return {}
-    own = internals.attributes_of_class(layer)
-    return {name: x.copy() for name, x in own.items() if _goes_by_its_items(x)}
+    found = internals.unlike_other_layers(layer)
+    return {name: x.copy() for name, x in found.items() if _goes_by_its_items(x)}
 
 
 def _goes_by_its_items(x: object) -> bool:

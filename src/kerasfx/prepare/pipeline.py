@@ -21,6 +21,7 @@ from kerasfx.handover.placement import made_for
 from kerasfx.handover.provenance import known_provenance
 from kerasfx.inputs import CallSpec
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.random_state import random_state_kept
 from kerasfx.keras_api.replacing import undone
 from kerasfx.passes.legalize.weights_as_tables import weights_as_tables
 from kerasfx.prepare.verifying import NOT_COMPARED, Compared, Unverified, verified
@@ -160,8 +161,8 @@ def _made(wanted: Wanted, traced: Traced, dropped: Sequence[Finding]) -> tuple[k
         graph, wanted.weights, training_in_fit=wanted.training_in_fit, portable=wanted.portable
     )
     if wanted.keep_class:
-        # What it copies beside the graph lies where the originals lie.
-        with made_for(original.variables):
+        # What it copies beside the graph lies where the originals lie, and draws seeds for values of its own.
+        with made_for(original.variables), random_state_kept():
             take_class(original, prepared, graph, known_provenance(prepared), wanted.shares)
     return prepared, link(prepared, graph, traced.origin, wanted.training_in_fit, dropped)
 
