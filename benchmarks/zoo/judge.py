@@ -225,8 +225,8 @@ def _shown(error: BaseException) -> str:
 
 
 def _one_line(text: Any) -> str:
-    """`text` without line breaks and without the place where packages are installed."""
-    return re.sub(r"\S*/site-packages/", "", " ".join(str(text).split()))
+    """`text` without line breaks, colours of a terminal and the place where packages are installed."""
+    return re.sub(r"\S*/site-packages/|\x1b\[\d*m", "", " ".join(str(text).split()))
 
 
 def versions(package: str) -> dict[str, str]:
