@@ -42,6 +42,7 @@ COLUMNS = (
     "wall",
     f"share / clone (goal {GOALS['share']})",
     "wall",
+    "layers as they are / clone",
     "forward, s",
     "compile, s",
     "verify, s",
@@ -106,6 +107,13 @@ def cloned(twin: Any) -> Any:
     return clone
 
 
+def called_again(twin: Any) -> Any:
+    """The twin made once more of its own layers: what sharing takes at least, if nothing had to be traced."""
+    import keras
+
+    return keras.models.clone_model(twin, clone_function=lambda layer: layer)
+
+
 def measure(name: str) -> dict[str, Any]:
     """The medians of one model, in seconds."""
     import keras
@@ -129,6 +137,7 @@ def measure(name: str) -> dict[str, Any]:
 
     runs = {
         "clone": lambda: cloned(twin),
+        "again": lambda: called_again(twin),
         "copy": prepare(verify=False),
         "share": prepare(verify=False, weights="share"),
         "verified": prepare(),
@@ -153,9 +162,8 @@ def measured_elsewhere(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]
 
 def row_of(name: str, found: dict[str, Any]) -> list[str]:
     """The cells of one model."""
-    clone, copy, share, verified, forward, compiled = (
-        Seconds(**found[key]) for key in ("clone", "copy", "share", "verified", "forward", "compiled")
-    )
+    keys = ("clone", "again", "copy", "share", "verified", "forward", "compiled")
+    clone, again, copy, share, verified, forward, compiled = (Seconds(**found[key]) for key in keys)
     extra = verified.processor - copy.processor
     compilation = max(compiled.processor - forward.processor, 0.0)
     return [
@@ -166,6 +174,7 @@ def row_of(name: str, found: dict[str, Any]) -> list[str]:
         f"{copy.wall / clone.wall:.2f}",
         f"{share.processor / clone.processor:.2f}",
         f"{share.wall / clone.wall:.2f}",
+        f"{again.processor / clone.processor:.2f}",
         f"{forward.processor:.3f}",
         f"{compilation:.3f}",
         f"{extra:.2f}",

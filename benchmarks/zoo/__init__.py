@@ -176,7 +176,9 @@ ONLY: dict[str, Only] = {
     "lmu_recurrent": _KERAS_LMU,
     "lmu_by_fft": _KERAS_LMU,
     "kio_mpnn_molecules": Only(("tensorflow",), "written with `tf.dynamic_partition`"),
-    "kio_switch_transformer": Only(("tensorflow", "jax"), "`one_hot` of PyTorch refuses what is out of range"),
+    "kio_switch_transformer": Only(
+        ("tensorflow", "jax"), "`one_hot` of PyTorch refuses what is out of range"
+    ),
 }
 """The originals that do not work on every backend, by the name of the entry."""
 
