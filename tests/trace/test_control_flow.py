@@ -106,3 +106,42 @@ def test_what_a_body_cannot_do_keeps_the_layer_whole(branch):
         finding
     )
     assert "how often a body runs is known only when the model runs" in str(finding)
+
+
+class Masked(keras.layers.Layer):
+    """Chooses between two results, each of which may carry a mask, for a layer that looks at it."""
+
+    def __init__(self, how, **kwargs):
+        super().__init__(**kwargs)
+        self.how = how
+        self.dense = keras.layers.Dense(4)
+        self.other = keras.layers.Embedding(7, 4, mask_zero=True)
+        self.pool = keras.layers.GlobalAveragePooling1D()
+
+    def call(self, x, tokens):
+        branches = {
+            "the same mask": (lambda: self.dense(x), lambda: x),
+            "a mask or none": (lambda: x * 2.0, lambda: x),
+            "a mask made inside": (lambda: self.other(tokens), lambda: x),
+        }
+        chosen = ops.cond(ops.mean(x) > 0.0, *branches[self.how])
+        return self.pool(chosen)
+
+
+@pytest.mark.parametrize("how", ["the same mask", "a mask or none", "a mask made inside"])
+def test_masks_of_what_branches_give(how):
+    """Run eagerly, a `cond` hands on the very tensor of a branch, with its mask, but on JAX."""
+    tokens = keras.Input((5,), dtype="int32")
+    model = keras.Model(tokens, Masked(how)(keras.layers.Embedding(7, 4, mask_zero=True)(tokens), tokens))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    prepared = kerasfx.prepare_model(model)
+    backend = keras.backend.backend()
+    # Compiled, TensorFlow hands on none: only the layer itself does both.
+    is_whole = backend == "tensorflow" or (backend == "torch" and how != "the same mask")
+    assert bool(kerasfx.report(prepared).opaque) == is_whole
+    for seed in range(4):
+        data = np.random.default_rng(seed).integers(0, 7, size=(2, 5))
+        data[:, 3:] = 0
+        same = ops.convert_to_numpy(model(data)), ops.convert_to_numpy(prepared(data))
+        np.testing.assert_allclose(*same, rtol=1e-5)

@@ -20,6 +20,7 @@ from kerasfx.ir import (
     Graph,
     Node,
     Value,
+    leaves_of,
     map_leaves,
     map_values,
     values_in,
@@ -125,9 +126,10 @@ def cond(session: Recorder, pred: Any, true_fn: Any, false_fn: Any, name: str = 
     # Only one branch would ever run, and layers in it may stay layers.
     if not session.is_traced(pred):
         return true_fn() if pred else false_fn()
-    bodies = body_of(session, true_fn, ()), body_of(session, false_fn, ())
+    masks: list[list[Any]] = [[], []]
+    bodies = body_of(session, true_fn, (), masks[0]), body_of(session, false_fn, (), masks[1])
     _require_alike(session, name, *bodies)
-    return session.record_op(name, (pred, *bodies), {})
+    return _with_masks(session, session.record_op(name, (pred, *bodies), {}), masks)
 
 
 UNLIKE = "the branches give results of unlike shapes"
@@ -149,8 +151,32 @@ def _infer_alike(a: Value, b: Value, size: Callable[[Any], Any]) -> None:
 
 
 def _switch(session: Recorder, index: Any, branches: Any, operands: Any) -> Any:
-    bodies = [body_of(session, branch, operands) for branch in branches]
-    return session.record_op("keras.ops.switch", (index, bodies, *operands), {})
+    masks: list[list[Any]] = [[] for _ in branches]
+    bodies = [
+        body_of(session, branch, operands, found) for branch, found in zip(branches, masks, strict=True)
+    ]
+    return _with_masks(session, session.record_op("keras.ops.switch", (index, bodies, *operands), {}), masks)
+
+
+def _with_masks(session: Recorder, results: Any, masks: list[list[Any]]) -> Any:
+    """The results of branches with the masks that all give: run eagerly, one hands on its very tensors.
+
+    Raises:
+        UnsupportedOperationError: The predicate chooses the mask, or there is one on TensorFlow, whose
+            compiled calls lose it.
+    """
+    backend = keras.backend.backend()
+    # JAX makes new tensors in either case.
+    if backend == "jax":
+        return results
+    for result, (mask, *others) in zip(leaves_of(results), zip(*masks, strict=False), strict=False):
+        is_one = all(getattr(x, "value", x) is getattr(mask, "value", mask) for x in others)
+        if not is_one or (mask is not None and backend == "tensorflow"):
+            why = "which mask the result carries is known only when the model runs"
+            raise session.unsupported("The branches give tensors with masks.", why=why)
+        if mask is not None:
+            internals.set_mask(result, mask)
+    return results
 
 
 def while_loop(session: Recorder, cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any) -> Any:
@@ -244,13 +270,21 @@ def _element(x: Any, drop: int = 1) -> Any:
     return _Element(shape[drop:], dtype)
 
 
-def body_of(session: Recorder, function: Function, arguments: Any, *, may_change: bool = False) -> Body:
+def body_of(
+    session: Recorder,
+    function: Function,
+    arguments: Any,
+    masks: list[Any] | None = None,
+    *,
+    may_change: bool = False,
+) -> Body:
     """Run `function` on tensors like `arguments` and write down what it does.
 
     Args:
         session: The trace.
         function: The user's function.
         arguments: A tuple of structures of tensors (only their shapes and dtypes matter).
+        masks: Takes the mask of each result, flat, None where it has none.
         may_change: Whether it may change them in place, because they are what it is called with first.
             They must not be read any more then.
 
@@ -266,6 +300,8 @@ def body_of(session: Recorder, function: Function, arguments: Any, *, may_change
         outputs = map_leaves(lambda x: _result(session, x), result)
     nodes = graph.nodes[start:]
     own = {*flat, *(v for node in nodes for v in node.results)}
+    if masks is not None:
+        masks += (_outer_mask(x, own) for x in leaves_of(result))
     changed = set(session.effects.changed()) - set(before.changed())
     _require_no_effect(session, before, own, changed)
     changes_arguments = not changed.isdisjoint(flat)
@@ -278,6 +314,12 @@ def body_of(session: Recorder, function: Function, arguments: Any, *, may_change
         given = [t.value for t in keras.tree.flatten(arguments) if isinstance(t, TracedTensor)]
         memory.give_up(session, given, body.captured)
     return body
+
+
+def _outer_mask(x: object, own: set[Value]) -> Any:
+    """The mask of a result of a body; for one that the body has made an object that is no other."""
+    mask = internals.mask_of(x)
+    return object() if getattr(mask, "value", None) in own else mask
 
 
 def _require_no_effect(session: Recorder, before: Effects, own: set[Value], changed: set[Value]) -> None:
