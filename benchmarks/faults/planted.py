@@ -269,9 +269,23 @@ FAULTS = (
     Fault(
         "array_of_the_original",
         "a copied weight has the very array of the original",
-        "    target.assign(keras.ops.copy(source.value))",
-        "    target.assign(source.value)",
+        "        return keras.ops.copy(value)\n    import jax",
+        "        return value\n    import jax",
         ("tests/test_share_and_copy.py",),
+    ),
+    Fault(
+        "layer_of_the_original",
+        "a copy has a layer of the original that its constructor takes from elsewhere",
+        "    if common is not None:",
+        "    if False:",
+        ("tests/test_copying.py",),
+    ),
+    Fault(
+        "table_of_the_original",
+        "a table that `call` fills keeps what a trace has put there",
+        "            fill(value, before)",
+        "            pass",
+        ("tests/test_original_unchanged.py",),
     ),
     Fault(
         "coarse_comparison",
