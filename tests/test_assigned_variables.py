@@ -208,3 +208,28 @@ def test_what_was_read_before_an_assignment_is_as_in_the_original(copies, tmp_pa
     first = 0 if copies or IS_JAX else 1
     for m in (model, prepared, keras.models.load_model(tmp_path / "counting.keras")):
         assert [predicted(m, x)[1].tolist() for _ in range(2)] == [[[first] * 2], [[first + 1] * 2]]
+
+
+class Remembered(keras.Model):
+    """Assigns a variable that is cast where `call` runs, or one that is not."""
+
+    def __init__(self, autocast):
+        super().__init__(dtype="mixed_float16")
+        self.last = self.add_weight(shape=(4,), initializer="zeros", trainable=False, autocast=autocast)
+
+    def call(self, x):
+        self.last.assign(ops.cast(ops.mean(x, axis=0), "float32") + 1.0)
+        return x + ops.cast(self.last, x.dtype)
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_an_assignment_that_the_original_loses_is_told(autocast):
+    """Keras on PyTorch copies into the cast value of the variable; the advice makes both alike."""
+    model = Remembered(autocast)
+    prepared = kerasfx.prepare_model(model, keras.Input((4,)))
+    told = [f for f in kerasfx.report(prepared).of_kind("warning") if "loses what it assigns" in f.what]
+    is_lost = autocast and keras.backend.backend() == "torch"
+    assert bool(told) == is_lost
+    x = np.ones((2, 4), "float32")
+    last = [ops.convert_to_numpy(m.variables[0]).tolist() for m in (model, prepared) if m(x) is not None]
+    assert (last[0] == last[1]) != is_lost

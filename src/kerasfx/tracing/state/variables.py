@@ -19,19 +19,22 @@ ONLY_UPDATED = (
 )
 
 
+LOST = "on PyTorch the original loses what it assigns to {path}, which is cast to {dtype} here; the result keeps it"
+
+
 def parameter(trace: Trace, variable: keras.Variable) -> Tensor:
     """The tensor that stands for a variable, cast as Keras would cast it here."""
     value = trace.effects.reads.get(id(variable)) or parameter_value(trace, variable)
     tensor = trace.tensor_of(value)
+    dtype = _cast_to(variable, value.dtype)
+    return tensor if dtype is None else trace.record_op("keras.ops.cast", (tensor,), {"dtype": dtype})
+
+
+def _cast_to(variable: keras.Variable, present: str) -> str | None:
+    """The dtype that Keras casts a variable to where the code runs now, or None."""
     dtype = internals.autocast_dtype()
-    if (
-        dtype is None
-        or not internals.is_autocast(variable)
-        or not _is_float(value.dtype)
-        or dtype == value.dtype
-    ):
-        return tensor
-    return trace.record_op("keras.ops.cast", (tensor,), {"dtype": dtype})
+    is_cast = dtype not in (None, present) and internals.is_autocast(variable) and _is_float(present)
+    return dtype if is_cast else None
 
 
 def parameter_value(trace: Trace, variable: keras.Variable) -> Value:
@@ -66,6 +69,11 @@ def assign(trace: Trace, variable: keras.Variable, new_value: Structure) -> Tens
             f"assigned a value of shape {tensor.value.shown_shape}."
         )
     value = parameter_value(trace, variable)
+    dtype = _cast_to(variable, value.dtype)
+    if dtype and keras.backend.backend() == "torch":
+        # Keras copies the new numbers into `variable.value`, which then is a cast copy.
+        what = LOST.format(path=trace.paths.of_variable(variable), dtype=dtype)
+        trace.note("warning", what, source_line(), "add_weight(..., autocast=False)")
     trace.effects.assigned[id(variable)] = tensor.value
     trace.effects.reads[id(variable)] = _read_back(trace, value, tensor.value)
     return tensor
