@@ -365,14 +365,18 @@ def _located(subjects: Subjects, outcome: Outcome) -> str:
     if not outcome.completed:
         difference = _outputs_difference(outcome, subjects.tolerance)
         return f"on {outcome.sample.label}, {difference.reason}"
-    found = locate_first_difference(
-        subjects.a,
-        subjects.b,
-        outcome.sample.inputs,
-        subjects.pairing.layers,
-        states=outcome.states,
-        training=bool(outcome.training),
-        call_a=subjects.pairing.call,
-        tolerance=subjects.tolerance,
-    )
+    try:
+        found: object = locate_first_difference(
+            subjects.a,
+            subjects.b,
+            outcome.sample.inputs,
+            subjects.pairing.layers,
+            states=outcome.states,
+            training=outcome.training,
+            call_a=subjects.pairing.call,
+            tolerance=subjects.tolerance,
+        )
+    # It runs the code of the user once more, which may do something else by then.
+    except Exception as error:
+        found = f"unknown: run once more, a model raises {first_line(error)}"
     return f"{found}, on {outcome.sample.label}"

@@ -19,7 +19,7 @@ ONLY_UPDATED = (
 )
 
 
-LOST = "on PyTorch the original loses what it assigns to {path}, which is cast to {dtype} here; the result keeps it"
+LOST = "on PyTorch the original loses what it assigns to {path}, cast to {dtype} here; the result keeps it"
 
 
 def parameter(trace: Trace, variable: keras.Variable) -> Tensor:
