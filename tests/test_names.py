@@ -9,6 +9,7 @@ from predicting import predicted
 
 import kerasfx
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.names import made_up_of
 
 pytestmark = pytest.mark.any_backend
 
@@ -127,6 +128,14 @@ def test_a_model_has_the_same_names_at_each_build():
 def test_a_lone_layer_is_called_by_its_kind():
     layers.Dense(2)
     assert [n.name for n in kerasfx.trace(layers.Dense(2), keras.Input((4,))).graph.nodes] == ["dense"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_made_up"),
+    [("dense", True), ("dense_12", True), ("dense_dense", False), ("dense_", False), ("my_dense_1", False)],
+)
+def test_a_name_is_made_up_of_the_kind_and_a_number(name, is_made_up):
+    assert made_up_of(layers.Dense(1, name=name)) == ("dense" if is_made_up else "")
 
 
 def test_a_name_that_was_given_is_not_given_again():

@@ -35,9 +35,9 @@ def made_up_of(named: Any) -> str:
     `Dense()` may be `dense_7`, and `dense_8` when the same code runs again. Whoever gives a layer such a name
     by hand cannot be told from Keras.
     """
-    stem = _stem(type(named).__name__)
-    rest = str(named.name).removeprefix(f"{stem}_")
-    return stem if rest == stem or (rest != named.name and _NUMBER.fullmatch(rest)) else ""
+    stem, name = _stem(type(named).__name__), str(named.name)
+    number = name.removeprefix(f"{stem}_")
+    return stem if name == stem or (number != name and _NUMBER.fullmatch(number)) else ""
 
 
 _NUMBER = re.compile(r"\d+")
