@@ -176,6 +176,7 @@ ONLY: dict[str, Only] = {
     "lmu_recurrent": _KERAS_LMU,
     "lmu_by_fft": _KERAS_LMU,
     "kio_mpnn_molecules": Only(("tensorflow",), "written with `tf.dynamic_partition`"),
+    "kio_real_nvp": Only(("tensorflow", "jax"), "PyTorch multiplies no trained tensor by an array of NumPy"),
     "kio_switch_transformer": Only(
         ("tensorflow", "jax"), "`one_hot` of PyTorch refuses what is out of range"
     ),

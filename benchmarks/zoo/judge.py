@@ -241,6 +241,11 @@ def judge_entry(name: str, directory: Path) -> Verdict:
     """Builds and judges one entry."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # bayesflow turns gradients off for the process, and with it for who comes behind.
+        torch.set_grad_enabled(True)
     try:
         verdict = judge(name, built(name), directory)
     except Exception as error:
