@@ -32,7 +32,18 @@ def compared_layers(
     if not outcome.completed:
         error = first_line(outcome.a.error or outcome.b.error)
         return [], f"layers were not compared {where}: a model raises {error}"
-    calls = differences_of_calls(
+    layers = _by_layer(calls_in(subjects, outcome), Paths(subjects.a))
+    which = f"{len(layers)} of the {_count(subjects.b)} layers of '{subjects.b.name}' were compared"
+    return layers, f"{which} with those that they stand for, {where}"
+
+
+def calls_in(subjects: Subjects, outcome: Outcome) -> list[CallDifference]:
+    """What differs in each call of a layer where both models run once more as in `outcome`.
+
+    Raises:
+        Exception: Whatever the models raise.
+    """
+    return differences_of_calls(
         subjects.a,
         subjects.b,
         outcome.sample.inputs,
@@ -42,9 +53,6 @@ def compared_layers(
         call_a=subjects.pairing.call,
         tolerance=subjects.tolerance,
     )
-    layers = _by_layer(calls, Paths(subjects.a))
-    which = f"{len(layers)} of the {_count(subjects.b)} layers of '{subjects.b.name}' were compared"
-    return layers, f"{which} with those that they stand for, {where}"
 
 
 def _by_layer(calls: list[CallDifference], paths: Paths) -> list[LayerDifference]:

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from kerasfx.comparing import measure
-from kerasfx.comparing.by_layer import compared_layers
+from kerasfx.comparing.by_layer import calls_in, compared_layers
 from kerasfx.comparing.inputs import Range, Sample
-from kerasfx.comparing.locate import locate_first_difference
+from kerasfx.comparing.locate import first_of
 from kerasfx.comparing.measure import (
     Difference,
     Tolerance,
@@ -366,16 +366,7 @@ def _located(subjects: Subjects, outcome: Outcome) -> str:
         difference = _outputs_difference(outcome, subjects.tolerance)
         return f"on {outcome.sample.label}, {difference.reason}"
     try:
-        found: object = locate_first_difference(
-            subjects.a,
-            subjects.b,
-            outcome.sample.inputs,
-            subjects.pairing.layers,
-            states=outcome.states,
-            training=outcome.training,
-            call_a=subjects.pairing.call,
-            tolerance=subjects.tolerance,
-        )
+        found: object = first_of(calls_in(subjects, outcome))
     # It runs the code of the user once more, which may do something else by then.
     except Exception as error:
         found = f"unknown: run once more, a model raises {first_line(error)}"

@@ -211,33 +211,30 @@ def hand_over_state(
     Raises:
         NotCopyableError: They have other variables, or a layer in common.
     """
-    _require_own_layers(original, copy)
+    ours, theirs = internals.all_layers(original), internals.all_layers(copy)
+    _require_none_in_common(ours, theirs)
     pairs = list(corresponding(original, copy))
     # Layers before variables: `layer.trainable = ...` sets that of all inside.
-    for x, y in _side_by_side(original, copy):
+    for x, y in zip(ours, theirs, strict=True):
         if x.trainable != y.trainable:
             y.trainable = x.trainable
     for source, target in pairs:
         target.trainable = source.trainable
         if begun is None or not begun.has_value_of(target, source):
             hand_over(target, source)
-    for x, y in _side_by_side(original, copy):
+    for x, y in zip(ours, theirs, strict=True):
         _hand_over_attributes(x, y)
     return pairs
 
 
-def _require_own_layers(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+def _require_none_in_common(ours: list[Any], theirs: list[Any]) -> None:
     """Refuse a copy whose constructor has taken a layer of the original: they would share it."""
-    ours = {id(x) for x in internals.all_layers(original)}
-    common = next((x for x in internals.all_layers(copy) if id(x) in ours), None)
+    known = set(map(id, ours))
+    common = next((x for x in theirs if id(x) in known), None)
     if common is not None:
         raise NotCopyableError(
             f"its constructor takes '{common.name}' of the original, which it does not make"
         )
-
-
-def _side_by_side(original: keras.layers.Layer, copy: keras.layers.Layer) -> Iterator[tuple[Any, Any]]:
-    return zip(internals.all_layers(original), internals.all_layers(copy), strict=True)
 
 
 def _hand_over_attributes(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:

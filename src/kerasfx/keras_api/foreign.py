@@ -66,11 +66,6 @@ def _module(x: object) -> str:
     return internals.module_of(x if is_named else type(x))
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_named_in_keras(function: Callable[..., Any], kind: str) -> bool:
-    return _comes_back(function, kind)
-
-
 def _comes_back(function: Callable[..., Any], kind: str) -> bool:
     reader: Any = getattr(keras, f"{kind}s")
     try:
@@ -78,6 +73,9 @@ def _comes_back(function: Callable[..., Any], kind: str) -> bool:
     # What Keras raises where a name means nothing to it, or something of another kind.
     except (ValueError, TypeError, AttributeError):
         return False
+
+
+_is_named_in_keras = functools.lru_cache(maxsize=1024)(_comes_back)
 
 
 def shown(x: object) -> str:

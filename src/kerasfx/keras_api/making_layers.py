@@ -87,18 +87,14 @@ def _argument_names_of(function: Any) -> inspect.FullArgSpec:
 
 def _setting(original: Callable[[Layer, str, Any], None]) -> Callable[[Layer, str, Any], None]:
     # For as long as the block lasts: what classes have is not asked again for each of their layers.
-    free: dict[tuple[type, str], bool] = {}
+    is_free = functools.cache(_is_free)
 
     def set_(layer: Layer, name: str, value: Any) -> None:
-        if type(value) in UNTRACKED:
-            key = type(layer), name
-            is_free = free.get(key)
-            if is_free is None:
-                is_free = free[key] = _is_free(*key)
-            if is_free and _is_plain(layer, name):
-                layer.__dict__[name] = value
-                return
-        original(layer, name, value)
+        cls: Any = type(layer)
+        if type(value) in UNTRACKED and is_free(cls, name) and _is_plain(layer, name):
+            layer.__dict__[name] = value
+        else:
+            original(layer, name, value)
 
     return set_
 
@@ -112,7 +108,7 @@ def _is_free(cls: type, name: str) -> bool:
 def _is_plain(layer: keras.Layer, name: str) -> bool:
     """Whether an attribute of `layer` is an entry of its dict alone, and nothing is tracked by its name."""
     own = vars(layer)
-    if name in own:
-        return "_tracker" in own and type(own[name]) in UNTRACKED
+    if "_tracker" not in own:
+        return False
     # PyTorch keeps parameters and modules beside the dict.
-    return "_tracker" in own and not hasattr(layer, name)
+    return type(own[name]) in UNTRACKED if name in own else not hasattr(layer, name)
