@@ -144,6 +144,18 @@ def test_built_model_is_untouched(how, net, x):
     del kept
 
 
+@pytest.mark.parametrize("how", ["prepare", "verify off", "trace", "compare"])
+def test_a_cell_that_takes_its_masks_away_is_untouched(how):
+    """Keras on TensorFlow notes the name of an attribute each time that it is set to None."""
+    cell = keras.layers.LSTMCell(2, recurrent_dropout=0.2)
+    model = keras.Sequential([keras.layers.RNN(cell)])
+    model(np.ones((2, 3, 4), "float32"))
+    before = snapshot_of_model(model)
+    kept = PREPARATIONS[how](model, np.ones((2, 3, 4), "float32"))
+    assert differences(before, snapshot_of_model(model)) == []
+    del kept
+
+
 @pytest.mark.parametrize("how", ["prepare", "verify off", "share", "explain", "trace"])
 def test_calls_that_a_model_counts_are_those_of_the_user(how, x):
     model = Counted()

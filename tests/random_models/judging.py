@@ -1,5 +1,6 @@
 """The property: a model is prepared right, or refused with advice, and nothing else is touched."""
 
+import contextlib
 import re
 import tempfile
 import traceback
@@ -19,7 +20,8 @@ from kerasfx.errors import GraphError, KerasFxError, NotEquivalentError, NotPort
 from kerasfx.tracing.patches import patched
 from tests.predicting import predicting
 from tests.random_models.making import Made, made
-from tests.random_models.plans import OPTIONS, Plan
+from tests.random_models.options import options_of
+from tests.random_models.plans import Plan
 from tests.snapshots import differences, layers_of, snapshot_of_model, snapshot_of_process
 
 CONVERTED, KEPT_WHOLE, REFUSED = "converted", "kept whole", "refused"
@@ -117,10 +119,20 @@ def _refused_by_itself(plan: Plan) -> Verdict | None:
             original.called()
         # On JAX what a layer makes inside of a `cond` stays there.
         snapshot_of_model(original.model)
+        if not plan.is_built:
+            _require_runs_behind_symbolic_call(made(plan))
     # The code of a user, or what the backend has to say to it.
     except Exception as error:
         return Verdict(ORIGINAL_REFUSED, _general(first_line(error)), _told(error))
     return None
+
+
+def _require_runs_behind_symbolic_call(original: Made) -> None:
+    """On TensorFlow what Keras cannot build for symbolic tensors counts as built: it never runs again."""
+    with contextlib.suppress(Exception):
+        original.model(original.input_layer)
+    with predicting():
+        original.called(training=False)
 
 
 def _original(plan: Plan) -> Made:
@@ -138,7 +150,8 @@ def _original(plan: Plan) -> Made:
 def _judged(plan: Plan, asked: Asked) -> Verdict:
     original = _original(plan)
     model = original.model
-    options = {"lower": plan.lower, "weights": plan.weights, "verify": asked.verify, **OPTIONS[plan.option]}
+    chosen = options_of(plan.option, layers_of(model))
+    options = {"lower": plan.lower, "weights": plan.weights, "verify": asked.verify, **chosen}
     is_for_both = "mode" not in options
     with _untouched(model, plan), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

@@ -12,9 +12,8 @@ import numpy as np
 import kerasfx
 from tests.random_models.plans import Plan
 from tests.random_models.sources import ARGUMENTS, source_of
-from tests.random_models.values import BATCH, TIME, Value
+from tests.random_models.values import BATCH, MODULE, TIME, Value
 
-MODULE = "made_at_random"
 ROWS, STEPS = 2, 8
 
 
@@ -51,7 +50,9 @@ def made(plan: Plan) -> Made:
     model = _module(source).make()
     arguments = ARGUMENTS[plan.inputs]
     arrays = [_array(x, seed) for seed, x in enumerate(arguments)]
-    given = arrays if plan.is_given_arrays else [_input(x) for x in arguments]
+    # Nobody can make words up.
+    is_given_arrays = plan.is_given_arrays or any(x.dtype == "string" for x in arguments)
+    given = arrays if is_given_arrays else [_input(x) for x in arguments]
     inputs, keywords = _structured(plan, arrays)
     layer, by_name = _structured(plan, given)
     if by_name:
@@ -83,6 +84,8 @@ def _structured(plan: Plan, tensors: list[Any]) -> tuple[Any, dict[str, Any]]:
 def _array(x: Value, seed: int) -> np.ndarray:
     shape = [{BATCH: ROWS, TIME: STEPS}.get(dim, dim) for dim in x.shape]
     random = np.random.default_rng(seed)
+    if x.dtype == "string":
+        return random.choice(np.array(["a", "b", "c", "", "other"], "object"), shape)
     if x.dtype == "int32":
         values = random.integers(1, 11, shape).astype("int32")
         values[-1, -2:] = 0

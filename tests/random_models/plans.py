@@ -13,27 +13,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.random_models.options import OPTIONS
 from tests.random_models.steps import KINDS_BY_FIELD
 
-INPUTS = ("flat", "sequence", "free", "tokens", "masked", "pair", "dict", "keyword", "image")
+INPUTS = ("flat", "sequence", "free", "tokens", "masked", "pair", "dict", "keyword", "image", "words")
 """The forms of the inputs: shapes and dtypes, what is free, and how they are handed over."""
 
 FIELDS = sorted(KINDS_BY_FIELD)
 
 TOPS = ("model", "layer", "functional")
 """What is prepared: a subclassed model, a layer alone, or a Functional model around one."""
-
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "": {},
-    "names": {"names": "original"},
-    "unshare": {"unshare": True},
-    "inference": {"mode": "inference"},
-    "training": {"mode": "training"},
-    "class": {"keep_class": True},
-    "portable": {"portable": True},
-}
-"""The arguments of `prepare_model` beside those of every model, by a word."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ NATIVE_IMPORTS = {
 }
 FLAT, SEQUENCE = Value("x", (BATCH, 4)), Value("x", (BATCH, 6, 4))
 TOKENS = Value("x", (BATCH, 6), "int32")
+# Only TensorFlow has tensors of strings.
+WORDS = replace(TOKENS, dtype="string") if keras.backend.backend() == "tensorflow" else TOKENS
 ARGUMENTS = {
     "flat": (FLAT,),
     "sequence": (SEQUENCE,),
@@ -38,8 +40,16 @@ ARGUMENTS = {
     "dict": (SEQUENCE, replace(FLAT, name="other")),
     "keyword": (SEQUENCE, replace(SEQUENCE, name="other")),
     "image": (Value("x", (BATCH, 4, 4, 2)),),
+    "words": (WORDS,),
 }
 """The tensors that a model is called with, by the form of its inputs."""
+
+LOOKUPS = (
+    "layers.StringLookup(vocabulary=['a', 'b', 'c'])",
+    "layers.Hashing(11)",
+    "layers.StringLookup(vocabulary=['c', 'a'], num_oov_indices=3, mask_token='')",
+)
+"""Layers that give numbers to words."""
 
 SIGNATURES = {
     "training": ", training=None",
@@ -157,11 +167,15 @@ def _begin(w: Writer, form: str, masks: bool, takes_mode: bool) -> None:
         w.line("training = kwargs.get('training')")
     if takes_mode and x.is_float:
         w.line("x = x + 1.0 if mode == 'add' else x * 0.5")
+    if x.dtype == "string":
+        x = w.value(f"ops.cast({w.layer(LOOKUPS[w.block.owns % len(LOOKUPS)])}(x), 'int32')", TOKENS)
+        # No step takes strings.
+        w.tensors = [x]
     if x.dtype == "int32" and x.rank == 2 and x.is_batched:
         code = f"layers.Embedding(11, 4, mask_zero={masks})"
         w.tensors.append(
             w.value(
-                f"{w.layer(code)}(ops.clip(x, 0, 10))" if w.block.owns % 2 else f"{w.layer(code)}(x)",
+                f"{w.layer(code)}(ops.clip({x}, 0, 10))" if w.block.owns % 2 else f"{w.layer(code)}({x})",
                 Value("", (*x.shape, 4)),
             )
         )

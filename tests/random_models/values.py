@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+MODULE = "made_at_random"
+"""The module that the code of a model is."""
+
 BATCH, TIME = "b", "t"
 """The sizes that may be free, as entries of a shape; the others are numbers."""
 

@@ -622,25 +622,35 @@ def _calls_behind(tensors: list[Any]) -> Iterator[Any]:
 
 @contextmanager
 def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
-    """Put back what merely calling a built layer sets on it: `_called`, `_parent_path`, losses.
-
-    On TensorFlow, `_tracked` as well: one more name whenever `call` sets an attribute to a list.
-    """
+    """Put back what merely calling a built layer sets on it: `_called`, `_parent_path`, losses, names."""
     before = {id(x): (x, x._called, x._parent_path) for x in layers() if x.built}
-    names = [(x._tracked, len(x._tracked)) for x in layers() if x.built and hasattr(x, "_tracked")]
+    forget_names = names_since(layers())
     losses = {key: (list(x._losses), set(x._loss_ids)) for key, (x, *_) in before.items()}
 
     def put_back() -> None:
         for layer, called, parent_path in before.values():
             layer._called, layer._parent_path = called, parent_path
-        for tracked, count in names:
-            del tracked[count:]
+        forget_names()
         # Asked again: a call may have made layers.
         for layer in layers():
             set_losses(layer, *losses.get(id(layer), ([], set())))
 
     with undone(put_back):
         yield
+
+
+def names_since(layers: list[Any]) -> Callable[[], None]:
+    """What takes the names away again that Keras notes of built layers from now on.
+
+    On TensorFlow it notes one more in `_tracked` whenever `call` sets an attribute to a list, or to None.
+    """
+    before = [(x._tracked, len(x._tracked)) for x in layers if x.built and hasattr(x, "_tracked")]
+
+    def forget() -> None:
+        for names, count in before:
+            del names[count:]
+
+    return forget
 
 
 @contextmanager

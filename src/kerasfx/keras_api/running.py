@@ -21,7 +21,14 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
-from kerasfx.keras_api.internals import all_layers, forget_losses, module_of, raw_value, set_losses
+from kerasfx.keras_api.internals import (
+    all_layers,
+    forget_losses,
+    module_of,
+    names_since,
+    raw_value,
+    set_losses,
+)
 from kerasfx.keras_api.kept_items import items_of, put_items_back
 from kerasfx.keras_api.replacing import Replaced, replace, undone
 
@@ -34,6 +41,7 @@ _thread = threading.local()
 def undisturbed(model: keras.Layer) -> Iterator[None]:
     """Puts back every attribute of every layer that a call sets: losses, paths, user's own."""
     layers = all_layers(model)
+    forget_names = names_since(layers)
     before = [
         (layer, dict(vars(layer)), items_of(layer), list(layer._losses), set(layer._loss_ids))
         for layer in layers
@@ -44,6 +52,7 @@ def undisturbed(model: keras.Layer) -> Iterator[None]:
             _restore(vars(layer), attributes)
             put_items_back(layer, attributes, items)
             set_losses(layer, losses, loss_ids)
+        forget_names()
 
     with undone(put_back):
         forget_losses(model)

@@ -91,6 +91,19 @@ def recurrent_with_state(w: Writer, x: Value, number: int) -> Value | None:
     return w.value(f"{second}({out}, initial_state={last})", x)
 
 
+def recurrent_of_own_cell(w: Writer, x: Value, number: int) -> Value | None:
+    if not x.is_sequence:
+        return None
+    codes = (
+        "layers.RNN(Cell({n}), return_sequences=True)",
+        "layers.RNN([Cell(3), layers.GRUCell({n})], return_sequences=True)",
+        "layers.Bidirectional(layers.RNN(Cell({n}), return_sequences=True), merge_mode='sum')",
+        "layers.RNN(Cell({n}), return_sequences=True, go_backwards=True)",
+        "layers.RNN(layers.LSTMCell({n}, recurrent_dropout=0.2), return_sequences=True)",
+    )
+    return w.value(f"{w.layer(codes[number % len(codes)].format(n=x.width), 'recurrent')}({x})", x)
+
+
 def image(w: Writer, x: Value, number: int) -> Value | None:
     if not (x.is_features and x.is_static and x.rank == 4):
         return None
@@ -163,5 +176,6 @@ def _wide(x: Value, width: int) -> Value:
 
 STEPS = (
     *(dense, dense_twice, same_shape, on_sequence, to_flat, recurrent_with_state, image, attention),
+    recurrent_of_own_cell,
     *(embedding, merged, frozen, masked_sequence),
 )
