@@ -221,7 +221,7 @@ test-pythons:
 
 random: backend = $(KERAS_BACKEND)
 random: $(newest)/ready
-	@XLA_FLAGS="$(test-xla-flags)" KERAS_BACKEND=$(backend) $(newest)/bin/python -m tests.random_models \
+	@$(on-backend) $(newest)/bin/python -m tests.random_models \
 	    --models $(or $(MODELS),1000) --seed $(SEED) --out build/random
 
 faults: $(newest)/ready
