@@ -113,7 +113,11 @@ def subjects_of(name: str) -> dict[str, Subject]:
         from benchmarks.zoo import MODULE_OF
 
         example = getattr(importlib.import_module(MODULE_OF[name]), name)()
-        prepared = kerasfx.prepare_model(example.model, example.input_layer(), verify=False)
+        # As users have: models that were called.
+        example.call({})
+        prepared = kerasfx.prepare_model(
+            example.model, example.input_layer(), verify=False, **example.options
+        )
         inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, example.prepared_inputs({}))
         return {
             "prepared": Subject(prepared, (inputs,), {}, is_saved=True),
