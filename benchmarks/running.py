@@ -209,7 +209,8 @@ def prediction(subject: Subject) -> Run | None:
     import keras
     import numpy as np
 
-    if not subject.takes_one:
+    # Some classes of packages have another, which does less or more than Keras's.
+    if not subject.takes_one or type(subject.model).predict is not keras.Model.predict:
         return None
     x = keras.tree.map_structure(lambda t: np.repeat(_array(t), 4, axis=0), subject.args[0])
     rows = len(keras.tree.flatten(x)[0]) // 4
