@@ -164,6 +164,29 @@ def group_normalization():
 OPENED = (dense, layer_normalization, attention, embedding, activation, group_normalization, batch_of_images)
 
 
+class TrainsWithMore(keras.layers.Layer):
+    """Has a layer that training alone calls, and builds."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = keras.layers.BatchNormalization(momentum=0.5)
+
+    def call(self, x, training=None):
+        return self.norm(x, training=True) if training else x * 2
+
+
+# Keras, that there is state which it did not build.
+@pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer:UserWarning")
+@pytest.mark.parametrize("weights", ["copy", "share"])
+def test_what_training_alone_builds_is_there_in_a_layer_kept_whole(weights):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, TrainsWithMore(name="part")(inputs))
+    assert not model.variables
+    prepared = kerasfx.prepare_model(model, weights=weights, leaves=["part"])
+    assert len(prepared.variables) == len(model.variables) == 4
+    assert kerasfx.compare(model, prepared)
+
+
 class Around(keras.Model):
     """A model of one layer."""
 

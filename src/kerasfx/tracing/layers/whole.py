@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ from kerasfx.keras_api.builtins import (
     computes_with_others,
     custom_parts,
     how_to_save,
+    is_builtin,
     takes_numbers_alone,
 )
 from kerasfx.tracing import inference
@@ -72,6 +74,7 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
             # Whatever a layer says to sizes that do not fit: the next attempt needs to know the call.
             session.clashes.note_refused(_refusal(layer, args, kwargs, infer))
             raise
+        _build_for_training(layer, args, all_kwargs)
     activation = _split_activation(session, frame)
     config: dict[str, Any] = {"activation": "linear"} if activation else {}
     config |= regularizers_that_count(layer, session.is_tracked(layer))
@@ -91,6 +94,16 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         outputs = followed(activation)(outputs)
     # Keras adds up the losses of tracked layers, and no others.
     return regularized(session, frame, outputs) if session.is_tracked(layer) else outputs
+
+
+def _build_for_training(layer: keras.Layer, args: Args, kwargs: Kwargs) -> None:
+    """Let a layer of the user's build what it calls in training alone, as one that is opened does."""
+    is_whole = is_builtin(type(layer)) or all(x.built for x in internals.all_layers(layer))
+    if is_whole or not internals.takes_training(layer):
+        return
+    # Code of the user's, which need not run in training.
+    with suppress(Exception), internals.call_context(True):
+        inference.infer_layer(layer, args, {**kwargs, "training": True})
 
 
 def _require_own_weights(session: Session, layer: keras.Layer) -> None:
