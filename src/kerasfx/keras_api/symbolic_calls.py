@@ -71,7 +71,7 @@ def _is_ordinary(layer: Layer) -> bool:
     """Whether a call of `layer` is one of Keras's, in which nothing around matters."""
     cls = type(layer)
     return (
-        cls.__call__ is Layer.__call__
+        (cls.__call__ is Layer.__call__ or module_of(cls).startswith("kerasfx."))
         # Patched, it may be looked at.
         and Layer.__call__ is _call_of_keras
         and module_of(cls).startswith(("keras.src.layers.", "kerasfx.runtime."))

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from kerasfx.keras_api import registration
+from kerasfx.keras_api import eager_calls, registration
 from kerasfx.runtime import calling, codec, safety
 from kerasfx.runtime.functions import names, resolve
 from kerasfx.runtime.functions.torch_names import words
@@ -88,6 +88,15 @@ class Op(Plain):
             if weight.value is None and self.variable_at(slot) is None:
                 self.hold(slot, weight.add_to(self))
         self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if eager_calls.is_plain_call(self, args, kwargs):
+            try:
+                return self.call(*args)
+            # Asked again below, it is raised with all that Keras says of a layer.
+            except Exception:
+                pass
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs: object) -> Any:
         tensors = list(self._tensors(data_of(inputs)))
