@@ -119,6 +119,12 @@ class Masked(keras.layers.Layer):
         self.pool = keras.layers.GlobalAveragePooling1D()
 
     def call(self, x, tokens):
+        handed = {
+            "handed over": [self.dense, lambda v: v],
+            "handed over, or none": [lambda v: v, lambda v: v * 2.0],
+        }
+        if self.how in handed:
+            return self.pool(ops.switch(ops.cast(ops.mean(x) > 0.0, "int32"), handed[self.how], x))
         branches = {
             "the same mask": (lambda: self.dense(x), lambda: x),
             "a mask or none": (lambda: x * 2.0, lambda: x),
@@ -128,9 +134,12 @@ class Masked(keras.layers.Layer):
         return self.pool(chosen)
 
 
-@pytest.mark.parametrize("how", ["the same mask", "a mask or none", "a mask made inside"])
+HANDED_OVER = "handed over", "handed over, or none"
+
+
+@pytest.mark.parametrize("how", ["the same mask", "a mask or none", "a mask made inside", *HANDED_OVER])
 def test_masks_of_what_branches_give(how):
-    """Run eagerly, a `cond` hands on the very tensor of a branch, with its mask, but on JAX."""
+    """Run eagerly, a branch gets and hands on the very tensors, with their masks, but on JAX."""
     tokens = keras.Input((5,), dtype="int32")
     model = keras.Model(tokens, Masked(how)(keras.layers.Embedding(7, 4, mask_zero=True)(tokens), tokens))
     rng = np.random.default_rng(0)
@@ -138,7 +147,9 @@ def test_masks_of_what_branches_give(how):
     prepared = kerasfx.prepare_model(model)
     backend = keras.backend.backend()
     # Compiled, TensorFlow hands on none: only the layer itself does both.
-    is_whole = backend == "tensorflow" or (backend == "torch" and how != "the same mask")
+    is_whole = backend == "tensorflow" or (
+        backend == "torch" and how not in ("the same mask", HANDED_OVER[0])
+    )
     assert bool(kerasfx.report(prepared).opaque) == is_whole
     for seed in range(4):
         data = np.random.default_rng(seed).integers(0, 7, size=(2, 5))

@@ -295,6 +295,8 @@ def body_of(
     start = len(graph.nodes)
     tensors = map_leaves(lambda x: x if x is None else _parameter(session, x), arguments)
     flat = [t.value for t in keras.tree.flatten(tensors) if t is not None]
+    if masks is not None and keras.backend.backend() != "jax":
+        _hand_on_masks(arguments, tensors)
     with session.inside_body():
         result = function(*tensors)
         outputs = map_leaves(lambda x: _result(session, x), result)
@@ -314,6 +316,14 @@ def body_of(
         given = [t.value for t in keras.tree.flatten(arguments) if isinstance(t, TracedTensor)]
         memory.give_up(session, given, body.captured)
     return body
+
+
+def _hand_on_masks(arguments: Any, tensors: Any) -> None:
+    """A branch is called with the very tensors, unless JAX makes new ones."""
+    for x, tensor in zip(leaves_of(arguments), leaves_of(tensors), strict=True):
+        mask = internals.mask_of(x)
+        if mask is not None:
+            internals.set_mask(tensor, mask)
 
 
 def _outer_mask(x: object, own: set[Value]) -> Any:
