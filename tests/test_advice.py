@@ -421,6 +421,7 @@ UNTRIED = {
     "leave out the pass, or let it leave this alone": FOR_PASSES,
     "put it into the `call` of a keras.layers.Layer": "is followed in tests/test_errors.py",
     "write `def call": "is followed in tests/test_aimet.py",
+    "keep the model inside whole": "is followed in tests/test_training_behaviour.py",
     "add_weight(..., autocast=False)": "is followed in tests/test_assigned_variables.py",
     "return the tensors alone, or a dict of them": NOT_YET,
     'training_in_fit="': NOT_YET,

@@ -185,6 +185,37 @@ def test_fit_reports_and_resets_a_metric_updated_in_call(jit_compile, tmp_path):
         np.testing.assert_allclose(history["mean_of_inputs"], [x.mean()] * 2, rtol=1e-5)
 
 
+class MeasuredModel(keras.Model):
+    """A model that updates a metric, to be called inside of another."""
+
+    def __init__(self):
+        super().__init__(name="measured")
+        self.mean = keras.metrics.Mean(name="mean_of_inputs")
+        self.dense = keras.layers.Dense(5)
+
+    def call(self, x):
+        self.mean.update_state(x)
+        return self.dense(x)
+
+
+def test_a_metric_that_fit_of_the_original_hides_is_told_of():
+    """Keras shows none of a model inside of a model."""
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, MeasuredModel()(inputs))
+    prepared = kerasfx.prepare_model(model)
+    [told] = [f for f in kerasfx.report(prepared).of_kind("warning") if "does not show the metric" in f.what]
+    assert "mean_of_inputs" in told.what
+    path = told.hint.partition('leaves=["')[2].partition('"')[0]
+    as_told = kerasfx.prepare_model(model, leaves=[path])
+    x, _ = data()
+    histories = []
+    for m in (model, as_told):
+        m.compile("sgd", "mse")
+        histories.append(m.fit(x, x, epochs=2, verbose=0).history)
+    assert histories[0] == histories[1]
+    assert list(histories[0]) == ["loss"]
+
+
 def test_a_metric_counts_on_from_where_it_was_and_alone():
     """The copy has a state of its own; tracing leaves nothing in either."""
     model = around(Measured())

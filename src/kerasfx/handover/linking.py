@@ -83,6 +83,7 @@ def about_fit(graph: Graph, origin: Origin, training_in_fit: str) -> list[Findin
     """What the user should know of `fit`."""
     found = (
         fit.finding(graph, training_in_fit, origin.model),
+        fit.hidden_metrics(graph, origin.model),
         fit.forgotten_losses(origin.calls_of_model, origin.adding_losses, origin.model),
     )
     return [finding for finding in found if finding]

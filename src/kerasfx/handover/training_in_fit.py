@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from kerasfx.ir import Graph, Node
+from kerasfx.ir import Graph, MetricUpdate, Node
 from kerasfx.keras_api import internals
 from kerasfx.keras_api.builtins import (
     builtin_class,
@@ -106,6 +106,30 @@ def finding(graph: Graph, training_in_fit: str, root: keras.layers.Layer) -> Fin
     wish = "train them as they are" if other == ALWAYS else "do as the original does"
     source = next((node.source for node in nodes if node.source), None)
     return Finding("warning", "", what, source, f'{line}; to {wish}: training_in_fit="{other}"')
+
+
+def hidden_metrics(graph: Graph, root: keras.layers.Layer) -> Finding | None:
+    """What the user should know about metrics that `fit` of the original does not show, or None.
+
+    Keras shows none of a model inside of the model that is trained; the result has no model inside.
+    """
+    if not isinstance(root, keras.Model):
+        return None
+    shown = {id(metric) for metric in root.metrics}
+    updates = [(n, n.target.metric) for n in graph.nodes if isinstance(n.target, MetricUpdate)]
+    hidden = [(node, metric) for node, metric in updates if id(metric) not in shown]
+    if not hidden:
+        return None
+    names = ", ".join(dict.fromkeys(metric.name for _, metric in hidden))
+    does = "shows it"
+    if keras.backend.backend() == "jax":
+        does = "raises, since Keras on JAX updates no metric of `call` in `fit`"
+    what = (
+        f"`fit` of the original does not show the metric {names}, which a model inside of it updates; "
+        f"that of the result {does}"
+    )
+    node = hidden[0][0]
+    return Finding("warning", "", what, node.source, f'keep the model inside whole: leaves=["{node.path}"]')
 
 
 def forgotten_losses(
