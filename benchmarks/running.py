@@ -273,7 +273,14 @@ def seconds(run: Run, count: int) -> float:
 
 def measure(name: str) -> dict[str, dict[str, float]]:
     """For each question the median of each subject, where it could be asked of all of them."""
+    import keras
+
     subjects = subjects_of(name)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # Threads that wait for work take the time of processors, more than a small model does.
+        torch.set_num_threads(1)
 
     def asked(make: Callable[[Subject], Run | None], samples: int = SAMPLES) -> dict[str, float]:
         runs: dict[str, Run] = {}
