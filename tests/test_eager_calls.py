@@ -31,21 +31,23 @@ def flat(call):
 @pytest.fixture
 def asked(monkeypatch):
     """The layers of which Keras was asked."""
+    with looked_at() as found:
+        calls = keras.Layer.__call__, keras.Operation.__call__
+        monkeypatch.setattr(eager_calls, "_calls_of_keras", calls)
+        yield found
+
+
+@contextlib.contextmanager
+def looked_at():
+    """Collects the layers whose `Layer.__call__` runs."""
     found = []
+    original = keras.Layer.__call__
 
-    @contextlib.contextmanager
-    def watched():
-        original = keras.Layer.__call__
+    def call(self, *args, **kwargs):
+        found.append(self)
+        return original(self, *args, **kwargs)
 
-        def call(self, *args, **kwargs):
-            found.append(self)
-            return original(self, *args, **kwargs)
-
-        monkeypatch.setattr(eager_calls, "_calls_of_keras", (call, keras.Operation.__call__))
-        with Replaced(lambda: replace(keras.Layer, "__call__", call)):
-            yield found
-
-    with watched():
+    with Replaced(lambda: replace(keras.Layer, "__call__", call)):
         yield found
 
 
@@ -91,14 +93,7 @@ class TestKerasIsAsked:
             layer(tensor((4,)))
 
     def test_where_somebody_looks(self, layer):
-        found = []
-        original = keras.Layer.__call__
-
-        def call(self, *args, **kwargs):
-            found.append(self)
-            return original(self, *args, **kwargs)
-
-        with Replaced(lambda: replace(keras.Layer, "__call__", call)):
+        with looked_at() as found:
             layer(tensor())
         assert found == [layer]
 

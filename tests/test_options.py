@@ -178,10 +178,13 @@ def test_separable_convolutions_become_two(name, tmp_path):
     assert kinds(result) == [f"DepthwiseConv{rank}D", f"Conv{rank}D"]
     assert [layer.name for layer in result.layers[1:]] == ["sep_depthwise", "sep"]
     comparison = kerasfx.compare(model, result, samples=1)
-    # Which kernel PyTorch takes depends on how the numbers lie in memory, and on the processor.
-    assert comparison if keras.backend.backend() == "torch" else comparison.exact, str(comparison)
+    # Keras on PyTorch dilates the pointwise kernel as well: to no effect, but other code may compute it,
+    # depending on the processor.
+    is_rounded = keras.backend.backend() == "torch" and name == "2D, dilation"
+    assert comparison if is_rounded else comparison.exact, str(comparison)
     x = RNG.normal(size=(2, *model.input_shape[1:])).astype("float32")
-    assert np.array_equal(numbers(loaded(result, tmp_path), x), numbers(result, x))
+    again = loaded(result, tmp_path)
+    assert np.array_equal(numbers(again, x), numbers(result if is_rounded else model, x))
 
 
 def test_separable_convolutions_that_stay():

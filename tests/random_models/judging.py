@@ -303,10 +303,10 @@ def _require_trained(original: Made, prepared: keras.Model) -> None:
     """A step of `fit` leaves equal weights, or both raise."""
     if original.keywords or original.plan.weights == "share":
         return
-    variables = [(v, v.value) for v in original.model.variables]
     # What `fit` of the result then shows, or raises on JAX, the report says.
     if _says(prepared, "does not show the metric"):
         return
+    variables = [(v, v.value) for v in original.model.variables]
     # Without a trace: what is called twice has counted twice.
     with predicting(), keras.StatelessScope(variables):
         outputs = original.called(training=False)

@@ -623,8 +623,9 @@ def _calls_behind(tensors: list[Any]) -> Iterator[Any]:
 @contextmanager
 def calls_forgotten(layers: Callable[[], list[Any]]) -> Iterator[None]:
     """Put back what merely calling a built layer sets on it: `_called`, `_parent_path`, losses, names."""
-    before = {id(x): (x, x._called, x._parent_path) for x in layers() if x.built}
-    forget_names = names_since(layers())
+    present = layers()
+    before = {id(x): (x, x._called, x._parent_path) for x in present if x.built}
+    forget_names = names_since(present)
     losses = {key: (list(x._losses), set(x._loss_ids)) for key, (x, *_) in before.items()}
 
     def put_back() -> None:

@@ -70,11 +70,12 @@ def _keeps_given(layer: Layer, x: Any) -> bool:
 def _is_ordinary(layer: Layer) -> bool:
     """Whether a call of `layer` is one of Keras's, in which nothing around matters."""
     cls = type(layer)
+    module = module_of(cls)
+    is_of_keras = cls.__call__ is Layer.__call__ and module.startswith("keras.src.layers.")
     return (
-        (cls.__call__ is Layer.__call__ or module_of(cls).startswith("kerasfx."))
+        (is_of_keras or module.startswith("kerasfx.runtime."))
         # Patched, it may be looked at.
         and Layer.__call__ is _call_of_keras
-        and module_of(cls).startswith(("keras.src.layers.", "kerasfx.runtime."))
         and layer._call_context_args == {"training"}
         and layer.compute_dtype == layer.variable_dtype
         and autocast_dtype() is None
