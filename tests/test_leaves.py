@@ -187,6 +187,42 @@ def test_what_training_alone_builds_is_there_in_a_layer_kept_whole(weights):
     assert kerasfx.compare(model, prepared)
 
 
+class Tinted(keras.layers.Layer):
+    """Computes in half precision what the layers around it compute in full; keeps a mean in that."""
+
+    def __init__(self, policy):
+        super().__init__(dtype=policy)
+        self.tint = self.add_weight(shape=(4,), name="tint")
+        self.mean = self.add_weight(shape=(4,), initializer="zeros", trainable=False, name="mean")
+
+    def call(self, x):
+        self.mean.assign(self.mean * 0.5 + 0.5 * keras.ops.mean(x, axis=0))
+        return keras.ops.tanh(x) * self.tint
+
+
+class TintedTwice(keras.Model):
+    """What it gives is of half precision as well: no layer of Keras may cast it."""
+
+    def __init__(self, policy):
+        super().__init__()
+        self.tinted = Tinted(policy)
+
+    def call(self, x):
+        once = self.tinted(x)
+        return once + self.tinted(keras.ops.cast(once, "float32"))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_layer_kept_whole_may_compute_in_another_dtype(policy):
+    model, x = TintedTwice(policy), np.random.default_rng(0).random((2, 4), "float32")
+    model(x)
+    prepared = kerasfx.prepare_model(model, x, leaves=[Tinted], verify=False)
+    assert [x.name for x in prepared.layers if isinstance(x, Tinted)] == ["tinted"]
+    comparison = kerasfx.compare(model, prepared, inputs=x)
+    assert comparison, str(comparison)
+    assert keras.backend.standardize_dtype(prepared(x).dtype) == model.tinted.compute_dtype
+
+
 class Around(keras.Model):
     """A model of one layer."""
 

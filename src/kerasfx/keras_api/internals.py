@@ -16,6 +16,8 @@
 | `torch.nn.Module._modules` | on PyTorch, attributes that are layers are kept apart from the others | 3.0 |
 | `Variable._value` | on PyTorch, a weight is also reached as a `torch.nn.Parameter`; its strategy | 3.0 |
 | `Variable._dtype`, `_autocast` | a weight as it is stored, and whether it is cast where it is read | 3.0 |
+| `Variable._maybe_autocast(value)` | on PyTorch, the dtype of a weight where shapes are inferred | 3.0 |
+| `Layer._convert_input_args` | whether a layer casts what it is called with | 3.0 |
 | `Variable._layout` | on JAX, how a distribution splits a weight among devices | 3.0 |
 | `Layer._called`, `_parent_path`, `_losses`, `_loss_ids`, `_tracked` | restoring a layer after calls | 3.0 |
 | `backend.rnn`, `backend.lstm`, `backend.gru` | recording the loops of recurrent layers | 3.0 |
@@ -232,6 +234,11 @@ def autocast_dtype() -> str | None:
     return None if scope is None else scope.dtype
 
 
+def autocast(variable: keras.Variable, value: Any) -> Any:
+    """The value of a variable in the dtype in which the code that runs now reads it."""
+    return variable._maybe_autocast(value)
+
+
 def uncast() -> AbstractContextManager[object]:
     """Let variables be read in the block as they are stored."""
     return backend.AutocastScope(None)
@@ -241,6 +248,12 @@ def weights_cast_for(layer: keras.Layer) -> AbstractContextManager[object]:
     """Let `call` of a layer read its weights in the block as `Layer.__call__` lets it, by the policy."""
     is_cast = layer.autocast and backend.is_float_dtype(layer.compute_dtype)
     return backend.AutocastScope(layer.compute_dtype if is_cast else None)
+
+
+def cast_for(layer: keras.Layer, x: keras.KerasTensor) -> keras.KerasTensor:
+    """An argument of `layer` as `Layer.__call__` hands it to `call`, by the policy."""
+    casts = layer._convert_input_args and layer.autocast and backend.is_float_dtype(x.dtype)
+    return keras.KerasTensor(x.shape, dtype=layer.input_dtype) if casts else x
 
 
 @contextmanager

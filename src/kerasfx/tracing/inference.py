@@ -94,17 +94,18 @@ def specs_of_layer(layer: keras.Layer, args: Args, kwargs: Kwargs, size: SizeOf)
     """Results of a layer for the sizes that `size` gives, a structure of `Spec`."""
     tensors: list[Any] = []
     template = example((args, kwargs), size, tensors)
+    tensors = [internals.cast_for(layer, x) for x in tensors]
     call_args, call_kwargs = map_leaves(lambda x: tensors[x.index] if isinstance(x, _Slot) else x, template)
-    try:
-        specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
-    except NotImplementedError:
-        # `TorchModuleWrapper` has a method that only raises this.
-        return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
-    said = [s for s in leaves_of(specs) if isinstance(s, Spec)]
-    if all(None not in s.shape for s in said) and not _is_of_another_call(layer, said, tensors):
-        return specs
-    # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
     with internals.weights_cast_for(layer):
+        try:
+            specs = _specs(layer.compute_output_spec(*call_args, **call_kwargs))
+        except NotImplementedError:
+            # `TorchModuleWrapper` has a method that only raises this.
+            return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
+        said = [s for s in leaves_of(specs) if isinstance(s, Spec)]
+        if all(None not in s.shape for s in said) and not _is_of_another_call(layer, said, tensors):
+            return specs
+        # Some built-in layers, `EinsumDense` for one, lose sizes that the backend knows.
         return _specs(internals.backend_output_spec(call_of(layer), *call_args, **call_kwargs))
 
 
@@ -129,8 +130,9 @@ def python_values_of(layer: keras.Layer, args: Args, kwargs: Kwargs) -> list[Any
         found[:] = [x for x in results if not is_nothing and isinstance(x, (NoneType, bool, int, float, str))]
         return [x for x in results if keras.ops.is_tensor(x)]
 
-    with suppress(Exception):  # what a layer says to these arguments is told where it is inferred
-        internals.backend_output_spec(call, *tensors)
+    # What a layer says to these arguments is told where it is inferred.
+    with suppress(Exception), internals.weights_cast_for(layer):
+        internals.backend_output_spec(call, *(internals.cast_for(layer, x) for x in tensors))
     return found
 
 

@@ -209,7 +209,10 @@ def _value_property(original: property) -> property:
 
     def value(variable: keras.Variable) -> Any:
         session = current()
-        return read(variable) if session is None else variables.parameter(session, variable)
+        if session is not None:
+            return variables.parameter(session, variable)
+        # On PyTorch Keras leaves this out where it infers shapes.
+        return internals.autocast(variable, read(variable))
 
     return property(value, original.fset, original.fdel, original.__doc__)
 
