@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -29,6 +30,9 @@ from kerasfx.reporting import Finding
 
 Way = tuple[str, Callable[[], Any]]
 """How a copy is made, in words, and what makes it."""
+
+Kind = tuple[str, tuple[int, ...], str]
+"""What a variable has in common with its copy: the name it was given, shape and dtype."""
 
 # Ways to make a layer again
 
@@ -291,30 +295,36 @@ def corresponding(a: keras.layers.Layer, b: keras.layers.Layer) -> Iterator[tupl
     Raises:
         NotCopyableError: They do not.
     """
-    ours, theirs = internals.own_state(a), internals.own_state(b)
-    # Where two have one name only the order tells them apart.
-    if len({kind_of(v) for v in ours}) == len(ours):
-        ours, theirs = sorted(ours, key=kind_of), sorted(theirs, key=kind_of)
+    ours, theirs = _by_kind(internals.own_state(a)), _by_kind(internals.own_state(b))
     below = internals.sublayers(a), internals.sublayers(b)
-    same = list(map(kind_of, ours)) == list(map(kind_of, theirs))
+    kinds = [kind for kind, _ in ours], [kind for kind, _ in theirs]
+    same = kinds[0] == kinds[1]
     if not same or len(below[0]) != len(below[1]):
-        kinds = [type(x).__name__ for x in below[0]], [type(x).__name__ for x in below[1]]
-        shown = (list(map(kind_of, ours)), list(map(kind_of, theirs))) if not same else kinds
+        classes = [type(x).__name__ for x in below[0]], [type(x).__name__ for x in below[1]]
+        shown = classes if same else kinds
         raise NotCopyableError(
             f"it has other {'weights' if not same else 'layers'} ('{a.name}' has {shown[0]}, "
             f"its copy {shown[1]})"
         )
-    yield from zip(ours, theirs, strict=True)
+    yield from ((x, y) for (_, x), (_, y) in zip(ours, theirs, strict=True))
     for x, y in zip(*below, strict=True):
         yield from corresponding(x, y)
 
 
-def kind_of(variable: keras.Variable) -> tuple[str, tuple[int, ...], str]:
+def _by_kind(variables: list[Any]) -> list[tuple[Kind, Any]]:
+    """Variables with their kinds, in the order of these; in their own where two have one kind."""
+    found = [(kind_of(v), v) for v in variables]
+    # Then only the order tells them apart.
+    is_unique = len({kind for kind, _ in found}) == len(found)
+    return sorted(found, key=itemgetter(0)) if is_unique else found
+
+
+def kind_of(variable: keras.Variable) -> Kind:
     """What a variable has in common with its copy: the name it was given, shape and dtype."""
     return kind_called(variable.name, variable)
 
 
-def kind_called(name: str, variable: keras.Variable) -> tuple[str, tuple[int, ...], str]:
+def kind_called(name: str, variable: keras.Variable) -> Kind:
     """The kind of a variable like `variable` by the name of `name`."""
     stem = name.rstrip("0123456789").rstrip("_")  # automatic names are numbered
     return stem, tuple(variable.shape), variable.dtype

@@ -212,6 +212,7 @@ def set_layout(variable: keras.Variable, layout: Any) -> None:
     variable._layout = layout
 
 
+@functools.cache
 def common_variables_class() -> type:
     """The backend-independent base class of variables (`KerasVariable` before Keras 3.6)."""
     return getattr(common_variables, "KerasVariable", None) or common_variables.Variable
@@ -780,13 +781,19 @@ LARGE = 2**18
 
 
 def array_of_its_own(variable: keras.Variable) -> Any:
-    """The value of a variable in an array of its own: `fit` donates those of JAX, PyTorch trains in place."""
-    value = variable.value
-    if keras.backend.backend() != "jax" or value.nbytes < LARGE or layout_of(variable) is not None:
-        return keras.ops.copy(value)
-    import jax
+    """The value of a variable in an array of its own: `fit` donates those of JAX, PyTorch trains in place.
 
-    return jax.device_put(value, may_alias=False)
+    A variable of TensorFlow takes other memory when it is assigned while somebody else has its own.
+    """
+    value = variable.value
+    if layout_of(variable) is None:
+        if keras.backend.backend() == "tensorflow":
+            return keras.ops.convert_to_tensor(value)
+        if keras.backend.backend() == "jax" and value.nbytes >= LARGE:
+            import jax
+
+            return jax.device_put(value, may_alias=False)
+    return keras.ops.copy(value)
 
 
 def attributes_of_class(layer: keras.Layer) -> dict[str, Any]:

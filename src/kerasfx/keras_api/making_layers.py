@@ -3,11 +3,13 @@
 | private name | relied on for | since |
 |---|---|---|
 | `inspect` in `keras.src.layers.layer` and `keras.src.ops.operation` | asking for signatures | 3.0 |
-| `Layer.__setattr__`, `Layer._tracker` | numbers, words and None are set like any attribute | 3.0 |
+| `Layer.__setattr__`, `Layer._tracker` | numbers, words, functions... are set like any attribute | 3.0 |
+| `backend.is_tensor`, `backend.core.is_tensor` | what Keras asks of initializers, policies, ... | 3.0 |
 
 A layer asks for the signatures of its constructor, `call`, `build` and `compute_output_shape` when it is made
-and built, which are those of its class; and it looks at each attribute, of which none but layers, variables,
-metrics, seeds and what may hold them are tracked.
+and built, which are those of its class; it looks at each attribute, of which none but layers, variables,
+metrics, seeds and what may hold them are tracked; and TensorFlow looks for the methods of a tensor in what is
+none.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from types import FunctionType, MethodType, SimpleNamespace
+from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import keras
+from keras.src import backend
 from keras.src.backend import config
 from keras.src.layers import layer as layer_module
 from keras.src.ops import operation as operation_module
@@ -27,7 +30,15 @@ from kerasfx.keras_api.internals import Layer, module_of
 from kerasfx.keras_api.replacing import Replaced, replace
 
 UNTRACKED = frozenset({type(None), bool, int, float, str})
-"""The types, and no subclass of them, of what no layer tracks."""
+"""The types, and no subclass of them, of values that no layer tracks."""
+
+NO_STATE = (
+    "keras.src.initializers.",
+    "keras.src.dtype_policies.",
+    "keras.src.layers.input_spec",
+    "keras.src.backend.common.keras_tensor",
+)
+"""How the modules of Keras begin whose objects no layer tracks, and which are no tensors of the backend."""
 
 
 def quickly() -> Replaced:
@@ -41,6 +52,10 @@ def _replace() -> None:
     )
     for module in (layer_module, operation_module):
         replace(module, "inspect", remembering)
+    if keras.backend.backend() == "tensorflow":
+        modules: tuple[ModuleType, ...] = backend, backend.core
+        for module in modules:
+            replace(module, "is_tensor", _asking_of_unknown(module.is_tensor))
     # NNX, which JAX can have, keeps a record of its own.
     if not config.is_nnx_enabled():
         replace(Layer, "__setattr__", _setting(Layer.__setattr__))
@@ -91,7 +106,7 @@ def _setting(original: Callable[[Layer, str, Any], None]) -> Callable[[Layer, st
 
     def set_(layer: Layer, name: str, value: Any) -> None:
         cls: Any = type(layer)
-        if type(value) in UNTRACKED and is_free(cls, name) and _is_plain(layer, name):
+        if _is_untracked(type(value)) and is_free(cls, name) and _is_plain(layer, name):
             layer.__dict__[name] = value
         else:
             original(layer, name, value)
@@ -111,4 +126,25 @@ def _is_plain(layer: keras.Layer, name: str) -> bool:
     if "_tracker" not in own:
         return False
     # PyTorch keeps parameters and modules beside the dict.
-    return type(own[name]) in UNTRACKED if name in own else not hasattr(layer, name)
+    return _is_untracked(type(own[name])) if name in own else not hasattr(layer, name)
+
+
+@functools.lru_cache(maxsize=2048)
+def _is_untracked(cls: type) -> bool:
+    return cls in UNTRACKED or cls in (FunctionType, inspect.Signature) or _has_no_state(cls)
+
+
+def _has_no_state(cls: type) -> bool:
+    return module_of(cls).startswith(NO_STATE)
+
+
+# Tensors
+
+
+def _asking_of_unknown(is_tensor: Callable[[object], bool]) -> Callable[[object], bool]:
+    has_no_state = functools.lru_cache(maxsize=2048)(_has_no_state)
+
+    def asked(x: object) -> bool:
+        return not has_no_state(type(x)) and is_tensor(x)
+
+    return asked
