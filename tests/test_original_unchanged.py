@@ -249,6 +249,32 @@ def test_unbuilt_model_gets_built_and_nothing_else(x):
     assert snapshot_of_process()["call context"] is None
 
 
+class Folded(keras.Model):
+    """TensorFlow does not know the last size where sizes are unknown, and Keras then calls the cell built."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.recurrent = layer(4)
+
+    def call(self, x):
+        folded = ops.reshape(x, (-1, 4))
+        return self.recurrent(ops.reshape(folded, (ops.shape(x)[0], ops.shape(x)[1], -1)))
+
+
+@pytest.mark.parametrize("layer", [keras.layers.GRU, keras.layers.LSTM, keras.layers.SimpleRNN])
+@pytest.mark.parametrize("length", [3, None, "array"])
+def test_a_layer_that_keras_fails_to_build_symbolically_is_built(layer, length):
+    x = np.random.default_rng(0).random((2, 3, 4), "float32")
+    keras.utils.set_random_seed(3)
+    twin = Folded(layer)
+    twin(x)
+    keras.utils.set_random_seed(3)
+    model = Folded(layer)
+    prepared = kerasfx.prepare_model(model, x if length == "array" else keras.Input((length, 4)))
+    assert [bits(v) for v in model.weights] == [bits(v) for v in twin.weights]
+    assert bits_of(prepared(x)) == bits_of(model(x)) == bits_of(twin(x))
+
+
 @pytest.mark.parametrize("built", [True, False])
 def test_model_whose_call_raises(built, x):
     """The error is the user's own, with our note; the model is as before."""

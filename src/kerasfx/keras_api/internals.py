@@ -24,6 +24,7 @@
 | `Layer._remat_mode`, `backend.core.remat` | what is computed again in the backward pass | 3.9 |
 | `SeedGenerator._initial_seed` | on PyTorch, dropout without a seed draws elsewhere | 3.0 |
 | `Layer.build`, `Layer.quantize` as attributes of the object | a copy has its own | 3.0 |
+| `Layer._build_shapes_dict` | whether a `build` ended | 3.0 |
 | `Layer.build._is_default` | whether a class has a `build` | 3.0 |
 | `Operation._auto_config` | copying a layer whose class has no `get_config` | 3.0 |
 | `Operation._inbound_nodes`, `_outbound_nodes` | a copy of a layer has no calls in other models | 3.0 |
@@ -814,6 +815,21 @@ def _attributes_of_all_layers() -> frozenset[str]:
         blank = Layer()
     # What a class may say of itself, and no config holds.
     return frozenset(vars(blank)) - {"supports_masking", "autocast"}
+
+
+@contextmanager
+def failed_builds_forgotten(layer: keras.Layer) -> Iterator[None]:
+    """Let layers whose `build` raises in the block before it made a weight be built again.
+
+    Keras has them for built as soon as their `build` has called the one of `Layer`, as that of a cell does.
+    """
+    unbuilt = [x for x in all_layers(layer) if not x.built]
+    try:
+        yield
+    finally:
+        for x in unbuilt:
+            if x.built and x._build_shapes_dict is None and has_own_build(x) and not x.weights:
+                x.built = False
 
 
 def has_own_build(layer: keras.Layer) -> bool:

@@ -122,10 +122,12 @@ def _layer_call(session: Session, original: Function, args: Args, kwargs: Kwargs
 
 
 def _maybe_build(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
-    _, call_spec = args
-    with session.pause():
-        # An eager call forgives what cannot be built beforehand: `call` itself will build it.
-        call_spec.eager = True
+    layer, call_spec = args
+    if layer.built:
+        return None
+    # An eager call forgives what cannot be built beforehand: `call` itself will build it.
+    call_spec.eager = True
+    with session.pause(), internals.failed_builds_forgotten(layer):
         return original(*args, **kwargs)
 
 
