@@ -1,6 +1,5 @@
 """The property: a model is prepared right, or refused with advice, and nothing else is touched."""
 
-import contextlib
 import re
 import tempfile
 import traceback
@@ -119,20 +118,10 @@ def _refused_by_itself(plan: Plan) -> Verdict | None:
             original.called()
         # On JAX what a layer makes inside of a `cond` stays there.
         snapshot_of_model(original.model)
-        if not plan.is_built:
-            _require_runs_behind_symbolic_call(made(plan))
     # The code of a user, or what the backend has to say to it.
     except Exception as error:
         return Verdict(ORIGINAL_REFUSED, _general(first_line(error)), _told(error))
     return None
-
-
-def _require_runs_behind_symbolic_call(original: Made) -> None:
-    """On TensorFlow what Keras cannot build for symbolic tensors counts as built: it never runs again."""
-    with contextlib.suppress(Exception):
-        original.model(original.input_layer)
-    with predicting():
-        original.called(training=False)
 
 
 def _original(plan: Plan) -> Made:
