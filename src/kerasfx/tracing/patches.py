@@ -36,7 +36,7 @@ from kerasfx.tracing.recorder import Args, Function, Kwargs, Patch, Replacement
 from kerasfx.tracing.session import Session, current
 from kerasfx.tracing.stand_ins import StandIns, stand_ins_for
 from kerasfx.tracing.state import metrics, randomness, variables
-from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
+from kerasfx.tracing.tensor import OF_VARIABLES, OPERATOR_NAMES, TracedTensor, is_operand
 from kerasfx.tracing.where import source_line
 
 _installed = replacing.installed
@@ -221,9 +221,28 @@ def _value_property(original: property) -> property:
 
 def _variable_operator(name: str, session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:
     variable, *rest = args
-    # Keras makes a tensor of an array; a tensor's own operator may do something else with it.
-    rest = [keras.ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x for x in rest]
-    return getattr(variables.parameter(session, variable), name)(*rest, **kwargs)
+    tensor = variables.parameter(session, variable)
+    if name not in OF_VARIABLES:
+        return getattr(tensor, name)(*rest, **kwargs)
+    # With two sides Keras computes by itself, whatever a tensor's own operator does.
+    [other], (op, is_reflected) = rest, OF_VARIABLES[name]
+    if not is_operand(other):
+        return NotImplemented
+    if _is_of_numbers(other):
+        other = keras.ops.convert_to_tensor(other)
+        # Written down as a number, its dtype would not count.
+        other = session.traced(other) if not other.shape else other
+    sides = (other, tensor) if is_reflected else (tensor, other)
+    if session.in_user_code:
+        session.dialect.check_operands(session, sides)
+    return session.record_op(f"keras.ops.{op}", sides, {})
+
+
+def _is_of_numbers(x: object) -> bool:
+    """Whether `x` is what NumPy makes an array of, but no number of Python's."""
+    if isinstance(x, (list, tuple)):
+        return all(isinstance(leaf, (int, float, np.generic)) for leaf in leaves_of(x))
+    return isinstance(x, (np.ndarray, np.generic))
 
 
 def _variable_as_array(session: Session, original: Function, args: Args, kwargs: Kwargs) -> Any:

@@ -109,9 +109,18 @@ class Dialect:
 
     # Operators
 
-    def operand(self, x: Structure) -> Structure:
-        """The other side of an operator as the backend takes it: to most a NumPy scalar is a number."""
+    def operand(self, op: str, dtype: str, x: Structure) -> Structure:
+        """The other side of an operator of a tensor as the backend takes it, to most a number of NumPy's as one.
+
+        Args:
+            op: The operator, as a function of `keras.ops` is called.
+            dtype: That of the tensor.
+            x: What the code of the user has on the other side.
+        """
         return x.item() if isinstance(x, np.generic) else x
+
+    def check_operands(self, session: Recorder, args: Arguments) -> None:
+        """Refuse an operator whose result depends on more than the trace knows."""
 
     def operator_function(self, op: str, args: Arguments) -> str | None:
         """The backend's function for an operator that does not mean `keras.ops.<op>`, or None."""

@@ -44,6 +44,13 @@ OPERATOR_NAMES = [
     "__pos__",
 ]
 
+_OF_VARIABLES = BINARY | {name: f"logical_{op}" for name, op in LOGICAL.items()}
+OF_VARIABLES = {
+    **{f"__{name}__": (op, False) for name, op in (_OF_VARIABLES | COMPARISONS).items()},
+    **{f"__r{name}__": (op, True) for name, op in _OF_VARIABLES.items()},
+}
+"""The operators of a variable with another side: as a function of `keras.ops`, and whether it comes second."""
+
 
 class UnseenCallError(UnsupportedOperationError, TypeError):
     """A TypeError lets an operator of TensorFlow ask its other side."""
@@ -221,7 +228,7 @@ def _binary(op: str, reflected: bool) -> Callable[[TracedTensor, Any], Any]:
     def method(self: TracedTensor, other: object) -> Any:
         if not is_operand(other):
             return NotImplemented
-        return _recorded(op, self, as_operand(self, other), reflected)
+        return _recorded(op, self, other, reflected)
 
     return method
 
@@ -241,6 +248,7 @@ def _in_place(name: str) -> Callable[[TracedTensor, Any], Any]:
 
 
 def _recorded(op: str, x: TracedTensor, other: object, reflected: bool) -> Any:
+    other = x.session.dialect.operand(op, x.value.dtype, other)
     if isinstance(other, np.ndarray) and op != "equal" and keras.backend.backend() == "torch":
         return _recorded_as_numpy(op, x, other, reflected)
     args = (other, x) if reflected else (x, other)
@@ -253,6 +261,10 @@ def _recorded_as_numpy(op: str, x: TracedTensor, array: np.ndarray, reflected: b
     A tensor of PyTorch knows no operator with an array but `==`. It leaves the others to NumPy, and takes
     truth values that come back for numbers.
     """
+    if op == "true_divide" and reflected:
+        return _recorded_as_numpy(
+            "multiply", x.session.record_op("keras.ops.reciprocal", (x,), {}), array, False
+        )
     # Of rank 2: `matmul` takes them, and NumPy 1 does not count the dtype of a lone number in full.
     ones = [np.ones((1, 1), dtype) for dtype in (x.value.dtype, array.dtype)]
     expected = getattr(np, op)(*ones).dtype
@@ -272,11 +284,6 @@ def is_operand(x: object) -> bool:
     """Whether an operator of a tensor takes `x` on its other side."""
     # Python then answers by itself, as for real tensors: `x == None` is False, `x + None` a TypeError.
     return not isinstance(x, (str, dict, type(None)))
-
-
-def as_operand(tensor: TracedTensor, x: object) -> Any:
-    """The other side of an operator as the backend takes it."""
-    return tensor.session.dialect.operand(x)
 
 
 for _python, _keras in BINARY.items():

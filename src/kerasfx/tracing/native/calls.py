@@ -122,10 +122,12 @@ def _put(holder: Holder, key: Any, value: Function) -> None:
 
 def operator(session: Recorder, op: str, args: Arguments) -> Any:
     """Record an operator, said as a function of `keras.ops` where that is what it means on this backend."""
-    name = session.dialect.operator_function(op, args) if session.in_user_code else None
-    if name is None:
-        return session.record_op(f"keras.ops.{op}", args, {})
-    return call(name, session, backend_functions.resolve(name), args, {})
+    if session.in_user_code:
+        session.dialect.check_operands(session, args)
+        name = session.dialect.operator_function(op, args)
+        if name is not None:
+            return call(name, session, backend_functions.resolve(name), args, {})
+    return session.record_op(f"keras.ops.{op}", args, {})
 
 
 def _arguments(session: Recorder, structure: Structure) -> Any:

@@ -475,15 +475,13 @@ class Jax(Dialect):
             return OWN_ATTRIBUTES[name](tensor)
         raise AttributeError(f"'Array' object has no attribute '{name}' while it is traced")
 
-    def operand(self, x: object) -> object:
+    def operand(self, op: str, dtype: str, x: object) -> object:
         """The other side of an operator. Unlike a Python number, a NumPy scalar has a dtype on JAX."""
         return _number_of(x)
 
-    def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
-        """None: operators mean what `keras.ops` means, but for weakly typed tensors, which are refused."""
-        tensor = next(x for x in args if isinstance(x, TracedTensor))
-        _refuse_weak(tensor.session, args)
-        return None
+    def check_operands(self, session: Recorder, args: Arguments) -> None:
+        """Refuse weakly typed tensors where it matters."""
+        _refuse_weak(session, args)
 
     def special(
         self, session: Recorder, name: str, original: Function, args: Arguments, kwargs: Keywords

@@ -86,6 +86,9 @@ CHECKS = {
 }
 
 
+OF_NARROW_DTYPES = frozenset({"mod", "bitwise_and", "bitwise_or", "bitwise_xor"})
+"""Operators whose result Keras widens where a narrow dtype meets a number."""
+
 COMPUTED_IN_FLOAT32 = frozenset(f"keras.ops.{name}" for name in ("mean", "moments", "std", "var"))
 """Functions that Keras computes in float32 where its arguments have 16 bits, as TensorFlow does not."""
 
@@ -394,9 +397,28 @@ class TensorFlow(Dialect):
             return tensor.__array__
         raise AttributeError(f"'Tensor' object has no attribute '{name}'")
 
+    def operand(self, op: str, dtype: str, x: object) -> object:
+        """The other side of an operator, which TensorFlow makes a tensor of the same dtype."""
+        import tensorflow as tf
+
+        keeps_dtype = op in OF_NARROW_DTYPES or (op == "true_divide" and "int" in dtype)
+        is_number = isinstance(x, (int, float)) and not isinstance(x, np.generic)
+        if dtype == "string" or (is_number and not keeps_dtype):
+            return x
+        if not all(isinstance(leaf, (int, float, np.ndarray, np.generic)) for leaf in leaves_of(x)):
+            return x
+        array = np.asarray(tf.convert_to_tensor(x, dtype))
+        # A number is part of more patterns than an array.
+        return array if array.ndim or keeps_dtype else array.item()
+
     def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
         """The function for an operator that does not mean `keras.ops.<op>`, or None."""
         dtypes = [_dtype_of(x) for x in args]
+        # Of truth values and numbers TensorFlow makes truth values, but not of Python's.
+        if op == "multiply" and any(
+            d == "bool" and hasattr(x, "dtype") for d, x in zip(dtypes, args, strict=True)
+        ):
+            return "tf.multiply"
         # Of integers TensorFlow makes float64, and Keras its own default.
         if op == "true_divide" and not any("float" in d or "complex" in d for d in dtypes):
             return "tf.truediv"

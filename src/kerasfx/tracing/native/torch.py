@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasfx.errors import StateUpdateError, describe
 from kerasfx.ir import leaves_of, map_leaves
@@ -39,7 +40,7 @@ from kerasfx.tracing.recorder import (
     Twin,
     current,
 )
-from kerasfx.tracing.tensor import OPERATOR_NAMES, TracedTensor
+from kerasfx.tracing.tensor import BINARY, OPERATOR_NAMES, TracedTensor
 from kerasfx.tracing.where import source_line
 
 # `import torch` means this very module to a type checker without PyTorch.
@@ -652,6 +653,12 @@ class Torch(Dialect):
         if _works_in_place(own):
             return functools.partial(_method_in_place, session, own, tensor)
         raise session.unsupported(f"The attribute {name} of a tensor is not recorded.")
+
+    def operand(self, op: str, dtype: str, x: object) -> object:
+        """The other side of an operator, to which a truth value of NumPy's is a broken number."""
+        return (
+            float(x) if isinstance(x, np.bool_) and op in BINARY.values() else super().operand(op, dtype, x)
+        )
 
     def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
         """PyTorch's function for an operator, where both sides are what it takes."""
