@@ -216,6 +216,70 @@ def test_a_metric_that_fit_of_the_original_hides_is_told_of():
     assert list(histories[0]) == ["loss"]
 
 
+class Halved(keras.Model):
+    """Computes in half precision, with a weight of its own."""
+
+    def __init__(self, policy="mixed_float16"):
+        super().__init__(dtype=policy)
+        self.scale = self.add_weight(shape=(5,), initializer="ones", name="scale")
+        self.dense = keras.layers.Dense(5, dtype=policy)
+
+    def call(self, x):
+        return self.dense(x) * self.scale
+
+
+class LayersAlone(keras.Model):
+    """They cast by themselves what they are called with."""
+
+    def __init__(self):
+        super().__init__(dtype="mixed_float16")
+        self.dense = keras.layers.Dense(5, dtype="mixed_float16")
+
+    def call(self, x):
+        return self.dense(x)
+
+
+class HalvedLayer(keras.layers.Layer):
+    def __init__(self):
+        super().__init__(dtype="mixed_float16")
+        self.scale = self.add_weight(shape=(5,), initializer="ones", name="scale")
+        self.dense = keras.layers.Dense(5, dtype="mixed_float16")
+
+    call = Halved.call
+
+
+class AroundHalved(keras.Model):
+    def __init__(self):
+        super().__init__(dtype="mixed_float16")
+        self.inner = HalvedLayer()
+
+    def call(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the others cast in `fit` and `predict`")
+def test_what_fit_and_predict_of_the_original_do_not_cast_is_told_of():
+    x, _ = data()
+    model, following = Halved(), AroundHalved()
+    prepared, as_told = (kerasfx.prepare_model(m, x) for m in (model, following))
+    [told] = [f for f in kerasfx.report(prepared).of_kind("warning") if "do not cast" in f.what]
+    assert "do not cast scale to float16" in told.what
+    assert "into a layer with the dtype policy of the model" in told.hint
+    assert [m.predict(x, verbose=0).dtype for m in (model, prepared)] == ["float32", "float16"]
+    # As it says.
+    assert not kerasfx.report(as_told).of_kind("warning")
+    assert kerasfx.compare(following, as_told, inputs=x)
+
+
+@pytest.mark.parametrize("make", [LayersAlone, lambda: Halved(policy="float32")])
+def test_nothing_is_told_where_fit_casts_alike(make):
+    x, _ = data()
+    model = make()
+    prepared = kerasfx.prepare_model(model, x)
+    assert not kerasfx.report(prepared).of_kind("warning")
+    assert kerasfx.compare(model, prepared, inputs=x)
+
+
 def test_a_metric_counts_on_from_where_it_was_and_alone():
     """The copy has a state of its own; tracing leaves nothing in either."""
     model = around(Measured())

@@ -115,7 +115,7 @@ def test_truth_values_times_numbers():
 
     x = np.array([[1.0, -2.0, 3.0]], "float32")
     if BACKEND == "tensorflow":
-        with pytest.raises(kerasfx.errors.TraceError, match="tf.multiply"):
+        with pytest.raises(kerasfx.errors.TraceError, match=r"tf\.multiply"):
             kerasfx.prepare_model(Masked(), x)
         return
     model = Masked()

@@ -15,7 +15,7 @@ from kerasfx.passes.legalize.tie_to_outputs import StateChanges, tie_to_outputs
 from kerasfx.progress import begins
 from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
-from kerasfx.tracing.layers import reading
+from kerasfx.tracing.layers import casting, reading
 from kerasfx.tracing.layers.calls import says_training
 from kerasfx.tracing.layers.policy import WholePolicy
 from kerasfx.tracing.model_inputs import arguments_of_call
@@ -149,6 +149,7 @@ def _finish_graph(session: Session) -> None:
     session.findings.extend(reading.findings(session.read, session.opened))
     # Before the next checks: they are about what the result has.
     graph.prune()
+    session.findings.extend(casting.findings(graph, session.root))
     require_batch_of_states(graph)
     _note_fit(graph, session.root)
     keep_call_order(graph)

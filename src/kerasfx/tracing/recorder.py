@@ -110,7 +110,7 @@ class Dialect:
     # Operators
 
     def operand(self, op: str, dtype: str, x: Structure) -> Structure:
-        """The other side of an operator of a tensor as the backend takes it, to most a number of NumPy's as one.
+        """The other side of an operator as the backend takes it: to most a NumPy scalar is a number.
 
         Args:
             op: The operator, as a function of `keras.ops` is called.

@@ -49,7 +49,7 @@ OF_VARIABLES = {
     **{f"__{name}__": (op, False) for name, op in (_OF_VARIABLES | COMPARISONS).items()},
     **{f"__r{name}__": (op, True) for name, op in _OF_VARIABLES.items()},
 }
-"""The operators of a variable with another side: as a function of `keras.ops`, and whether it comes second."""
+"""The operators of a variable with another side: a function of `keras.ops`, and whether it comes second."""
 
 
 class UnseenCallError(UnsupportedOperationError, TypeError):
