@@ -84,6 +84,34 @@ def test_sums_that_keras_takes_for_a_bias():
         np.testing.assert_array_equal(net(x), prepared(x))
 
 
+VECTORS = {
+    "flattened": lambda x: tf.reshape(x, [tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:])]),
+    "of known sizes": lambda x: tf.reshape(x, [-1, tf.reduce_prod(tf.shape(x)[2:]) + 0]),
+    "equal": lambda x: tf.equal(tf.shape(x)[1:], [3, 4]),
+    "not equal": lambda x: tf.not_equal([3, 4], tf.shape(x)[1:]),
+    "compared": lambda x: (tf.shape(x) > 2, tf.shape(x) <= [2, 3, 4], 2 < tf.shape(x)),
+    "==": lambda x: (tf.shape(x) == [2, 3, 4], tf.shape(x)[2:] != [4]),
+    "all": lambda x: tf.reduce_all(tf.shape(x) >= 2),
+    "chosen by": lambda x: tf.where(tf.shape(x) > 3, 1, 2),
+    "decided by": lambda x: x if tf.reduce_all(tf.shape(x)[2:] == [4]) else x * 2,
+    "computed with": lambda x: (tf.shape(x) ** 2, tf.shape(x) / 2, -tf.shape(x), 12 // tf.shape(x)),
+    "the rest": lambda x: (7 % tf.shape(x), 12 / tf.shape(x), tf.shape(x) == tf.shape(x * 2)),
+    "the larger of known ones": lambda x: tf.zeros(tf.maximum(tf.shape(x)[2:], [3])),
+    "the smaller of known ones": lambda x: tf.zeros(tf.minimum(3, tf.shape(x)[2:])),
+}
+
+
+@pytest.mark.parametrize("what", VECTORS)
+def test_a_vector_of_sizes_computes_as_the_tensor_that_it_is(what):
+    net = model_of(lambda x: tf.nest.flatten((x, VECTORS[what](x))))
+    prepared = kerasfx.prepare_model(net, keras.Input((None, 4)))
+    for shape in ((2, 3, 4), (5, 3, 4), (1, 6, 4)):
+        x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+        for ours, theirs in zip(net(x), prepared(x), strict=True):
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
+
+
 def test_plain_sums_are_those_of_keras():
     """Residuals, biases, masks of attention and numbers need no function of TensorFlow."""
 

@@ -12,6 +12,7 @@ from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.keras_api.replacing import undone
 from kerasfx.runtime.functions import backend_functions
 from kerasfx.tracing.control.training_flag import is_flag
+from kerasfx.tracing.native.sizes import has_vector
 from kerasfx.tracing.public_calls import PublicCall
 from kerasfx.tracing.recorder import Arguments, Function, Keywords, Recorder, Structure, current
 
@@ -40,12 +41,16 @@ def call(name: str, session: Recorder, original: Function, args: Arguments, kwar
     if not session.in_user_code:
         return original(*args, **kwargs)
     args, kwargs = _arguments(session, (args, kwargs))
-    draws = name in session.dialect.draws
-    if not (draws or session.is_traced((args, kwargs))):
+    is_traced = name in session.dialect.draws or session.is_traced((args, kwargs))
+    of_sizes = has_vector((args, kwargs))
+    if is_traced or of_sizes:
+        result = session.dialect.special(session, name, original, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    if not is_traced:
+        # A vector of known sizes as a plain tuple.
+        args, kwargs = map_leaves(lambda x: x, (args, kwargs)) if of_sizes else (args, kwargs)
         return original(*args, **kwargs)
-    result = session.dialect.special(session, name, original, args, kwargs)
-    if result is not NotImplemented:
-        return result
     # The twin is taken where it gives the same shapes and dtypes; that the numbers agree was tested.
     specs = session.infer_op(name, args, kwargs)
     twin = session.dialect.twin(name, original)

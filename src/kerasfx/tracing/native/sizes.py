@@ -123,6 +123,81 @@ class SizeVector(tuple[Any, ...]):
     def __mod__(self, other: object) -> Any:
         return self._with(operator.mod, other)
 
+    # All else gives no sizes.
+
+    def _tensor(self) -> Any:
+        """The tensor that the vector is at run time."""
+        import tensorflow as tf
+
+        is_known = not any(isinstance(size, Dim) for size in self)
+        return tf.constant(list(self), "int32") if is_known else as_tensor(list(self))
+
+    def _as_tensors(self, function: Callable[..., Any], other: object) -> Any:
+        return function(self._tensor(), other._tensor() if isinstance(other, SizeVector) else other)
+
+    def __neg__(self) -> Any:
+        return -self._tensor()
+
+    def __eq__(self, other: object) -> Any:
+        return self._as_tensors(operator.eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._as_tensors(operator.ne, other)
+
+    def __lt__(self, other: object) -> Any:
+        return self._as_tensors(operator.lt, other)
+
+    def __le__(self, other: object) -> Any:
+        return self._as_tensors(operator.le, other)
+
+    def __gt__(self, other: object) -> Any:
+        return self._as_tensors(operator.gt, other)
+
+    def __ge__(self, other: object) -> Any:
+        return self._as_tensors(operator.ge, other)
+
+    def __pow__(self, other: object) -> Any:
+        return self._as_tensors(operator.pow, other)
+
+    def __truediv__(self, other: object) -> Any:
+        return self._as_tensors(operator.truediv, other)
+
+    def __rtruediv__(self, other: object) -> Any:
+        return other / self._tensor()
+
+    def __rfloordiv__(self, other: object) -> Any:
+        return other // self._tensor()
+
+    def __rmod__(self, other: object) -> Any:
+        return other % self._tensor()
+
+    # By identity, as of tensors: `==` says nothing about two objects.
+    __hash__ = object.__hash__
+
+
+def larger(a: Any, b: Any) -> Any:
+    """The larger size, of vectors one by one."""
+    return _one_by_one(max, a, b)
+
+
+def smaller(a: Any, b: Any) -> Any:
+    """The smaller size, of vectors one by one."""
+    return _one_by_one(min, a, b)
+
+
+def _one_by_one(function: Callable[..., Any], a: Any, b: Any) -> Any:
+    if isinstance(a, SizeVector):
+        return a._with(function, b)
+    return b._with(function, a, reflected=True) if isinstance(b, SizeVector) else function(a, b)
+
+
+def has_vector(structure: object) -> bool:
+    """Whether a `SizeVector` is in a structure."""
+    if isinstance(structure, SizeVector):
+        return True
+    inner = structure.values() if isinstance(structure, dict) else structure
+    return isinstance(inner, (list, tuple, type({}.values()))) and any(map(has_vector, inner))
+
 
 def is_size(x: object) -> bool:
     """Whether `x` is a size, free or known."""
@@ -130,6 +205,6 @@ def is_size(x: object) -> bool:
 
 
 def are_sizes(structure: object) -> bool:
-    """Whether every leaf of a structure is a size, one of them free."""
+    """Whether every leaf of a structure is a size, one of them free or in a vector."""
     leaves = list(leaves_of(structure))
-    return all(map(is_size, leaves)) and any(isinstance(x, Dim) for x in leaves)
+    return all(map(is_size, leaves)) and (any(isinstance(x, Dim) for x in leaves) or has_vector(structure))

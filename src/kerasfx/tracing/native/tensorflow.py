@@ -28,6 +28,8 @@ from kerasfx.tracing.native.sizes import (
     TensorShape,
     are_sizes,
     is_size,
+    larger,
+    smaller,
 )
 from kerasfx.tracing.native.tensorflow_twins import TABLE
 from kerasfx.tracing.native.twins import Table, arguments_of
@@ -63,8 +65,8 @@ SIZE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tf.multiply": operator.mul,
     "tf.math.floordiv": operator.floordiv,
     "tf.math.floormod": operator.mod,
-    "tf.maximum": max,
-    "tf.minimum": min,
+    "tf.maximum": larger,
+    "tf.minimum": smaller,
     "tf.equal": operator.eq,
     "tf.not_equal": operator.ne,
     "tf.less": operator.lt,
@@ -446,7 +448,8 @@ class TensorFlow(Dialect):
         # None is what was not given, as the axis of a sum.
         sizes = {k: v for k, v in values.items() if k != "name" and v is not None}
         if name in SIZE_FUNCTIONS and are_sizes(list(sizes.values())):
-            return SIZE_FUNCTIONS[name](*sizes.values())
+            found = SIZE_FUNCTIONS[name](*sizes.values())
+            return KnownSize(found) if type(found) is int else found
         return NotImplemented
 
     def twin(self, name: str, function: Function) -> Twin | None:
