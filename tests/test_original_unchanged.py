@@ -275,6 +275,28 @@ def test_a_layer_that_keras_fails_to_build_symbolically_is_built(layer, length):
     assert bits_of(prepared(x)) == bits_of(model(x)) == bits_of(twin(x))
 
 
+class Normalized(keras.Model):
+    """Keras computes the mean where it infers shapes, and has a tensor without value then."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.Normalization(mean=[0.5, 1, 2, 3], variance=[1, 2, 3, 4])
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(self.norm(x))
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+def test_a_mean_that_keras_computes_symbolically_is_computed(as_array):
+    x = np.ones((2, 4), "float32")
+    model = Normalized()
+    prepared = kerasfx.prepare_model(model, x if as_array else keras.Input((4,)))
+    expected = model.dense((x - [0.5, 1, 2, 3]) / np.sqrt([1, 2, 3, 4]))
+    assert bits_of(prepared(x)) == bits_of(model(x))
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (model(x), expected)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("built", [True, False])
 def test_model_whose_call_raises(built, x):
     """The error is the user's own, with our note; the model is as before."""

@@ -819,17 +819,23 @@ def _attributes_of_all_layers() -> frozenset[str]:
 
 @contextmanager
 def failed_builds_forgotten(layer: keras.Layer) -> Iterator[None]:
-    """Let layers whose `build` raises in the block before it made a weight be built again.
+    """Let layers without weights be built again whose `build` fails in the block, or keeps a tensor of no value.
 
-    Keras has them for built as soon as their `build` has called the one of `Layer`, as that of a cell does.
+    Keras has them for built as soon as their `build` has called the one of `Layer`, as that of a cell does;
+    and that of a `Normalization` computes its mean where Keras infers shapes.
     """
     unbuilt = [x for x in all_layers(layer) if not x.built]
     try:
         yield
     finally:
         for x in unbuilt:
-            if x.built and x._build_shapes_dict is None and has_own_build(x) and not x.weights:
+            is_whole = x._build_shapes_dict is not None and not any(map(_has_no_value, vars(x).values()))
+            if x.built and not is_whole and has_own_build(x) and not x.weights:
                 x.built = False
+
+
+def _has_no_value(x: object) -> bool:
+    return is_left_over(x) or str(getattr(x, "device", "")) == "meta"
 
 
 def has_own_build(layer: keras.Layer) -> bool:
