@@ -217,3 +217,48 @@ def test_a_layer_kept_whole_is_told_for_those_inside():
 def test_a_choice_that_does_not_exist():
     with pytest.raises(ValueError, match='training_in_fit must be "as_original" or "always"'):
         kerasfx.prepare_model(Plain(), keras.Input((4, 6)), training_in_fit="never")
+
+
+class MovesInTraining(keras.layers.Layer):
+    """Moves statistics in training alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.BatchNormalization(momentum=0.5, center=False, scale=False)
+
+    def call(self, x, training=None):
+        return self.norm(x, training=True) if training else x
+
+
+class Unused(keras.Model):
+    """No output depends on what `fit` leaves in inference."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.dense = MovesInTraining(), keras.layers.Dense(8)
+
+    def call(self, x):
+        self.inner(x)
+        return self.dense(x)
+
+
+class UnusedAndTold(Unused):
+    """`fit` trains it."""
+
+    def call(self, x, training=None):
+        self.inner(x, training=training)
+        return self.dense(x)
+
+
+@pytest.mark.parametrize("cls", [Unused, UnusedAndTold])
+def test_statistics_that_no_output_depends_on(cls):
+    model = cls()
+    model(data()[0], training=True)
+    prepared = kerasfx.prepare_model(model, keras.Input((5,)))
+    comparison = kerasfx.compare(model, prepared)
+    assert comparison, comparison
+    assert bool(warnings(prepared)) == (cls is Unused)
+    for m in (model, prepared):
+        losses_of_fit(m, data())
+    for pair in zip(model.non_trainable_variables, prepared.non_trainable_variables, strict=True):
+        np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, pair), rtol=1e-5)

@@ -89,7 +89,7 @@ VECTORS = {
     "of known sizes": lambda x: tf.reshape(x, [-1, tf.reduce_prod(tf.shape(x)[2:]) + 0]),
     "equal": lambda x: tf.equal(tf.shape(x)[1:], [3, 4]),
     "not equal": lambda x: tf.not_equal([3, 4], tf.shape(x)[1:]),
-    "compared": lambda x: (tf.shape(x) > 2, tf.shape(x) <= [2, 3, 4], [1, 2, 3] < tf.shape(x)),
+    "compared": lambda x: (tf.shape(x) > 2, tf.shape(x) <= [2, 3, 4], tf.less(2, tf.shape(x))),
     "==": lambda x: (tf.shape(x) == [2, 3, 4], tf.shape(x)[2:] != [4]),
     "all": lambda x: tf.reduce_all(tf.shape(x) >= 2),
     "chosen by": lambda x: tf.where(tf.shape(x) > 3, 1, 2),

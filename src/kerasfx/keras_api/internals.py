@@ -819,7 +819,7 @@ def _attributes_of_all_layers() -> frozenset[str]:
 
 @contextmanager
 def failed_builds_forgotten(layer: keras.Layer) -> Iterator[None]:
-    """Let layers without weights be built again whose `build` fails in the block, or keeps a tensor of no value.
+    """Let layers without weights be built again whose `build` fails, or keeps a tensor that has no value.
 
     Keras has them for built as soon as their `build` has called the one of `Layer`, as that of a cell does;
     and that of a `Normalization` computes its mean where Keras infers shapes.

@@ -32,7 +32,7 @@ from kerasfx.reporting import Finding
 from kerasfx.tracing.control.merging import Merge, fit, path_of_fork, select
 from kerasfx.tracing.control.training_flag import is_flag
 from kerasfx.tracing.session import Session
-from kerasfx.tracing.state.effects import SELECT, Effects
+from kerasfx.tracing.state.effects import AFTER, SELECT, Effects
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import failing_line, raised_by_user
 
@@ -153,6 +153,8 @@ def depends_on_mode(node: Node) -> bool:
     """Whether `node` does what one side of `if training:` asks for."""
     if node.draws_seed:
         return "when" in node.kwargs
+    if node.spec and node.calls(AFTER):
+        return any(isinstance(when, bool) for when in node.spec.config.get("when") or ())
     return node.acts_when is not None or node.calls(*MODAL_LAYERS, ADD_LOSS)
 
 

@@ -11,6 +11,7 @@ from kerasfx.passes.legalize.tie_to_outputs import AddedLoss, MetricCall, StateC
 from kerasfx.tracing.sizes.guards import Guard
 
 SELECT = "kerasfx.layers.SelectByTraining"
+AFTER = "kerasfx.layers.After"
 
 
 @dataclass

@@ -29,13 +29,9 @@ from kerasfx.reporting import Finding
 from kerasfx.runtime import modes
 from kerasfx.runtime.functions.backend_functions import draws
 from kerasfx.tracing.session import Session
-from kerasfx.tracing.state.effects import (
-    SELECT,
-)
+from kerasfx.tracing.state.effects import AFTER, SELECT
 from kerasfx.tracing.state.losses import adds_losses
 from kerasfx.tracing.state.variables import parameter_value
-
-AFTER = "kerasfx.layers.After"
 
 
 def tie_unused(session: Session) -> None:
@@ -69,6 +65,9 @@ def _waiting(session: Session, x: Value, values: list[Value], mode: bool | None,
     node = Node("counted", LayerSpec(AFTER, config), ([x, *values],), {})
     node.name = session.graph.unique_name(node.name)
     node.training = training
+    if mode is not None:
+        # The layer whose code chooses.
+        node.path = values[0].node.path.rpartition(".")[0] if values[0].node else ""
     # The very sizes of `x`, whatever can be told of them by the other values.
     tied = give_result_like(node, x)
     session.graph.append(node)
