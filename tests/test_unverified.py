@@ -196,3 +196,40 @@ def test_a_fault_of_the_comparison_is_not_taken_for_a_lack_of_inputs(monkeypatch
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2), layers.Lambda(lambda x: x + 1)])
     with pytest.raises(ValueError, match="a fault of ours"):
         kerasfx.prepare_model(model)
+
+
+class EmbedsInSequential(keras.Model):
+    """A Sequential casts the indices before its Embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.tower = keras.Sequential([keras.layers.Embedding(8, 4), keras.layers.Dense(4)])
+
+    def call(self, x):
+        return self.tower(x)
+
+
+class TakesRows(keras.Model):
+    """Indices of the rows of another input, as the edges of a graph have."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, x, edges):
+        return self.dense(keras.ops.take(x, edges[:, 0], axis=0) - keras.ops.take(x, edges[:, 1], axis=0))
+
+
+@pytest.mark.filterwarnings("error::kerasfx.UnverifiedWarning")
+@pytest.mark.parametrize(
+    ("make", "shapes"),
+    [
+        (EmbedsInSequential, {"x": ((), "int32")}),
+        (TakesRows, {"x": ((4,), "float32"), "edges": ((2,), "int32")}),
+    ],
+)
+def test_indices_are_drawn_that_the_tables_have(make, shapes):
+    model = make()
+    inputs = {name: keras.Input(shape, dtype=dtype) for name, (shape, dtype) in shapes.items()}
+    prepared = kerasfx.prepare_model(model, inputs if len(inputs) > 1 else inputs["x"])
+    assert kerasfx.report(prepared).comparison["exact"]

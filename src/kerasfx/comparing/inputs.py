@@ -118,6 +118,10 @@ def _is_integer(dtype: str) -> bool:
     return "int" in dtype
 
 
+LEAST = 2
+"""How many rows and steps a random sample has at least."""
+
+
 def integer_range(tensor: keras.KerasTensor) -> Range:
     """The integers that every embedding accepts that a symbolic integer tensor reaches.
 
@@ -135,24 +139,31 @@ def integer_range(tensor: keras.KerasTensor) -> Range:
 
 
 def _limits(start: keras.KerasTensor) -> Iterator[int]:
-    """Follows a tensor through everything that keeps it an integer."""
+    """Follows a tensor through everything that keeps it an integer, or casts it."""
     waiting, seen = [start], {id(start)}
     while waiting:
         tensor = waiting.pop()
         for node in calls_that_take(tensor):
             yield from _limits_of_node(node)
-            fresh = [t for t in node.outputs if _is_integer(t.dtype) and id(t) not in seen]
+            # A Sequential casts the indices of its Embedding.
+            is_cast = _called(node.operation) == "cast"
+            fresh = [t for t in node.outputs if (is_cast or _is_integer(t.dtype)) and id(t) not in seen]
             seen |= {id(t) for t in fresh}
             waiting += fresh
 
 
+def _called(operation: Any) -> str:
+    """The function of `keras.ops` that an operation is of."""
+    # A layer `Op` names it, and an operation of Keras has its class name.
+    name = getattr(operation, "op", type(operation).__name__)
+    return str(name).lower().rsplit(".", 1)[-1]
+
+
 def _limits_of_node(node: Any) -> Iterator[int]:
     operation = node.operation
-    name = getattr(operation, "op", type(operation).__name__)
-    # A layer `Op` names a function of `keras.ops`, and an operation of Keras has its class name.
-    if str(name).lower().rsplit(".", 1)[-1] == "take":
+    if _called(operation) == "take":
         tables = [t for t in node.arguments.keras_tensors if not _is_integer(t.dtype)]
-        yield from (table.shape[0] for table in tables if table.shape and table.shape[0])
+        yield from (table.shape[0] or LEAST for table in tables if table.shape)
     if isinstance(operation, keras.Layer):
         for layer in all_layers(operation):
             if isinstance(layer, keras.layers.Embedding):
