@@ -252,6 +252,26 @@ def test_values_that_call_branches_on_are_listed():
     assert lines["self.order"].endswith('if self.order == "first" else -x')
 
 
+class Symbolic(keras.layers.Layer):
+    """Does something else where Keras infers shapes, which tracing looks like."""
+
+    def call(self, x):
+        if not keras.backend.is_keras_tensor(x):
+            x = x + 1.0
+        return x * (3.0 if isinstance(x, keras.KerasTensor) else 2.0)
+
+
+def test_a_question_whether_a_tensor_is_symbolic_is_listed():
+    model = keras.Sequential([keras.Input((4,)), Symbolic()])
+    found = kerasfx.report(kerasfx.prepare_model(model, verify=False)).of_kind("fixed")
+    assert sorted(f.what for f in found) == [
+        "isinstance(x, keras.KerasTensor) is True",
+        "keras.backend.is_keras_tensor(x) is True",
+    ]
+    with pytest.raises(kerasfx.errors.NotEquivalentError):
+        kerasfx.prepare_model(model)
+
+
 class Recomputed(keras.layers.Layer):
     """A function that is computed again in the backward pass."""
 

@@ -198,3 +198,32 @@ def test_array_of_jax_has_no_mask():
     result = kerasfx.prepare_model(model, keras.Input((4,), dtype="int32"))
     comparison = kerasfx.compare(model, result, inputs=ids, gradients=False)
     assert comparison, str(comparison)
+
+
+IDS = jnp.array([0, 1, 0])
+
+CALLS = {
+    "segments": lambda x: jax.ops.segment_sum(x, IDS, num_segments=2),
+    "largest of segments": lambda x: jax.ops.segment_max(x, jnp.arange(3) % 2, 2),
+    "rows of zeros": lambda x: jnp.zeros((2, 4)).at[IDS].add(x),
+    "rows by indices of the trace": lambda x: jnp.zeros(4).at[jnp.argmax(x, -1)].max(x[:, 0]),
+    "rows of constants": lambda x: x + jnp.ones(4).at[0].set(3.0),
+    "histogram of a matrix": lambda x: jnp.histogram(x, 4)[0],
+    "rounded": lambda x: (round(x), round(x, 1)),
+    "divided with rest": lambda x: (*divmod(x, 2.0), *divmod(3.0, x + 10)),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_it_gives_what_jax_gives(what):
+    layer = layer_of(lambda x: jax.tree.leaves(CALLS[what](x)))
+    x = jnp.array(np.random.default_rng(0).standard_normal((3, 4)), "float32")
+    model = kerasfx.prepare_model(layer, keras.Input(batch_shape=(3, 4)))
+    for ours, theirs in zip(layer(x), model(x), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_attribute_that_is_not_recorded_is_refused_with_advice():
+    with pytest.raises(kerasfx.errors.TraceError, match=r"aval of the tensor x is not recorded(.|\n)*do:"):
+        kerasfx.prepare_model(layer_of(lambda x: jnp.vectorize(jnp.sin)(x)), keras.Input((4,)))

@@ -138,7 +138,21 @@ class TracedTensor(keras.KerasTensor):
             raise TypeError("'KerasTensor' object does not support item assignment")
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return self.session.record_op("keras.ops.round", (self,), {"decimals": ndigits or 0})
+        rounded = self.session.record_op("keras.ops.round", (self,), {"decimals": ndigits or 0})
+        is_whole = ndigits is None and self.session.in_user_code and keras.backend.backend() == "jax"
+        # As of a number of Python.
+        return keras.ops.cast(rounded, "int32") if is_whole else rounded
+
+    def __divmod__(self, other: object) -> Any:
+        # Tensors of JAX have it alone.
+        if keras.backend.backend() != "jax":
+            return NotImplemented
+        return self // other, self % other
+
+    def __rdivmod__(self, other: object) -> Any:
+        if keras.backend.backend() != "jax":
+            return NotImplemented
+        return other // self, other % self
 
     def reshape(self, *newshape: Any) -> Any:
         shape = newshape[0] if len(newshape) == 1 and not isinstance(newshape[0], int) else newshape

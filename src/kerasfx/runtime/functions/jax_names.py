@@ -76,6 +76,7 @@ NAMES: dict[str, frozenset[str]] = {
         """cholesky cholesky_update eig eigh hessenberg householder_product lu lu_pivots_to_permutation
         ormqr qdwh qr schur svd symmetric_product triangular_solve tridiagonal tridiagonal_solve"""
     ),
+    "jax.ops": words("""segment_max segment_min segment_prod segment_sum"""),
     "jax.image": words("""resize scale_and_translate"""),
     "jax.random": words(
         """ball bernoulli beta binomial bits categorical cauchy chisquare choice dirichlet

@@ -27,11 +27,11 @@ TESTS = (ast.If, ast.IfExp, ast.While)
 
 @dataclass(frozen=True)
 class Reading:
-    """An attribute that decides which code runs.
+    """What decides which code runs: an attribute, or that a tensor is symbolic.
 
     Attributes:
-        name: As it is written: `"self.use_bias"`.
-        attributes: The attributes to follow from the layer.
+        name: As it is written: `"self.use_bias"`, `"isinstance(x, keras.KerasTensor)"`.
+        attributes: The attributes to follow from the layer; none for a tensor.
         source: The line.
     """
 
@@ -66,7 +66,8 @@ def values_branched_on(layer: keras.Layer, path: str) -> Iterator[Read]:
     """The attributes that `call` of `layer` branches on, if their values are numbers, words or None."""
     for reading in _source(type(layer)).readings:
         try:
-            value = functools.reduce(getattr, reading.attributes, layer)
+            # A tensor of the trace is symbolic, and one of a model that runs is not.
+            value = not reading.attributes or functools.reduce(getattr, reading.attributes, layer)
         except Exception:  # a property may raise, and its line may never run
             continue
         if isinstance(value, PLAIN):
@@ -142,9 +143,19 @@ def _readings(functions: list[tuple[Function, ast.AST]]) -> tuple[Reading, ...]:
             chain = _chain(node, owner)
             if chain:
                 found[Reading(".".join(("self", *chain)), chain, _line(function, node))] = None
+            if _asks_for_symbolic(node):
+                found[Reading(ast.unparse(node), (), _line(function, node))] = None
     # The `self.a` in `self.a.b` is no reading of its own.
-    longer = {r.attributes[:-1] for r in found}
+    longer = {r.attributes[:-1] for r in found if len(r.attributes) > 1}
     return tuple(r for r in found if r.attributes not in longer)
+
+
+def _asks_for_symbolic(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    called = ast.unparse(node.func).rpartition(".")[2]
+    is_isinstance = called == "isinstance" and "KerasTensor" in ast.unparse(node.args[-1])
+    return is_isinstance or called == "is_keras_tensor"
 
 
 def _functions(cls: type) -> Iterator[tuple[Function, ast.AST]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasfx.errors import UnsupportedOperationError, describe
 from kerasfx.ir import (
     Value,
     leaves_of,
@@ -33,6 +34,7 @@ from kerasfx.tracing.recorder import (
     Patch,
     Recorder,
     Twin,
+    current,
 )
 from kerasfx.tracing.tensor import TracedTensor
 from kerasfx.tracing.where import source_line
@@ -95,6 +97,42 @@ class _At:
         if f"jax.Array.at.{name}" not in backend_functions.functions() or not self.index:
             raise AttributeError(name)
         return functools.partial(_call, f"jax.Array.at.{name}", self.tensor, *self.index)
+
+
+@dataclass(frozen=True)
+class _AtOfConstant:
+    """`x.at[index]` of an array of JAX, which meets tensors of the trace: `jnp.zeros(n).at[i].add(x)`."""
+
+    session: Recorder
+    array: Any
+    helper: Any
+    index: tuple[Any, ...] = ()
+
+    def __getitem__(self, index: Any) -> _AtOfConstant:
+        return _AtOfConstant(self.session, self.array, self.helper, (index,))
+
+    def __getattr__(self, name: str) -> Any:
+        def updated(*args: Any, **kwargs: Any) -> Any:
+            [index] = self.index
+            is_traced = self.session.is_traced((index, args, kwargs))
+            helper = _At(self.session.traced(self.array)) if is_traced else self.helper
+            return getattr(helper[index], name)(*args, **kwargs)
+
+        return updated if self.index else getattr(self.helper, name)
+
+
+def _at_of_constant(original: property) -> property:
+    read = original.fget
+    assert read is not None
+
+    def at(array: Any) -> Any:
+        session = current()
+        helper = read(array)
+        return (
+            helper if session is None or not session.in_user_code else _AtOfConstant(session, array, helper)
+        )
+
+    return property(at, doc=original.__doc__)
 
 
 def _refused(wanted: str) -> Callable[[TracedTensor], Any]:
@@ -449,6 +487,10 @@ def _title(function: Function) -> str:
     return getattr(function, "__name__", None) or str(function)
 
 
+class UnseenAttributeError(UnsupportedOperationError, AttributeError):
+    """An AttributeError lets `hasattr` say no."""
+
+
 class Jax(Dialect):
     """JAX: twins of its functions in `keras.ops`, methods of its arrays, and calls that are no op.
 
@@ -473,7 +515,17 @@ class Jax(Dialect):
             return _call(f"jax.numpy.{PROPERTIES[name]}", tensor)
         if name in OWN_ATTRIBUTES:
             return OWN_ATTRIBUTES[name](tensor)
-        raise AttributeError(f"'Array' object has no attribute '{name}' while it is traced")
+        if hasattr(_class_of_arrays(), name):
+            keep = tensor.session.keep_hint()
+            raise UnseenAttributeError(
+                describe(
+                    f"{name} of the tensor {tensor.value.name} is not recorded.",
+                    where=tensor.session.locate(source_line()),
+                    why="the code asks for it, or a function of JAX that is not recorded",
+                    hint=f"call the function of keras.ops that does the same, or {keep}",
+                )
+            )
+        raise AttributeError(f"'Array' object has no attribute '{name}'")
 
     def operand(self, op: str, dtype: str, x: object) -> object:
         """The other side of an operator. Unlike a Python number, a NumPy scalar has a dtype on JAX."""
@@ -528,7 +580,9 @@ class Jax(Dialect):
             yield cls, "__call__", functools.partial(_custom_gradient, cls.__name__)
         yield jnp.ufunc, "__call__", _ufunc
         yield type(jnp.float32), "__call__", _scalar_type
-        yield type(jnp.ones(())), "__getitem__", _item_of_constant
+        arrays = type(jnp.ones(()))
+        yield arrays, "__getitem__", _item_of_constant
+        yield arrays, "at", _at_of_constant(vars(arrays)["at"])
         yield jnp, "broadcast_shapes", _broadcast_shapes
         for owner, name in ((jax, "device_put"), (jax, "block_until_ready")):
             yield owner, name, _same

@@ -7,6 +7,7 @@ from kerasfx.tracing.native.twins import read
 TABLE = read("""
     jax.numpy.* jax.nn.* = *
     jax.numpy.take jax.numpy.take_along_axis = -     # an index outside gives NaN on JAX
+    jax.numpy.histogram = -                          # keras.ops.histogram takes one axis
     jax.numpy.identity jax.nn.identity = -           # keras.ops.identity makes a matrix
     jax.numpy.abs = absolute x
     jax.numpy.acos = arccos x
