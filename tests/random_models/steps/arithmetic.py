@@ -53,6 +53,13 @@ CONSTANTS = (
     ),
     *("{x} + ops.convert_to_tensor({many}, dtype='float32')", "ops.linspace(0.0, 1.0, {n}) * {x}"),
     *("{x} + ops.eye({n})[0]", "{x} * np.float32(0.5)", "np.arange({n}, dtype='float32') * {x}"),
+    # As NumPy makes them: of double precision, or whole numbers.
+    *("{x} * np.linspace(0, 1, {n})", "{x} - np.arange({n})", "{x} / (1.0 + np.arange({n}))"),
+    *("np.array({many}) + {x}", "{x} * np.float64(0.3) + np.array(2)", "np.float64(0.5) * {x} - np.int64(1)"),
+    *(
+        "ops.tanh({x} * np.array({many})) ** np.array(2.0)",
+        "ops.where({x} > np.array(0.1), {x}, np.float32(0.5))",
+    ),
 )
 COMPARISONS = (
     *(
