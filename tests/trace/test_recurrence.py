@@ -134,3 +134,33 @@ def test_states_that_stay():
     assert not np.allclose(first, second)
     for expected in (first, second):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(model(given)), expected, rtol=1e-5, atol=1e-6)
+
+
+class AroundGru(keras.layers.Layer):
+    """A cell around one of Keras's, which on PyTorch adds in place, traced for both modes."""
+
+    def __init__(self):
+        super().__init__()
+        self.state_size = 2
+        self.cell = keras.layers.GRUCell(2)
+
+    def call(self, x, states, training=None):
+        return self.cell(x, states, training=training)
+
+
+class OfCells(keras.Model):
+    def __init__(self, cells):
+        super().__init__()
+        self.recurrent = keras.layers.RNN(cells)
+
+    def call(self, x):
+        return self.recurrent(x) * 2.0
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("make", [AroundGru, lambda: [AroundGru(), keras.layers.GRUCell(3)]])
+def test_a_cell_of_keras_in_one_of_the_user(make):
+    model = OfCells(make())
+    prepared = kerasfx.prepare_model(model, keras.Input((None, 3)))
+    assert not kerasfx.report(prepared).opaque
+    assert kerasfx.compare(model, prepared)

@@ -224,7 +224,7 @@ def _merge_effects(
     session.effects = before.copy()
     session.effects.guards = [*in_inference.guards, *(g.of(same) for g in in_training.guards)]
     session.effects.last_draw = {**in_inference.last_draw, **draws}
-    for effects in (in_inference, in_training):
+    for effects in (in_inference, in_training.changes_of(same)):
         session.effects.overwritten |= effects.overwritten
         session.effects.stale |= effects.stale
         session.effects.unsure |= effects.unsure

@@ -51,6 +51,18 @@ class Effects:
         """The Values whose tensors were changed in place, under this or another name."""
         return {*self.overwritten, *self.stale}
 
+    def changes_of(self, same: dict[Value, Value]) -> Effects:
+        """The changes in place alone, by the Values that those of them were found to equal."""
+
+        def of(value: Value) -> Value:
+            return same.get(value, value)
+
+        return Effects(
+            overwritten={of(old): of(new) for old, new in self.overwritten.items()},
+            stale={of(v): tuple((of(cause), line) for cause, line in why) for v, why in self.stale.items()},
+            unsure=set(map(of, self.unsure)),
+        )
+
     def forget_changes_since(self, before: Effects) -> None:
         """Know of no more changes in place than `before` did."""
         self.overwritten, self.stale = dict(before.overwritten), dict(before.stale)
