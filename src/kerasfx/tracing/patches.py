@@ -225,13 +225,14 @@ def _variable_operator(name: str, session: Session, original: Function, args: Ar
     if name not in OF_VARIABLES:
         return getattr(tensor, name)(*rest, **kwargs)
     # With two sides Keras computes by itself, whatever a tensor's own operator does.
+    other: Any
     [other], (op, is_reflected) = rest, OF_VARIABLES[name]
     if not is_operand(other):
         return NotImplemented
     if _is_of_numbers(other):
-        other = keras.ops.convert_to_tensor(other)
+        array: Any = keras.ops.convert_to_tensor(other)
         # Written down as a number, its dtype would not count.
-        other = session.traced(other) if not other.shape else other
+        other = array if array.shape else session.traced(array)
     sides = (other, tensor) if is_reflected else (tensor, other)
     if session.in_user_code:
         session.dialect.check_operands(session, sides)

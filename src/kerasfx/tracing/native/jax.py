@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -114,8 +114,9 @@ class _AtOfConstant:
     def __getattr__(self, name: str) -> Any:
         def updated(*args: Any, **kwargs: Any) -> Any:
             [index] = self.index
-            is_traced = self.session.is_traced((index, args, kwargs))
-            helper = _At(self.session.traced(self.array)) if is_traced else self.helper
+            helper = self.helper
+            if self.session.is_traced((index, args, kwargs)):
+                helper = _At(cast(TracedTensor, self.session.traced(self.array)))
             return getattr(helper[index], name)(*args, **kwargs)
 
         return updated if self.index else getattr(self.helper, name)

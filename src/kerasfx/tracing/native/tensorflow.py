@@ -399,7 +399,7 @@ class TensorFlow(Dialect):
             return tensor.__array__
         raise AttributeError(f"'Tensor' object has no attribute '{name}'")
 
-    def operand(self, op: str, dtype: str, x: object) -> object:
+    def operand(self, op: str, dtype: str, x: Any) -> object:
         """The other side of an operator, which TensorFlow makes a tensor of the same dtype."""
         import tensorflow as tf
 
