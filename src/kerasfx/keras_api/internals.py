@@ -835,7 +835,7 @@ def failed_builds_forgotten(layer: keras.Layer) -> Iterator[None]:
 
 
 def _has_no_value(x: object) -> bool:
-    return is_left_over(x) or str(getattr(x, "device", "")) == "meta"
+    return keras.ops.is_tensor(x) and (is_left_over(x) or str(getattr(x, "device", "")) == "meta")
 
 
 def has_own_build(layer: keras.Layer) -> bool:

@@ -127,11 +127,9 @@ def _at_of_constant(original: property) -> property:
     assert read is not None
 
     def at(array: Any) -> Any:
-        session = current()
-        helper = read(array)
-        return (
-            helper if session is None or not session.in_user_code else _AtOfConstant(session, array, helper)
-        )
+        session, helper = current(), read(array)
+        is_seen = session is not None and session.in_user_code
+        return _AtOfConstant(session, array, helper) if is_seen else helper
 
     return property(at, doc=original.__doc__)
 
