@@ -128,8 +128,9 @@ def _at_of_constant(original: property) -> property:
 
     def at(array: Any) -> Any:
         session, helper = current(), read(array)
-        is_seen = session is not None and session.in_user_code
-        return _AtOfConstant(session, array, helper) if is_seen else helper
+        if session is None or not session.in_user_code:
+            return helper
+        return _AtOfConstant(session, array, helper)
 
     return property(at, doc=original.__doc__)
 

@@ -92,7 +92,8 @@ class SizeVector(tuple[Any, ...]):
             return SizeVector(got)
         return KnownSize(got) if type(got) is int else got
 
-    def _with(self, function: Callable[..., Any], other: object, reflected: bool = False) -> Any:
+    def with_(self, function: Callable[..., Any], other: object, reflected: bool = False) -> Any:
+        """The sizes that `function` gives of each and its partner in `other`, or NotImplemented."""
         others = list(other) if isinstance(other, (tuple, list, np.ndarray)) else [other] * len(self)
         if not all(is_size(x) for x in others) or len(others) != len(self):
             return NotImplemented
@@ -100,79 +101,57 @@ class SizeVector(tuple[Any, ...]):
         return SizeVector(function(a, b) for a, b in pairs)
 
     def __add__(self, other: object) -> Any:
-        return self._with(operator.add, other)
+        return self.with_(operator.add, other)
 
     def __radd__(self, other: object) -> Any:
-        return self._with(operator.add, other, reflected=True)
+        return self.with_(operator.add, other, reflected=True)
 
     def __sub__(self, other: object) -> Any:
-        return self._with(operator.sub, other)
+        return self.with_(operator.sub, other)
 
     def __rsub__(self, other: object) -> Any:
-        return self._with(operator.sub, other, reflected=True)
+        return self.with_(operator.sub, other, reflected=True)
 
     def __mul__(self, other: object) -> Any:
-        return self._with(operator.mul, other)
+        return self.with_(operator.mul, other)
 
     def __rmul__(self, other: object) -> Any:
-        return self._with(operator.mul, other, reflected=True)
+        return self.with_(operator.mul, other, reflected=True)
 
     def __floordiv__(self, other: object) -> Any:
-        return self._with(operator.floordiv, other)
+        return self.with_(operator.floordiv, other)
 
     def __mod__(self, other: object) -> Any:
-        return self._with(operator.mod, other)
+        return self.with_(operator.mod, other)
 
-    # All else gives no sizes.
-
-    def _tensor(self) -> Any:
+    def tensor(self) -> Any:
         """The tensor that the vector is at run time."""
         import tensorflow as tf
 
         is_known = not any(isinstance(size, Dim) for size in self)
         return tf.constant(list(self), "int32") if is_known else as_tensor(list(self))
 
-    def _as_tensors(self, function: Callable[..., Any], other: object) -> Any:
-        return function(self._tensor(), other._tensor() if isinstance(other, SizeVector) else other)
-
     def __neg__(self) -> Any:
-        return -self._tensor()
-
-    def __eq__(self, other: object) -> Any:
-        return self._as_tensors(operator.eq, other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._as_tensors(operator.ne, other)
-
-    def __lt__(self, other: object) -> Any:
-        return self._as_tensors(operator.lt, other)
-
-    def __le__(self, other: object) -> Any:
-        return self._as_tensors(operator.le, other)
-
-    def __gt__(self, other: object) -> Any:
-        return self._as_tensors(operator.gt, other)
-
-    def __ge__(self, other: object) -> Any:
-        return self._as_tensors(operator.ge, other)
-
-    def __pow__(self, other: object) -> Any:
-        return self._as_tensors(operator.pow, other)
-
-    def __truediv__(self, other: object) -> Any:
-        return self._as_tensors(operator.truediv, other)
-
-    def __rtruediv__(self, other: object) -> Any:
-        return other / self._tensor()
-
-    def __rfloordiv__(self, other: object) -> Any:
-        return other // self._tensor()
-
-    def __rmod__(self, other: object) -> Any:
-        return other % self._tensor()
+        return -self.tensor()
 
     # By identity, as of tensors: `==` says nothing about two objects.
     __hash__ = object.__hash__
+
+
+def _of_tensors(function: Callable[..., Any], reflected: bool) -> Callable[[SizeVector, Any], Any]:
+    """An operator that gives no sizes."""
+
+    def method(self: SizeVector, other: Any) -> Any:
+        sides = self.tensor(), other.tensor() if isinstance(other, SizeVector) else other
+        return function(*(sides[::-1] if reflected else sides))
+
+    return method
+
+
+for _name in ("eq", "ne", "lt", "le", "gt", "ge", "pow", "truediv"):
+    setattr(SizeVector, f"__{_name}__", _of_tensors(getattr(operator, _name), reflected=False))
+for _name in ("pow", "truediv", "floordiv", "mod"):
+    setattr(SizeVector, f"__r{_name}__", _of_tensors(getattr(operator, _name), reflected=True))
 
 
 def larger(a: Any, b: Any) -> Any:
@@ -187,8 +166,8 @@ def smaller(a: Any, b: Any) -> Any:
 
 def _one_by_one(function: Callable[..., Any], a: Any, b: Any) -> Any:
     if isinstance(a, SizeVector):
-        return a._with(function, b)
-    return b._with(function, a, reflected=True) if isinstance(b, SizeVector) else function(a, b)
+        return a.with_(function, b)
+    return b.with_(function, a, reflected=True) if isinstance(b, SizeVector) else function(a, b)
 
 
 def has_vector(structure: object) -> bool:
