@@ -387,6 +387,7 @@ UNTRIED = {
     "call the function of keras.ops that does the same": OF_ONE_BACKEND,
     "to do as the result does, call it once": OF_ONE_BACKEND,
     "into a layer with the dtype policy of the model": OF_ONE_BACKEND,
+    "give the layer a compute_output_spec": "is what tests/test_leaves.py is about",
     ": training_in_fit=": "is what tests/test_training_in_fit.py is about",
     "let the layer be opened, or keep an enclosing layer whole": NOT_YET,
     "hand `training` on to each of them": NOT_YET,

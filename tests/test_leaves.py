@@ -320,3 +320,26 @@ def test_a_layer_that_could_not_be_opened_stays_whole():
     policy.keep(layer, "no way")
     assert policy.stays_whole(layer, "a")
     assert not policy.is_requested(layer, "a")
+
+
+class Uninferable(keras.layers.Layer):
+    """Raises where Keras infers shapes, for which no tensor has a value."""
+
+    def call(self, x):
+        return x * float(keras.ops.convert_to_numpy(keras.ops.max(x)))
+
+
+class Inferable(Uninferable):
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras infers by real tensors there")
+def test_a_leaf_that_keras_cannot_infer_is_refused_with_the_way_out():
+    x = np.random.default_rng(0).random((2, 4), "float32")
+    with pytest.raises(kerasfx.errors.OperationInferenceError, match=r"(.|\n)*do:.*a compute_output_spec"):
+        kerasfx.prepare_model(Around(Uninferable()), x, leaves=[Uninferable])
+    # As it says.
+    model = Around(Inferable())
+    prepared = kerasfx.prepare_model(model, x, leaves=[Inferable])
+    assert kerasfx.compare(model, prepared, inputs=x)

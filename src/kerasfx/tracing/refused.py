@@ -45,6 +45,8 @@ def explained(model: keras.layers.Layer, spec: CallSpec, error: Exception, raise
     if mistake is None and isinstance(error, KerasFxError):
         _add_hint(spec, error, raised)
         return _shortened(error)
+    if mistake is None and getattr(error, "kerasfx_wanted_whole", False):
+        return _not_inferred(model, error)
     if mistake is None or raised_by_user(error):
         error.add_note(_note(model, spec, error, mistake))
         return _shortened(error)
@@ -56,6 +58,20 @@ def explained(model: keras.layers.Layer, spec: CallSpec, error: Exception, raise
             given=_given(spec),
             tried=mistake.tried,
             hint=mistake.hint,
+        )
+    )
+    found.__cause__ = _shortened(error)
+    return found
+
+
+def _not_inferred(model: keras.layers.Layer, error: Exception) -> Exception:
+    """The error for a layer that the user wants whole, and of which Keras cannot tell what it gives."""
+    found = OperationInferenceError(
+        describe(
+            "Keras cannot infer what a layer gives that is to stay whole: its `call` raises there.",
+            where=_where(model, error),
+            why=str(error).rstrip().splitlines()[-1],
+            hint="give the layer a compute_output_spec, or leave it out of leaves=",
         )
     )
     found.__cause__ = _shortened(error)

@@ -69,7 +69,9 @@ def record_whole(session: Session, frame: Frame, populated: dict[str, Any]) -> A
         _require_tensors(session, layer, args, all_kwargs)
         try:
             specs = session.memory.of_layer(layer, args, all_kwargs)
-        except Exception:
+        except Exception as error:
+            if frame.is_whole and builtin_class(type(layer)) is None:
+                error.kerasfx_wanted_whole = True  # pyright: ignore[reportAttributeAccessIssue]
             infer = partial(inference.specs_of_layer, layer, args, all_kwargs)
             # Whatever a layer says to sizes that do not fit: the next attempt needs to know the call.
             session.clashes.note_refused(_refusal(layer, args, kwargs, infer))
