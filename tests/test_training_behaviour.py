@@ -216,7 +216,7 @@ def test_a_metric_that_fit_of_the_original_hides_is_told_of():
     assert list(histories[0]) == ["loss"]
 
 
-class Halved(keras.Model):
+class Halving:
     """Computes in half precision, with a weight of its own."""
 
     def __init__(self, policy="mixed_float16"):
@@ -228,6 +228,14 @@ class Halved(keras.Model):
         return self.dense(x) * self.scale
 
 
+class Halved(Halving, keras.Model):
+    pass
+
+
+class HalvedLayer(Halving, keras.layers.Layer):
+    pass
+
+
 class LayersAlone(keras.Model):
     """They cast by themselves what they are called with."""
 
@@ -237,15 +245,6 @@ class LayersAlone(keras.Model):
 
     def call(self, x):
         return self.dense(x)
-
-
-class HalvedLayer(keras.layers.Layer):
-    def __init__(self):
-        super().__init__(dtype="mixed_float16")
-        self.scale = self.add_weight(shape=(5,), initializer="ones", name="scale")
-        self.dense = keras.layers.Dense(5, dtype="mixed_float16")
-
-    call = Halved.call
 
 
 class AroundHalved(keras.Model):

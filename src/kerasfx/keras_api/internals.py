@@ -252,10 +252,15 @@ def weights_cast_for(layer: keras.Layer) -> AbstractContextManager[object]:
     return backend.AutocastScope(layer.compute_dtype if is_cast else None)
 
 
+def casts(layer: keras.Layer, x: keras.KerasTensor) -> bool:
+    """Whether `Layer.__call__` casts an argument before `call` gets it, by the policy of `layer`."""
+    is_cast = layer._convert_input_args and layer.autocast
+    return is_cast and x.dtype != layer.input_dtype and backend.is_float_dtype(x.dtype)
+
+
 def cast_for(layer: keras.Layer, x: keras.KerasTensor) -> keras.KerasTensor:
-    """An argument of `layer` as `Layer.__call__` hands it to `call`, by the policy."""
-    casts = layer._convert_input_args and layer.autocast and backend.is_float_dtype(x.dtype)
-    return keras.KerasTensor(x.shape, dtype=layer.input_dtype) if casts else x
+    """An argument of `layer` as `Layer.__call__` hands it to `call`."""
+    return keras.KerasTensor(x.shape, dtype=layer.input_dtype) if casts(layer, x) else x
 
 
 @contextmanager

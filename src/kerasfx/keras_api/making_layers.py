@@ -129,11 +129,11 @@ def _is_plain(layer: keras.Layer, name: str) -> bool:
     return _is_untracked(type(own[name])) if name in own else not hasattr(layer, name)
 
 
-@functools.lru_cache(maxsize=2048)
 def _is_untracked(cls: type) -> bool:
     return cls in UNTRACKED or cls in (FunctionType, inspect.Signature) or _has_no_state(cls)
 
 
+@functools.lru_cache(maxsize=2048)
 def _has_no_state(cls: type) -> bool:
     return module_of(cls).startswith(NO_STATE)
 
@@ -142,9 +142,7 @@ def _has_no_state(cls: type) -> bool:
 
 
 def _asking_of_unknown(is_tensor: Callable[[object], bool]) -> Callable[[object], bool]:
-    has_no_state = functools.lru_cache(maxsize=2048)(_has_no_state)
-
     def asked(x: object) -> bool:
-        return not has_no_state(type(x)) and is_tensor(x)
+        return not _has_no_state(type(x)) and is_tensor(x)
 
     return asked

@@ -22,13 +22,13 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras.src import backend
 from keras.src.layers.layer import CallSpec
 from keras.src.ops.node import Node
 
 from kerasfx.keras_api.internals import (
     Layer,
     autocast_dtype,
+    casts,
     default_of_training,
     is_in_call_context,
     mask_of,
@@ -87,12 +87,8 @@ def _is_ordinary(layer: Layer) -> bool:
 def _is_as_it_wants(x: object, layer: Layer) -> bool:
     """Whether `x` is a symbolic tensor or several, without masks, that `layer` does not cast."""
     tensors: Any = x if isinstance(x, (list, tuple)) and x else [x]
-    casts = layer._convert_input_args and layer.autocast
     return all(
-        isinstance(t, keras.KerasTensor)
-        and mask_of(t) is None
-        and not (casts and t.dtype != layer.input_dtype and backend.is_float_dtype(t.dtype))
-        for t in tensors
+        isinstance(t, keras.KerasTensor) and mask_of(t) is None and not casts(layer, t) for t in tensors
     )
 
 

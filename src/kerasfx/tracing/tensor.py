@@ -138,10 +138,7 @@ class TracedTensor(keras.KerasTensor):
             raise TypeError("'KerasTensor' object does not support item assignment")
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        rounded = self.session.record_op("keras.ops.round", (self,), {"decimals": ndigits or 0})
-        is_whole = ndigits is None and self.session.in_user_code and keras.backend.backend() == "jax"
-        # As of a number of Python.
-        return keras.ops.cast(rounded, "int32") if is_whole else rounded
+        return self.session.record_op("keras.ops.round", (self,), {"decimals": ndigits or 0})
 
     def __divmod__(self, other: object) -> Any:
         # Tensors of JAX have it alone.
@@ -275,10 +272,6 @@ def _recorded_as_numpy(op: str, x: TracedTensor, array: np.ndarray, reflected: b
     A tensor of PyTorch knows no operator with an array but `==`. It leaves the others to NumPy, and takes
     truth values that come back for numbers.
     """
-    if op == "true_divide" and reflected:
-        return _recorded_as_numpy(
-            "multiply", x.session.record_op("keras.ops.reciprocal", (x,), {}), array, False
-        )
     # Of rank 2: `matmul` takes them, and NumPy 1 does not count the dtype of a lone number in full.
     ones = [np.ones((1, 1), dtype) for dtype in (x.value.dtype, array.dtype)]
     expected = getattr(np, op)(*ones).dtype

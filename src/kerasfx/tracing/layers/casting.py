@@ -12,15 +12,13 @@ import keras
 from kerasfx.ir import Graph, Input, Node, Parameter, Value
 from kerasfx.reporting import Finding
 
-CAST = "keras.ops.cast"
-
 
 def findings(graph: Graph, root: keras.layers.Layer) -> list[Finding]:
     """What the user should know about the dtypes of `fit` and `predict`."""
     if keras.backend.backend() != "jax" or not isinstance(root, keras.Model):
         return []
     dtype = root.compute_dtype
-    casts = [n for n in graph.nodes if n.calls(CAST) and not n.path and dtype in n.args and _is_of_root(n)]
+    casts = [node for node in graph.nodes if node.calls("keras.ops.cast") and _is_of_root(node, dtype)]
     felt = [node for node in casts if any(_is_felt(value, dtype) for value in node.results)]
     if not felt:
         return []
@@ -34,8 +32,9 @@ def findings(graph: Graph, root: keras.layers.Layer) -> list[Finding]:
     return [Finding("warning", "", what, felt[0].source, hint)]
 
 
-def _is_of_root(cast: Node) -> bool:
-    return isinstance(cast.inputs[0].producer, (Input, Parameter))
+def _is_of_root(cast: Node, dtype: str) -> bool:
+    """Whether the model itself casts an input or a weight to `dtype`."""
+    return not cast.path and dtype in cast.args and isinstance(cast.inputs[0].producer, (Input, Parameter))
 
 
 def _is_felt(value: Value, dtype: str) -> bool:

@@ -448,6 +448,13 @@ def _broadcast(a: Any, b: Any) -> Any:
     raise ValueError(f"Incompatible sizes for broadcasting: {a} and {b}")
 
 
+def _rounded(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    rounded = original(*args, **kwargs)
+    is_whole = session.in_user_code and not kwargs and args[1:] in ((), (None,))
+    # As of a number of Python, where no digits are asked for.
+    return session.record_op("keras.ops.cast", (rounded, "int32"), {}) if is_whole else rounded
+
+
 def _same(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     # Where a tensor lies is left to Keras.
     is_ours = session.in_user_code and session.is_traced(args[:1])
@@ -583,6 +590,7 @@ class Jax(Dialect):
         arrays = type(jnp.ones(()))
         yield arrays, "__getitem__", _item_of_constant
         yield arrays, "at", _at_of_constant(vars(arrays)["at"])
+        yield TracedTensor, "__round__", _rounded
         yield jnp, "broadcast_shapes", _broadcast_shapes
         for owner, name in ((jax, "device_put"), (jax, "block_until_ready")):
             yield owner, name, _same

@@ -100,30 +100,6 @@ class SizeVector(tuple[Any, ...]):
         pairs = zip(others, self, strict=True) if reflected else zip(self, others, strict=True)
         return SizeVector(function(a, b) for a, b in pairs)
 
-    def __add__(self, other: object) -> Any:
-        return self.with_(operator.add, other)
-
-    def __radd__(self, other: object) -> Any:
-        return self.with_(operator.add, other, reflected=True)
-
-    def __sub__(self, other: object) -> Any:
-        return self.with_(operator.sub, other)
-
-    def __rsub__(self, other: object) -> Any:
-        return self.with_(operator.sub, other, reflected=True)
-
-    def __mul__(self, other: object) -> Any:
-        return self.with_(operator.mul, other)
-
-    def __rmul__(self, other: object) -> Any:
-        return self.with_(operator.mul, other, reflected=True)
-
-    def __floordiv__(self, other: object) -> Any:
-        return self.with_(operator.floordiv, other)
-
-    def __mod__(self, other: object) -> Any:
-        return self.with_(operator.mod, other)
-
     def tensor(self) -> Any:
         """The tensor that the vector is at run time."""
         import tensorflow as tf
@@ -138,6 +114,11 @@ class SizeVector(tuple[Any, ...]):
     __hash__ = object.__hash__
 
 
+def _of_sizes(function: Callable[..., Any], reflected: bool) -> Callable[[SizeVector, Any], Any]:
+    """An operator that gives sizes."""
+    return lambda self, other: self.with_(function, other, reflected)
+
+
 def _of_tensors(function: Callable[..., Any], reflected: bool) -> Callable[[SizeVector, Any], Any]:
     """An operator that gives no sizes."""
 
@@ -148,6 +129,10 @@ def _of_tensors(function: Callable[..., Any], reflected: bool) -> Callable[[Size
     return method
 
 
+for _name in ("add", "sub", "mul", "floordiv", "mod"):
+    setattr(SizeVector, f"__{_name}__", _of_sizes(getattr(operator, _name), reflected=False))
+for _name in ("add", "sub", "mul"):
+    setattr(SizeVector, f"__r{_name}__", _of_sizes(getattr(operator, _name), reflected=True))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge", "pow", "truediv"):
     setattr(SizeVector, f"__{_name}__", _of_tensors(getattr(operator, _name), reflected=False))
 for _name in ("pow", "truediv", "floordiv", "mod"):
@@ -174,8 +159,8 @@ def has_vector(structure: object) -> bool:
     """Whether a `SizeVector` is in a structure."""
     if isinstance(structure, SizeVector):
         return True
-    inner = structure.values() if isinstance(structure, dict) else structure
-    return isinstance(inner, (list, tuple, type({}.values()))) and any(map(has_vector, inner))
+    inner = list(structure.values()) if isinstance(structure, dict) else structure
+    return isinstance(inner, (list, tuple)) and any(map(has_vector, inner))
 
 
 def is_size(x: object) -> bool:

@@ -590,7 +590,7 @@ def _get_item(session: Recorder, original: Function, args: Args, kwargs: Kwargs)
 
 def _reflected_division(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     x, number = args
-    if not session.in_user_code or not isinstance(number, (int, float)):
+    if not session.in_user_code or not isinstance(number, (int, float, np.ndarray)):
         return original(*args, **kwargs)
     # As PyTorch computes it, which is not the division to the last bit.
     return _call(session, "reciprocal", x) * number
@@ -656,9 +656,9 @@ class Torch(Dialect):
 
     def operand(self, op: str, dtype: str, x: object) -> object:
         """The other side of an operator, to which a truth value of NumPy's is a broken number."""
-        return (
-            float(x) if isinstance(x, np.bool_) and op in BINARY.values() else super().operand(op, dtype, x)
-        )
+        if isinstance(x, np.bool_) and op in BINARY.values():
+            return float(x)
+        return super().operand(op, dtype, x)
 
     def operator_function(self, op: str, args: tuple[Any, ...]) -> str | None:
         """PyTorch's function for an operator, where both sides are what it takes."""
