@@ -348,6 +348,46 @@ def test_a_mask_that_a_function_drops_is_not_found_by_the_layer_behind():
     assert comparison, str(comparison)
 
 
+THERE_AND_BACK = {
+    "item": lambda h: h[:],
+    "items": lambda h: h[..., :],
+    "reshape": lambda h: ops.reshape(h, (-1, 4, 3)),
+    "reshape there and back": lambda h: ops.reshape(ops.reshape(h, (-1, 3)), (-1, 4, 3)),
+    "transpose": lambda h: ops.transpose(h, (0, 1, 2)),
+    "transpose there and back": lambda h: ops.transpose(ops.transpose(h, (0, 2, 1)), (0, 2, 1)),
+    "swapaxes": lambda h: ops.swapaxes(h, 1, -2),
+    "moveaxis": lambda h: ops.moveaxis(h, (0, 1), (0, 1)),
+    "no axis": lambda h: ops.expand_dims(h, ()),
+    "positive": lambda h: h if BACKEND == "tensorflow" else +h,
+    "flatten": lambda h: h.flatten(1, 1) if BACKEND == "torch" else h,
+}
+
+
+@pytest.mark.parametrize("way", THERE_AND_BACK)
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_the_mask_of_what_moves_nothing_is_as_in_the_original(way, lower, is_taken):
+    """Some backends give the tensor itself then, and with it the mask; others another one, without it."""
+    ids = keras.Input((4,), dtype="int32")
+    embedding, lstm = keras.layers.Embedding(11, 3, mask_zero=True), keras.layers.LSTM(2)
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__(name="net")
+            self.embedding, self.lstm = embedding, lstm
+
+        def call(self, x):
+            h = THERE_AND_BACK[way](self.embedding(x))
+            return self.lstm(h) if is_taken else h
+
+    model = Net()
+    result = kerasfx.prepare_model(model, ids, verify=False, lower=lower)
+    comparison = kerasfx.compare(
+        model, result, inputs=np.array([[1, 2, 0, 0], [3, 0, 0, 0]]), gradients=False
+    )
+    assert comparison, str(comparison)
+
+
 def test_a_mask_of_one_of_two_equal_calls_stays_with_it():
     class Masked(keras.layers.Layer):
         def __init__(self):

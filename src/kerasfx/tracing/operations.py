@@ -13,6 +13,8 @@ from kerasfx.ir import Node, Value, identifier, map_leaves, values_in
 from kerasfx.ir.dims import Dim
 from kerasfx.ir.structure import shown
 from kerasfx.keras_api import internals
+from kerasfx.passes.clean_up.order_in_memory import keeps_order
+from kerasfx.passes.clean_up.same_numbers import is_alike, moved
 from kerasfx.runtime import codec, functions, safety
 from kerasfx.tracing import inference, public_calls
 from kerasfx.tracing.arguments import argument_of
@@ -20,7 +22,7 @@ from kerasfx.tracing.encoding import encode
 from kerasfx.tracing.recorder import Arguments, Keywords, Trace
 from kerasfx.tracing.sizes.examples import Refusal
 from kerasfx.tracing.sizes.tensors import sizes_again
-from kerasfx.tracing.tensor import TracedTensor
+from kerasfx.tracing.tensor import TracedTensor, mask_value
 from kerasfx.tracing.where import source_line
 
 RANK = "keras.ops.ndim"
@@ -48,6 +50,7 @@ def record_op(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> Any
         name, args, kwargs = _as_cast(name, args, kwargs)
         if not name:
             return args[0]
+    given = args[0] if args else kwargs.get("x")
     args, kwargs = _as_recorded(trace, name, args, kwargs)
     _require_encodable(trace, name, args, kwargs)
     line = source_line()
@@ -56,7 +59,22 @@ def record_op(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> Any
         return _number(trace, name, specs)
     short = name.rpartition(".")[2]
     wish = f"{identifier(trace.path)}_{short}" if trace.path else short
-    return trace.finish(Node(wish, name, args, kwargs, trace.path, line), specs)
+    node = Node(wish, name, args, kwargs, trace.path, line)
+    result = trace.finish(node, specs)
+    if name in trace.dialect.giving_back and _is_masked(given) and _moves_nothing(node):
+        trace.graph.remove(node)
+        return given
+    return result
+
+
+def _is_masked(x: object) -> bool:
+    return isinstance(x, TracedTensor) and mask_value(x) is not None
+
+
+def _moves_nothing(node: Node) -> bool:
+    """Whether a function gives its first argument in the same order, shape and dtype."""
+    x = moved(node.outputs) if isinstance(node.outputs, Value) else None
+    return x is not None and is_alike(x, node.outputs) and keeps_order(node)
 
 
 def infer_op(trace: Trace, name: str, args: Arguments, kwargs: Keywords) -> list[Any]:

@@ -78,11 +78,14 @@ class Dialect:
 
     Attributes:
         draws: Names of the functions that draw anew at each call, whatever their arguments are.
+        giving_back: Names of the functions that give their first argument itself, and with it the mask that
+            it carries, where they move nothing.
         patched: Names of the functions that are replaced while tracing, because nothing else sees their
             calls; None for all.
     """
 
     draws: frozenset[str] = frozenset()
+    giving_back: frozenset[str] = frozenset()
     patched: frozenset[str] | None = None
 
     # How a tensor looks to the user's code

@@ -7,7 +7,7 @@ from typing import Any
 from kerasfx.ir import Graph, Node, Value, map_leaves, values_in
 from kerasfx.ir.dims import Dim
 from kerasfx.passes.clean_up.order_in_memory import is_view, keeps_order, lies_in_order
-from kerasfx.passes.clean_up.same_numbers import Places, edit_functions, moved
+from kerasfx.passes.clean_up.same_numbers import Places, edit_functions, moved, would_pass_mask_on
 
 RESHAPES = ("keras.ops.reshape", "keras.ops.ravel")
 
@@ -32,6 +32,8 @@ def _join(places: Places, node: Node) -> bool:
     if not _is_known(places.graph, middle, (args, kwargs)) or not places.sums_stay(x, 1):
         return False
     if not (is_view(first) or lies_in_order(x, places.in_body)):
+        return False
+    if would_pass_mask_on(x, node.outputs):
         return False
     # Its sizes may have been asked for where nothing says them otherwise, or somebody else takes it.
     if not places.is_lone(middle):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerasfx.ir import Graph, Node
 from kerasfx.passes.clean_up.order_in_memory import permutation
-from kerasfx.passes.clean_up.same_numbers import Places, edit_functions, moved
+from kerasfx.passes.clean_up.same_numbers import Places, edit_functions, moved, would_pass_mask_on
 
 TRANSPOSE = "keras.ops.transpose"
 
@@ -28,6 +28,8 @@ def _join(places: Places, node: Node) -> bool:
         return False
     x = moved(middle)
     if x is None or not places.is_lone(middle) or not places.sums_stay(x, 1):
+        return False
+    if would_pass_mask_on(x, node.outputs):
         return False
     former = middle.node
     node.target = TRANSPOSE

@@ -110,8 +110,8 @@ def permutation(node: Node) -> tuple[int, ...] | None:
         pair = _whole([argument(node, 1, "axis1"), argument(node, 2, "axis2")], rank)
         return pair and swapped_axes(rank, *pair)
     source, destination = argument(node, 1, "source"), argument(node, 2, "destination")
-    pair = _whole([source, destination], rank)
-    return pair and moved_axes(rank, pair[:1], pair[1:])
+    sources, targets = (_whole(x if isinstance(x, Sequence) else (x,), rank) for x in (source, destination))
+    return None if sources is None or targets is None else moved_axes(rank, sources, targets)
 
 
 def _whole(axes: object, rank: int) -> tuple[int, ...] | None:

@@ -130,6 +130,11 @@ def is_alike(a: Value, b: Value) -> bool:
     return a.dtype == b.dtype and len(a.shape) == len(b.shape) and all(map(is_same_size, a.shape, b.shape))
 
 
+def would_pass_mask_on(x: Value, result: Value) -> bool:
+    """Whether a move of `x` to where it was may hand a mask on that `result` lacks: JAX gives `x` itself."""
+    return is_alike(x, result) and x.mask is not result.mask
+
+
 def is_plain(node: Node) -> bool:
     """Whether a node calls a function, gives one result and waits for nothing."""
     return node.function is not None and isinstance(node.outputs, Value) and not node.after

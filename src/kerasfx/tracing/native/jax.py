@@ -455,6 +455,11 @@ def _rounded(session: Recorder, original: Function, args: Args, kwargs: Kwargs) 
     return session.record_op("keras.ops.cast", (rounded, "int32"), {}) if is_whole else rounded
 
 
+def _positive(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
+    """`+x` is another array, without the mask."""
+    return session.tensor_of(args[0].value) if session.in_user_code else original(*args, **kwargs)
+
+
 def _same(session: Recorder, original: Function, args: Args, kwargs: Kwargs) -> Any:
     # Where a tensor lies is left to Keras.
     is_ours = session.in_user_code and session.is_traced(args[:1])
@@ -503,6 +508,8 @@ class Jax(Dialect):
 
     No function draws: what `jax.random` gives is a function of its key.
     """
+
+    giving_back = frozenset(f"keras.ops.{name}" for name in ("get_item", "reshape", "transpose"))
 
     def tensor_class(self) -> type:
         """What `isinstance` takes a tensor of the trace for, besides its own class."""
@@ -591,6 +598,7 @@ class Jax(Dialect):
         yield arrays, "__getitem__", _item_of_constant
         yield arrays, "at", _at_of_constant(vars(arrays)["at"])
         yield TracedTensor, "__round__", _rounded
+        yield TracedTensor, "__pos__", _positive
         yield jnp, "broadcast_shapes", _broadcast_shapes
         for owner, name in ((jax, "device_put"), (jax, "block_until_ready")):
             yield owner, name, _same

@@ -374,6 +374,7 @@ class TensorFlow(Dialect):
     """TensorFlow: twins of its functions in `keras.ops`, and calls that are no op."""
 
     draws = DRAWS
+    giving_back = frozenset(f"keras.ops.{name}" for name in ("expand_dims", "moveaxis", "swapaxes"))
 
     def tensor_class(self) -> type:
         """What `isinstance` takes a tensor of the trace for in the user's code, besides its own class."""

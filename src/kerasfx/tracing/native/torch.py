@@ -625,6 +625,7 @@ class Torch(Dialect):
     """
 
     draws = torch_names.DRAWS
+    giving_back = frozenset({"keras.ops.expand_dims"})
     patched = PATCHED
 
     def shape(self, sizes: tuple[Any, ...]) -> Size:

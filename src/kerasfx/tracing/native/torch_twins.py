@@ -197,6 +197,9 @@ def _reshape_as(input: Tensor, other: Tensor) -> Said:
 def _flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Said:
     sizes = tuple(input.shape)
     first, last = start_dim % len(sizes), end_dim % len(sizes)
+    if first == last:
+        # The tensor itself, which is what a conversion to its dtype gives.
+        return _call("convert_to_tensor", input)
     return _call("reshape", input, (*sizes[:first], math.prod(sizes[first : last + 1]), *sizes[last + 1 :]))
 
 
