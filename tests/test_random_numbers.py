@@ -105,6 +105,57 @@ def test_the_model_itself_cannot_draw():
         kerasfx.prepare_model(Model(), keras.Input((4,)))
 
 
+@pytest.mark.parametrize("is_one_layer", [True, False])
+def test_draws_of_layers_kept_whole_are_in_their_order(is_one_layer):
+    """They share the random state of NumPy, and a Functional model runs by depth what does not wait."""
+
+    class Draws(layers.Layer):
+        def call(self, x):
+            return x + np.random.uniform()
+
+    class Net(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first = Draws()
+            self.second = self.first if is_one_layer else Draws()
+
+        def call(self, x):
+            late = self.first(x)
+            return ops.tanh(self.second(self.second(x))) - 2.0 * late
+
+    x = keras.Input((4,))
+    model = keras.Model(x, Net()(x))
+    prepared = kerasfx.prepare_model(model)
+    assert len(kerasfx.report(prepared).opaque) == 2 - is_one_layer
+
+
+def test_what_layers_kept_whole_count_is_in_its_order():
+    counts = []
+
+    class Counts(layers.Layer):
+        def call(self, x):
+            counts.append(0)
+            return x + float(len(counts) + 0 * np.random.uniform())
+
+    class Net(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.counts = Counts()
+
+        def call(self, x):
+            late = self.counts(x)
+            return ops.tanh(self.counts(self.counts(x))) - 2.0 * late
+
+    x = keras.Input((4,))
+    model = keras.Model(x, Net()(x))
+    prepared = kerasfx.prepare_model(model, verify=False)
+    data = np.ones((2, 4), "float32")
+    counts.clear()
+    expected = keras.ops.convert_to_numpy(model(data))
+    counts.clear()
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(prepared(data)), expected)
+
+
 def test_what_keras_draws_is_no_draw():
     """Initializers, and layers made in `call`, take their seeds from Python's numbers."""
 

@@ -1,9 +1,11 @@
-"""Let the calls of one layer with a state follow each other as in the original.
+"""Let calls with a state follow each other as in the original.
 
 A Functional model runs its nodes by depth, and nodes of one depth in no promised order. Where a layer that
 draws or keeps statistics is called twice and neither call needs the other's result, the second is made
 to: its input passes through an `After` layer that also takes the first call's result. Functions of the
-backend that draw share the backend's one random state; an op waits for a result without taking it.
+backend that draw share the backend's one random state; an op waits for a result without taking it. Custom
+layers that could not be opened may share anything (the random state of NumPy, a counter), with each other
+and with these.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from kerasfx.ir import (
     values_in,
 )
 from kerasfx.ir.build import give_result_like
+from kerasfx.keras_api.builtins import builtin_class, custom_parts
 from kerasfx.runtime.functions.backend_functions import draws
 
 
 def keep_call_order(graph: Graph) -> bool:
-    """Order the calls of stateful layers and draws in `graph`; returns whether any needed it."""
+    """Order the calls of stateful and unopened layers, and draws; returns whether any needed it."""
     calls: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         if node.layer is not None and node.layer.non_trainable_variables:
@@ -34,17 +37,30 @@ def keep_call_order(graph: Graph) -> bool:
             if not _needs(after, before):
                 _order(graph, before, after)
                 changed = True
-    return _order_draws(graph) or changed
+    return _order_what_shares(graph) or changed
 
 
-def _order_draws(graph: Graph) -> bool:
+def _order_what_shares(graph: Graph) -> bool:
+    """Order the calls that share a state which no variable holds."""
     changed = False
-    for before, after in pairwise(n for n in graph.nodes if n.function and draws(n.function)):
-        if not _needs(after, before):
+    for before, after in pairwise(filter(_may_share, graph.nodes)):
+        if _needs(after, before):
+            continue
+        if after.function is None:
+            _order(graph, before, after)
+        else:
             # One result stands for the call.
             graph.set_after(after, before.results[:1])
-            changed = True
+        changed = True
     return changed
+
+
+def _may_share(node: Node) -> bool:
+    if node.function is not None:
+        return draws(node.function)
+    if node.call is None or node.call.opaque is None or not node.results:
+        return False
+    return builtin_class(type(node.layer)) is None or bool(custom_parts(node.layer))
 
 
 def _needs(after: Node, before: Node) -> bool:
