@@ -64,13 +64,46 @@ class DrawForALossOfTraining(keras.Model):
         return self.dense(x)
 
 
+class StatisticsForTheOtherSide(keras.Model):
+    """The statistics move in training alone, where nothing takes their result, since inference returns it."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.dense = layers.BatchNormalization(), layers.Dense(4)
+
+    def call(self, x, training=None):
+        h = self.norm(x, training=True) if training else x
+        halved = h * 0.5
+        return self.dense(x) if training else halved
+
+
+class ActivityForTheOtherSide(keras.Model):
+    """The activity of a layer is a loss of inference alone, where nothing takes its result."""
+
+    def __init__(self):
+        super().__init__()
+        self.side, self.dense = layers.Dense(4, activity_regularizer="l2"), layers.Dense(4)
+
+    def call(self, x, training=None):
+        h = x if training else self.side(x)
+        halved = h * 0.5
+        return halved if training else self.dense(x)
+
+
 def state(model):
     return sorted(float(np.sum(ops.convert_to_numpy(v))) for v in model.non_trainable_variables)
 
 
 @pytest.mark.parametrize(
     "make",
-    [StatisticsBeforeTheBranch, DrawBeforeTheBranch, ActivityBeforeTheBranch, DrawForALossOfTraining],
+    [
+        StatisticsBeforeTheBranch,
+        DrawBeforeTheBranch,
+        ActivityBeforeTheBranch,
+        DrawForALossOfTraining,
+        StatisticsForTheOtherSide,
+        ActivityForTheOtherSide,
+    ],
 )
 def test_it_acts_in_each_kind_of_call(make):
     x = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")

@@ -2,8 +2,8 @@
 
 Keras counts the regularizers of every trained weight that a model has, also of layers whose result is
 unused or that `call` never calls. A call with an unused result adds its losses, and moves statistics and
-seeds, which a later call or a method of the class may use. So does one that is made in both modes and whose
-result only one side of an `if training:` uses, of which the result runs one.
+seeds, which a later call or a method of the class may use. So does one that is made in a mode which does not
+use its result, of two sides of an `if training:`, of which the result runs one.
 """
 
 from __future__ import annotations
@@ -104,10 +104,15 @@ def _acting(graph: Graph) -> list[Node]:
 
 
 def _acting_in_vain(graph: Graph) -> list[Node]:
-    """The calls made in both modes, of which only one uses the result, that do more than to return it."""
+    """The calls that do more than to return a result, which a mode that makes them does not use."""
     every = graph.needed()
-    in_one = every - (_needed_in(graph, False) & _needed_in(graph, True))
-    return [n for n in graph.nodes if not in_one.isdisjoint(n.results) and n.only_in is None and _acts(n)]
+    needed = {training: _needed_in(graph, training) for training in (False, True)}
+
+    def is_in_vain(node: Node) -> bool:
+        made_in = needed if node.only_in is None else node.only_in[:1]
+        return any(needed[mode].isdisjoint(node.results) for mode in made_in)
+
+    return [n for n in graph.nodes if not every.isdisjoint(n.results) and is_in_vain(n) and _acts(n)]
 
 
 def _needed_in(graph: Graph, training: bool) -> set[Value]:
