@@ -281,3 +281,28 @@ def test_training_that_is_compared_with_a_number_is_asked(said):
     for training in (False, True):
         ours, theirs = (ops.convert_to_numpy(m(X, training=training)) for m in (model, prepared))
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("join", [layers.Add, layers.Average, layers.Concatenate], ids=lambda x: x.__name__)
+def test_the_mask_of_a_layer_that_each_mode_makes_anew(join):
+    """Keras computes the mask of its result behind it, from what both modes have in common."""
+
+    class Joins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding = layers.Embedding(9, 4, mask_zero=True)
+            self.first, self.second = layers.LSTM(3), layers.LSTM(3)
+
+        def call(self, ids, training=None):
+            tokens = self.embedding(ids)
+            x = join()([tokens, tokens])
+            joined = self.first(x)
+            x = x * 2.0
+            if training:
+                x = x + 1.0
+            return joined, self.second(join()([x, x]))
+
+    model, ids = Joins(), np.array([[1, 2, 0, 0], [3, 4, 5, 0]])
+    model(ids)
+    comparison = kerasfx.compare(model, kerasfx.prepare_model(model, ids))
+    assert comparison, str(comparison)

@@ -126,6 +126,8 @@ class Merge:
         return map_values(chosen.__getitem__, x)
 
     def _choice(self, a: Any, b: Any) -> Any:
+        # A mask may be that of a node which came before, and was dropped since.
+        b = self.same.get(b, b)
         if a is b:
             return a
         if (a, b) not in self.chosen:
@@ -143,6 +145,9 @@ class Merge:
             elif merged[node] not in wish:
                 wish += _up_to(merged[node], rest)
         pending = dict.fromkeys([*wish, *rest, *taken])
+        for node in pending:
+            # What its results carry may have come behind it: masks are computed after what they mask.
+            _rename(node, self.same)
         for node in _sorted(pending):
             self.graph.append(node)
 
