@@ -1,6 +1,7 @@
 """Every form of `input_layer`, and what is known of a model without one."""
 
 import re
+import warnings
 from collections import namedtuple
 
 import keras
@@ -13,6 +14,9 @@ from kerasfx.errors import InputMismatchError, InputRequiredError
 from kerasfx.inputs import InputSpec, call_spec
 
 pytestmark = [pytest.mark.any_backend, pytest.mark.quick]
+
+INT64, FLOAT64 = ("int32", "float32") if keras.backend.backend() == "jax" else ("int64", "float64")
+"""What the backend makes of numbers as NumPy makes them."""
 
 Pair = namedtuple("Pair", "left right")
 
@@ -85,7 +89,7 @@ class TestOneTensor:
             (lambda: keras.KerasTensor((None, 4)), spec((None, 4))),
             (lambda: keras.layers.InputLayer((4,)), spec((None, 4))),
             (lambda: keras.layers.InputLayer((4,), name="ids"), spec((None, 4), name="ids")),
-            (lambda: np.zeros((8, 4), "int64"), spec((None, 4), "int64")),
+            (lambda: np.zeros((8, 4), "int64"), spec((None, 4), INT64)),
             (lambda: np.zeros((8, 4), "float16"), spec((None, 4), "float16")),
             (lambda: np.zeros((8,), bool), spec((None,), "bool")),
             (lambda: keras.ops.zeros((8, 4)), spec((None, 4))),
@@ -117,24 +121,24 @@ class TestStructures:
     @pytest.mark.parametrize(
         ("given", "expected"),
         [
-            ([A, B], [spec((None, 4), "float64", "features_0"), spec((None, 2), "int32", "features_1")]),
-            ((A,), (spec((None, 4), "float64", "features"),)),
+            ([A, B], [spec((None, 4), FLOAT64, "features_0"), spec((None, 2), "int32", "features_1")]),
+            ((A,), (spec((None, 4), FLOAT64, "features"),)),
             (
                 {"a": A, "b": {"c": B}},
-                {"a": spec((None, 4), "float64", "a"), "b": {"c": spec((None, 2), "int32", "c")}},
+                {"a": spec((None, 4), FLOAT64, "a"), "b": {"c": spec((None, 2), "int32", "c")}},
             ),
             (
                 [A, (B, {"c": A})],
                 [
-                    spec((None, 4), "float64", "features_0"),
-                    (spec((None, 2), "int32", "features_1_0"), {"c": spec((None, 4), "float64", "c")}),
+                    spec((None, 4), FLOAT64, "features_0"),
+                    (spec((None, 2), "int32", "features_1_0"), {"c": spec((None, 4), FLOAT64, "c")}),
                 ],
             ),
             ([(8, 4), (8, 2)], [spec((None, 4), name="features_0"), spec((None, 2), name="features_1")]),
             ({"a": (8, 4)}, {"a": spec((None, 4), name="a")}),
             (
                 Pair(A, B),
-                Pair(spec((None, 4), "float64", "features_0"), spec((None, 2), "int32", "features_1")),
+                Pair(spec((None, 4), FLOAT64, "features_0"), spec((None, 2), "int32", "features_1")),
             ),
         ],
     )
@@ -272,7 +276,7 @@ class TestAgainstAFunctionalModel:
         given = {"a": np.zeros((8, 4), "float32"), "b": np.zeros((8, 2), "int64")}
         assert struct_of(given, model) == {
             "a": spec((None, 4), name="a"),
-            "b": spec((None, 2), "int64", name="b"),
+            "b": spec((None, 2), INT64, name="b"),
         }
 
     @pytest.mark.parametrize(
@@ -293,7 +297,7 @@ class TestAgainstAFunctionalModel:
             ),
             (
                 {"a": np.zeros((8, 4)), "b": np.zeros((8, 2))},
-                "'net' takes an input 'b' of dtype int32, but input_layer has float64 in its place.",
+                f"'net' takes an input 'b' of dtype int32, but input_layer has {FLOAT64} in its place.",
             ),
         ],
     )
@@ -421,3 +425,23 @@ class TestPrepared:
     def test_any_batch_size(self):
         prepared = kerasfx.prepare_model(Net(), np.zeros((8, 4), "float32"))
         assert [prepared(np.zeros((n, 4), "float32")).shape[0] for n in (1, 8, 9)] == [1, 8, 9]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64", "uint8"])
+def test_an_array_of_64_bits_brings_no_warning_of_the_backend(dtype):
+    """JAX warns of an `Input` of 64 bits at each call, and of an array of the user's never."""
+    x = np.array([[1, 2, 3, 4]], dtype)
+
+    class Sums(keras.Model):
+        def call(self, x):
+            return x + 1, keras.ops.sum(x)
+
+    model = Sums()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        expected = model(x)
+        found = kerasfx.prepare_model(model, x)(x)
+    assert [w for w in told if "requested" in str(w.message)] == []
+    assert [keras.backend.standardize_dtype(t.dtype) for t in found] == [
+        keras.backend.standardize_dtype(t.dtype) for t in expected
+    ]

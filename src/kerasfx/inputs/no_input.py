@@ -11,6 +11,7 @@ import numpy as np
 from kerasfx.errors import InputMismatchError, describe
 from kerasfx.ir import shown
 from kerasfx.keras_api import internals
+from kerasfx.keras_api.arrays import dtype_when_given
 
 FORMS = "an input is a keras.Input, a keras.layers.InputLayer, an example array or a shape"
 PYTHON_VALUES = "for arguments that are Python values: kerasfx.Inputs(x, flag=True)"
@@ -138,7 +139,7 @@ def dtype_of(array: ArrayLike) -> str:
     if array.dtype.kind in "SU" or (array.dtype.kind == "O" and _is_text(array)):
         return "string"
     try:
-        return internals.standardize_dtype(array.dtype)
+        return dtype_when_given(array)
     except ValueError as error:
         raise InputMismatchError(_no_dtype(array)) from error
 

@@ -22,6 +22,20 @@ def to_numpy(tensor: object) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
+def dtype_when_given(array: np.ndarray | np.generic) -> str:
+    """The dtype that `array` has in a model: JAX has 64 bits only if it is told to (`jax_enable_x64`).
+
+    Raises:
+        ValueError: Keras has none for it.
+    """
+    dtype = keras.backend.standardize_dtype(array.dtype)
+    if keras.backend.backend() != "jax":
+        return dtype
+    import jax
+
+    return jax.dtypes.canonicalize_dtype(dtype).name
+
+
 def _is_narrow_scalar(tensor: Any) -> bool:
     if keras.backend.backend() != "tensorflow" or tuple(getattr(tensor, "shape", (1,))) != ():
         return False
