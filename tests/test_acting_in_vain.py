@@ -90,6 +90,24 @@ class ActivityForTheOtherSide(keras.Model):
         return halved if training else self.dense(x)
 
 
+class StatisticsThatAlwaysMove(keras.Model):
+    """A fixed `training=True` on the side of inference, whose result nobody takes, or one side does."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.other = (layers.BatchNormalization(momentum=0.5) for _ in range(2))
+        self.noise, self.dense = layers.GaussianNoise(0.5, seed=1), layers.Dense(4)
+
+    def call(self, x, training=None):
+        if training:
+            self.norm(x, training=True)
+            x = self.noise(x)
+        else:
+            self.norm(x * 2.0, training=True)
+            x = self.noise(self.other(x, training=True), training=True)
+        return self.other(self.dense(x))
+
+
 def state(model):
     return sorted(float(np.sum(ops.convert_to_numpy(v))) for v in model.non_trainable_variables)
 
@@ -103,6 +121,7 @@ def state(model):
         DrawForALossOfTraining,
         StatisticsForTheOtherSide,
         ActivityForTheOtherSide,
+        StatisticsThatAlwaysMove,
     ],
 )
 def test_it_acts_in_each_kind_of_call(make):

@@ -289,6 +289,28 @@ def test_dropout_faults_do_not_show_in_inference():
     assert not failed(wrong(rate=0.3)) & {"variables", "outputs", "perturbed outputs", "masks"}
 
 
+def test_statistics_that_do_not_move_in_inference_are_found():
+    """The quick part asks about them, too: the outputs of a first call are the same."""
+
+    class Moves(keras.Layer):
+        def __init__(self, moves, **kwargs):
+            super().__init__(**kwargs)
+            self.norm, self.moves = layers.BatchNormalization(momentum=0.5), moves
+
+        def build(self, shape):
+            self.norm.build(shape)
+
+        def call(self, x):
+            if self.moves:
+                self.norm(x, training=True)
+            return x * 2.0
+
+    a, b, c = (keras.Sequential([keras.Input((4,)), Moves(moves)]) for moves in (True, False, True))
+    for other, found in ((b, {"inference updates"}), (c, set())):
+        pairs = list(zip(a.variables, other.variables, strict=True))
+        assert failed(verify(a, other, variables=pairs)) == found
+
+
 def test_an_add_loss_that_is_missing_is_found():
     class Penalty(keras.Layer):
         def call(self, x):

@@ -47,7 +47,7 @@ _NON_DETERMINISTIC = (
     "state that Keras does not know, so it equals no model"
 )
 
-IN_INFERENCE = ("variables", "outputs", "perturbed outputs", "bare call", "masks")
+IN_INFERENCE = ("variables", "outputs", "perturbed outputs", "inference updates", "bare call", "masks")
 """The checks that do not depend on training."""
 IN_PREDICT = "in predict"
 NOT_FINITE = "NaN or infinite wherever it was compared"
@@ -85,6 +85,7 @@ def compare_models(
         check_variables(a, b, pairing),
         _check("outputs", plain, _outputs_difference, subjects.tolerance),
         _check("perturbed outputs", noisy, _outputs_difference, subjects.tolerance),
+        *_inference_checks(subjects, noisy),
         *_training_checks(subjects, trained),
         *_losses_checks(subjects, [*plain, *noisy, *trained], options),
         *_fit_checks(subjects, trained if options.fit else []),
@@ -198,6 +199,15 @@ def _training_outcomes(subjects: Subjects, samples: list[Sample], options: Optio
     # Backwards twice: the first sample of each batch size, in the order of these.
     chosen = {sample.label.partition(", sample")[0]: sample for sample in reversed(samples)}
     return [subjects.outcome(sample, states, training=True) for sample in reversed(chosen.values())]
+
+
+def _inference_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]:
+    """What a call in inference assigns, which most do not: a draw, a counter, statistics that always move."""
+    assigning = [o for o in outcomes if not o.training and (o.a.assigned or o.b.assigned)]
+    if not assigning:
+        return []
+    updates = functools.partial(_updates_difference, pairing=subjects.pairing)
+    return [_check("inference updates", assigning, updates, subjects.tolerance)]
 
 
 def _training_checks(subjects: Subjects, outcomes: list[Outcome]) -> list[Check]:

@@ -290,7 +290,8 @@ def _confine(graph: Graph, node: Node, training: bool, rule: Training) -> None:
                 why="nothing says in which modes it changes its state",
             )
         )
-    if node.layer is not None and not training and _trains_differently(node.layer):
+    trains = node.kwargs.get("training", node.training.fixed)
+    if node.layer is not None and not training and not trains and _trains_differently(node.layer):
         # Keras's own Functional class runs both sides in both modes: in training, this one must not act.
         graph.set_arguments(node, node.args, {**node.kwargs, "training": False})
 
