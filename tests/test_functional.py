@@ -52,6 +52,18 @@ def shape_of(structure):
     return keras.tree.map_structure(lambda t: None if t is None else "tensor", structure)
 
 
+@keras.saving.register_keras_serializable("functional")
+class Nameless(keras.Layer):
+    """Keras makes the config, of the arguments of the constructor: the name is not in it."""
+
+    def __init__(self, rate, **kwargs):
+        super().__init__(**kwargs)
+        self.drop = keras.layers.Dropout(rate, seed=3)
+
+    def call(self, x, training=None):
+        return self.drop(x, training=training)
+
+
 OUTPUTS = {
     "None in a tuple": (lambda m, x: (m.dense(x), None), ("tensor", None)),
     "None in a dict": (lambda m, x: {"b": None, "a": m.dense(x)}, {"b": None, "a": "tensor"}),
@@ -125,6 +137,15 @@ class TestFixedTraining:
         for model in variants(prepared, tmp_path):
             pairs = list(zip(prepared.variables, model.variables, strict=True))
             assert kerasfx.compare(prepared, model, variables=pairs)
+
+    def test_a_layer_that_is_named_anew_when_it_is_loaded(self, tmp_path):
+        model = calls(lambda m, x: m.drop(m.own(x, training=True), training=False))
+        model.own = Nameless(0.5)
+        prepared = kerasfx.prepare_model(model, keras.Input((4,)), leaves=["own"])
+        for each in variants(prepared, tmp_path):
+            assert each.get_config()["training"].keys() == {each.layers[1].name, "drop"}
+            for mode in (False, True):
+                assert self.zeros(each(X, training=mode))
 
     def test_a_file_of_an_earlier_version(self):
         prepared = prepared_from(lambda m, x: m.drop(m.dense(x), training=False))

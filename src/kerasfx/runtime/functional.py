@@ -187,8 +187,22 @@ class Functional(OpenFunctional):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        rules = {k: config[k] for k in modes.SAVED if k in config}
+        modes.require_sound(rules)
+        others = {k: v for k, v in config.items() if k not in rules}
         with room_for(len(config["layers"])):
-            return super().from_config(config, custom_objects=custom_objects)
+            model = super().from_config(others, custom_objects=custom_objects)
+        modes.write(internals.nodes_of(model), modes.renamed(rules, _names_since(config["layers"], model)))
+        return model
+
+
+def _names_since(saved: list[dict[str, Any]], model: keras.Model) -> dict[str, str]:
+    """Saved name -> name, of the layers that Keras named anew: their config does not hold their name."""
+    names = [layer.name for layer in model.operations]
+    said = [each.get("config", {}).get("name") for each in saved]
+    # In one order, as far as the names tell.
+    is_known = len(said) == len(names) and all(a in (None, b) for a, b in zip(said, names, strict=True))
+    return dict(zip((each["name"] for each in saved), names, strict=True)) if is_known else {}
 
 
 def _require_settings(given: dict[str, Any], outputs: int) -> None:

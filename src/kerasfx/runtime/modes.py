@@ -136,6 +136,17 @@ def _is_rule(rule: dict[str, Any]) -> bool:
     return set(rule) <= set(asdict(FOLLOWS)) and all(x is None or type(x) is bool for x in rule.values())
 
 
+def renamed(saved: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """What a saved model says about `training`, of layers that have other names by now."""
+
+    def by_new_name(said: Any) -> Any:
+        if isinstance(said, dict):
+            return {names.get(name, name): rules for name, rules in said.items()}
+        return [names.get(name, name) for name in said or ()]
+
+    return {key: by_new_name(said) for key, said in saved.items()}
+
+
 def write(nodes: Iterable[Any], saved: dict[str, Any]) -> None:
     """Put the rules of a saved model, of this or an earlier version, on its tensors."""
     calls = _by_layer(list(nodes))
