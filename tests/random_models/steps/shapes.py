@@ -294,7 +294,30 @@ def sizes_compared(w: Writer, x: Value, number: int) -> Value | None:
     return h
 
 
+def moved_nowhere(w: Writer, x: Value, number: int) -> Value | None:
+    """What some backends answer with the tensor itself, and the mask that it carries."""
+    if not x.is_features:
+        return None
+    sizes, axes = ", ".join(_sizes(x, number)), [*range(x.rank)]
+    ways = (
+        f"{x}[:]",
+        f"{x}[..., :]",
+        f"ops.reshape({x}, ({sizes}))",
+        f"ops.reshape(ops.reshape({x}, (-1, {x.width})), ({sizes}))",
+        f"ops.transpose({x}, {axes})",
+        f"ops.transpose(ops.transpose({x}, {axes[::-1]}), {axes[::-1]})",
+        f"ops.swapaxes({x}, -1, {x.rank - 1})",
+        f"ops.moveaxis({x}, {axes}, {axes})",
+        f"ops.concatenate([{x}], axis=-1)",
+        f"ops.broadcast_to({x}, ({sizes}))",
+        f"ops.expand_dims({x}, ())",
+        f"ops.copy({x})" if keras.backend.backend() == "tensorflow" else f"+{x}",
+    )
+    return w.value(ways[number % len(ways)], x)
+
+
 STEPS = (
     *(flattened, reshaped, heads, merged_into_batch, transposed, sliced, sliced_time, split, joined, stacked),
     *(unstacked, positions, class_token, sizes_as_numbers, einsum, gathered, axes_of_one, sizes_compared),
+    *(moved_nowhere,),
 )
