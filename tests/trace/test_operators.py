@@ -83,7 +83,7 @@ def bits_of(results):
 
 # Narrow ones where arrays count less than tensors; elsewhere Keras and the backend promote alike.
 @pytest.mark.parametrize(
-    "dtype", ["float32", "int32", *(["float16", "uint8"] if BACKEND == "tensorflow" else [])]
+    "dtype", ["float32", "int32", *(["float16", "bfloat16", "uint8"] if BACKEND == "tensorflow" else [])]
 )
 def test_a_tensor(dtype):
     x = ops.cast(np.array([[1, 2, 3], [4, 5, 6]]), dtype)

@@ -19,6 +19,7 @@ import numpy as np
 from kerasfx.errors import StateUpdateError, describe
 from kerasfx.ir import leaves_of, map_leaves
 from kerasfx.ir.dims import Dim
+from kerasfx.keras_api.arrays import to_numpy
 from kerasfx.runtime.functions import backend_functions
 from kerasfx.tracing.native import tensorflow_control_flow
 from kerasfx.tracing.native.calls import call, name_of
@@ -410,7 +411,7 @@ class TensorFlow(Dialect):
             return x
         if not all(isinstance(leaf, (int, float, np.ndarray, np.generic)) for leaf in leaves_of(x)):
             return x
-        array = np.asarray(tf.convert_to_tensor(x, dtype))
+        array = to_numpy(tf.convert_to_tensor(x, dtype))
         # A number is part of more patterns than an array.
         return array if array.ndim or keeps_dtype else array.item()
 
