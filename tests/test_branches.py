@@ -306,3 +306,44 @@ def test_the_mask_of_a_layer_that_each_mode_makes_anew(join):
     model(ids)
     comparison = kerasfx.compare(model, kerasfx.prepare_model(model, ids))
     assert comparison, str(comparison)
+
+
+def changed_alike(net, x, training):
+    h = x * 1.0
+    h += 0.5
+    return (ops.tanh(h) if training else net.wide(h)), h
+
+
+def changed_otherwise(net, x, training):
+    h = x * 1.0
+    if training:
+        h += 0.5
+    else:
+        h += 0.7
+    return h, net.head(h)
+
+
+def changed_in_training(net, x, training):
+    h = x * 1.0
+    if training:
+        h += 0.5
+    return h, net.head(h)
+
+
+def changed_again(net, x, training):
+    h = x * 1.0
+    h += 0.5
+    y = h if training else net.wide(h)
+    h += 1.0
+    return y, h
+
+
+@pytest.mark.parametrize("function", [changed_alike, changed_otherwise, changed_in_training, changed_again])
+def test_what_is_changed_in_place_and_returned(function):
+    """PyTorch changes the tensor; each side has its own by the time it returns it."""
+    model = Net(function)
+    for training in (False, True):
+        model(X, training=training)
+    prepared = kerasfx.prepare_model(model, X, verify=False)
+    comparison = kerasfx.compare(model, prepared)
+    assert comparison, str(comparison)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -167,13 +168,31 @@ def _merged(
     overwritten = {**first.effects.overwritten, **second.effects.overwritten}
     # Tensors that were there before and changed on one side: from now on they are a choice as well.
     from_outside = set(overwritten) - set(before.overwritten) - made
+    # Those that each side made, as they are by now: once merged, a change on one side would be that of both.
+    inference, training = (
+        map_leaves(partial(_as_now, session, side, made), side.results) for side in (first, second)
+    )
     same = Merge(session, start, middle, rule).run()
     session.effects = second.effects
     _merge_effects(session, before, first.effects, same, rule)
+    # What one side alone changed is in its results already, and not what the other's tensor is.
+    in_training = second.effects.changes_of(same)
+    for value in made & session.effects.overwritten.keys():
+        if first.effects.now(value) is not in_training.now(value):
+            del session.effects.overwritten[value]
     for value in from_outside:
         chosen = _choose_value(session, first.effects.now(value), second.effects.now(value), same)
         session.effects.overwritten[value] = chosen
-    return _choose(session, first.results, second.results, same)
+    return _choose(session, inference, training, same)
+
+
+def _as_now(session: Session, side: _Side, made: set[Value], x: object) -> Any:
+    if not isinstance(x, TracedTensor) or not {x.first_value} <= made & side.effects.overwritten.keys():
+        return x
+    tensor, mask = session.tensor_of(side.effects.now(x.first_value)), internals.mask_of(x)
+    if mask is not None:
+        internals.set_mask(tensor, mask)
+    return tensor
 
 
 def raises_in_the_original(error: Exception) -> bool:
